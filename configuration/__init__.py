@@ -1,0 +1,12 @@
+"""Configuration classes of TextGenome, and the recipes in `recipes/`."""
+
+from transformers import AutoConfig
+
+from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.configuration.configuration_textgenome import TextGenomeConfig
+
+
+AutoConfig.register(HyenaDNAConfig.model_type, HyenaDNAConfig, exist_ok=True)
+AutoConfig.register(TextGenomeConfig.model_type, TextGenomeConfig, exist_ok=True)
+
+__all__ = ["HyenaDNAConfig", "TextGenomeConfig"]

@@ -1,0 +1,170 @@
+"""The settings of `train_sft.py`, one field a flag or a line of a recipe."""
+
+from dataclasses import dataclass, field
+
+from trl import SFTConfig
+
+
+@dataclass
+class DataArguments:
+    """Which rows to train on, and what of them the model sees."""
+
+    dataset_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "A JSON, JSON lines, CSV or Parquet file, a folder of them with the splits in the file names, a "
+            "data set id on the Hub, or `starter` for the built-in rows. Columns: question, answer, "
+            "reference_sequence, variant_sequence and perhaps reasoning; or messages."
+        },
+    )
+    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    dataset_test_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
+    on_bad_row: str = field(
+        default="raise",
+        metadata={"help": "`raise` stops before training, `skip` leaves out bad rows.", "choices": ["raise", "skip"]},
+    )
+    dna: str = field(
+        default="variant",
+        metadata={
+            "help": "`variant` shows the DNA; `none` leaves it out and trains the text-only control.",
+            "choices": ["variant", "none"],
+        },
+    )
+    dna_window: int = field(default=2048, metadata={"help": "Most bases of each window around a variant."})
+    dna_truncation: str = field(
+        default="variant_window",
+        metadata={
+            "help": "`variant_window` cuts around the difference; `per_side` first cuts 1,024 bases at both ends.",
+            "choices": ["variant_window", "per_side"],
+        },
+    )
+    reasoning_format: str = field(
+        default="think",
+        metadata={
+            "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer.",
+            "choices": ["think", "plain"],
+        },
+    )
+    generation_rows: int = field(
+        default=0,
+        metadata={
+            "help": "After training, answer so many rows of the test split by generation, as is, with the DNA "
+            "exchanged between rows and with it removed, and print the three accuracies."
+        },
+    )
+    max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
+
+
+@dataclass
+class ModelArguments:
+    """Which model to start from, and which parts of it to train.
+
+    Give one of three: `model_name_or_path`; `text_model` and `dna_model`; or `text_config` and `dna_config`.
+    """
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "A fused checkpoint: a folder or an id on the Hub."}
+    )
+    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of the fused checkpoint."})
+    text_model: str | None = field(
+        default=None, metadata={"help": "A causal language model to join with `dna_model`: a folder or a Hub id."}
+    )
+    dna_model: str | None = field(default=None, metadata={"help": "A DNA encoder: a folder or a Hub id."})
+    text_config: dict | str | None = field(
+        default=None,
+        metadata={"help": "Configuration of a language model to start from random weights, with its `model_type`."},
+    )
+    dna_config: dict | str | None = field(
+        default=None, metadata={"help": "Configuration of a DNA encoder to start from random weights."}
+    )
+    text_vocab_size: int = field(
+        default=1024, metadata={"help": "Entries of the tokenizer that is trained for a `text_config`."}
+    )
+    dna_tokenizer: str = field(
+        default="hyenadna",
+        metadata={"help": "`hyenadna` or `genos` ids, or a folder or Hub id to load a DNA tokenizer from."},
+    )
+    projector_type: str = field(
+        default="linear", metadata={"help": "`linear` is one layer, `mlp` two.", "choices": ["linear", "mlp"]}
+    )
+    dna_feature_layer: int = field(
+        default=-1, metadata={"help": "Hidden state of the encoder that feeds the projector; -1 is the last."}
+    )
+    dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "Data type of the frozen weights; `auto` takes that of the checkpoints.",
+            "choices": ["auto", "bfloat16", "float16", "float32"],
+        },
+    )
+    attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
+    freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
+    freeze_language_model: bool = field(
+        default=False, metadata={"help": "Keep the language model as it is. Not together with LoRA."}
+    )
+    use_peft: bool = field(default=True, metadata={"help": "Train the language model by LoRA."})
+    lora_r: int = field(default=32, metadata={"help": "Rank of LoRA."})
+    lora_alpha: int = field(default=64, metadata={"help": "Scale of LoRA."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of LoRA."})
+    lora_target_modules: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Names of the language model's layers to adapt, by default all its linear layers but the head. "
+            "Layers of the same name in the DNA encoder are left alone."
+        },
+    )
+
+    def __post_init__(self):
+        pairs = {"text_model": "dna_model", "text_config": "dna_config"}
+        given = [name for name in ("model_name_or_path", *pairs) if getattr(self, name) is not None]
+        if len(given) != 1 or any((getattr(self, a) is None) != (getattr(self, b) is None) for a, b in pairs.items()):
+            raise ValueError(
+                "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
+            )
+        if self.use_peft and self.freeze_language_model:
+            raise ValueError(
+                "freeze_language_model leaves nothing for LoRA to adapt: set use_peft to false, or do not freeze."
+            )
+
+
+@dataclass
+class TrainingArguments(SFTConfig):
+    """TRL's `SFTConfig` with the defaults of the recipe that BioReason (arXiv 2505.23579) and Genos share.
+
+    Settings with which SFTTrainer would tokenize the rows itself, and so drop the DNA, are refused.
+    """
+
+    per_device_train_batch_size: int = field(default=1, metadata={"help": "Rows on each device at a time."})
+    gradient_accumulation_steps: int = field(default=8, metadata={"help": "Batches to an optimizer step."})
+    num_train_epochs: float = field(default=5, metadata={"help": "Passes over the rows."})
+    learning_rate: float = field(default=5e-5, metadata={"help": "Peak of the learning rate."})
+    weight_decay: float = field(default=0.01, metadata={"help": "Weight decay of AdamW."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Steps of warm-up, or their share if below 1."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Longest gradient before it is clipped."})
+    max_length: int | None = field(default=None, metadata={"help": "Must stay unset: rows are not cut."})
+    assistant_only_loss: bool = field(default=True, metadata={"help": "Loss on the assistant's turns only."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
+    dataset_kwargs: dict | str | None = field(
+        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must skip TRL's own preparation."}
+    )
+
+    def __post_init__(self):
+        self.include_num_input_tokens_seen = "non_padding"  # what tokens per second are counted from
+        super().__post_init__()
+        wrong = {
+            "packing": self.packing,
+            "padding_free": self.padding_free,
+            "max_length": self.max_length is not None,
+            "assistant_only_loss": not self.assistant_only_loss,
+            "remove_unused_columns": self.remove_unused_columns,
+            "dataset_kwargs": (self.dataset_kwargs or {}).get("skip_prepare_dataset") is not True,
+        }
+        if any(wrong.values()):
+            raise ValueError(
+                f"{', '.join(name for name in wrong if wrong[name])}: with this setting the trainer would drop the "
+                "DNA or train on the prompt. Leave it at its default."
+            )
+
+
+__all__ = ["DataArguments", "ModelArguments", "TrainingArguments"]

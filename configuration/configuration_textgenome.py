@@ -1,0 +1,76 @@
+"""Configuration of the fused model: a DNA encoder, a projector and a language model."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+
+from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+
+
+def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type: str) -> PreTrainedConfig:
+    """Turn what stands in a `config.json` into a config object.
+
+    The type `hyenadna` always means the encoder of this package, also where a checkpoint names its own remote code.
+    """
+    if isinstance(config, PreTrainedConfig):
+        return config
+    values = dict(config or {})
+    model_type = values.pop("model_type", default_model_type)
+    if model_type == HyenaDNAConfig.model_type:
+        return HyenaDNAConfig(**values)
+    return AutoConfig.for_model(model_type, **values)
+
+
+@strict
+class TextGenomeConfig(PreTrainedConfig):
+    """Configuration of `TextGenomeForConditionalGeneration`.
+
+    A field of the wrong type raises an error that names the field.
+
+    Args:
+        text_config: Configuration of the language model: any causal language model of transformers, default `qwen3`.
+        dna_config: Configuration of the DNA encoder: `hyenadna` (the default), or any type that `AutoModel` builds.
+        projector_type: `linear` is one layer, as in BioReason (arXiv 2505.23579); `mlp` is two with an activation.
+        projector_hidden_act: Activation of the `mlp` projector.
+        projector_bias: Whether the layers of the projector have a bias.
+        dna_token_id: Id of the placeholder token that DNA features replace in the prompt.
+        dna_start_token_id: Id of the token before each DNA sequence. Its embedding is learnt with the projector.
+        dna_end_token_id: Id of the token after each DNA sequence. Its embedding is learnt with the projector.
+        dna_feature_layer: Which hidden state of the encoder feeds the projector, as an index into its
+            `hidden_states` (0 is the embedding). The default -1 is the last one, after the final norm.
+        initializer_range: Standard deviation of the initial weights of the projector and the marker embeddings.
+    """
+
+    model_type = "textgenome"
+    sub_configs = {"text_config": AutoConfig, "dna_config": AutoConfig}
+
+    text_config: dict | PreTrainedConfig | None = None
+    dna_config: dict | PreTrainedConfig | None = None
+    projector_type: Literal["linear", "mlp"] = "linear"
+    projector_hidden_act: str = "gelu"
+    projector_bias: bool = True
+    dna_token_id: int | None = None
+    dna_start_token_id: int | None = None
+    dna_end_token_id: int | None = None
+    dna_feature_layer: int = -1
+    initializer_range: float | int = 0.02
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        self.text_config = build_sub_config(self.text_config, "qwen3")
+        self.dna_config = build_sub_config(self.dna_config, HyenaDNAConfig.model_type)
+        # A decoder that serves as an encoder must not fill a cache on every pass.
+        self.dna_config.use_cache = False
+        super().__post_init__(**kwargs)
+        # The language model decides whether its head is tied; transformers reads the answer from the top level.
+        self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
+        layers = self.dna_config.num_hidden_layers
+        if not -layers - 1 <= self.dna_feature_layer <= layers:
+            raise ValueError(
+                f"Field 'dna_feature_layer' is {self.dna_feature_layer}, but the DNA encoder has {layers} layers: "
+                f"choose from {-layers - 1} to {layers}."
+            )
+
+
+__all__ = ["TextGenomeConfig", "build_sub_config"]

@@ -1,0 +1,29 @@
+"""TextGenome: a DNA encoder and a language model in one. Importing the package registers it with the Auto classes."""
+
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+
+from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig
+from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
+
+
+AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
+for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+    auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
+AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
+
+__all__ = [
+    "HyenaDNAConfig",
+    "HyenaDNAModel",
+    "TextGenomeConfig",
+    "TextGenomeForConditionalGeneration",
+    "TextGenomeModel",
+    "TextGenomeProcessor",
+]

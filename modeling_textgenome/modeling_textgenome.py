@@ -1,0 +1,423 @@
+"""TextGenome: a DNA encoder, a projector and a language model behind the Auto classes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    Cache,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.processing_utils import Unpack
+from transformers.utils import can_return_tuple
+from transformers.utils.generic import TransformersKwargs
+
+from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.configuration.configuration_textgenome import TextGenomeConfig
+from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_projector import PROJECTORS
+
+
+@dataclass
+class TextGenomeModelOutputWithPast(BaseModelOutputWithPast):
+    """Output of `TextGenomeModel`.
+
+    Args:
+        dna_hidden_states: `(placeholders, hidden_size)`, the projected DNA features in reading order.
+    """
+
+    dna_hidden_states: torch.Tensor | None = None
+
+
+@dataclass
+class TextGenomeCausalLMOutputWithPast(ModelOutput):
+    """Output of `TextGenomeForConditionalGeneration`.
+
+    Args:
+        loss: Scalar, when `labels` were given.
+        logits: `(batch, length, vocab_size)`, or as many last positions as `logits_to_keep` says.
+        past_key_values: The cache of the language model.
+        hidden_states: Of the language model, when asked for.
+        attentions: Of the language model, when asked for.
+        dna_hidden_states: `(placeholders, hidden_size)`, the projected DNA features in reading order.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.Tensor] | None = None
+    attentions: tuple[torch.Tensor] | None = None
+    dna_hidden_states: torch.Tensor | None = None
+
+
+def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Take off the pooling head that BERT-like encoders carry: it would be trained by nothing and stall DDP."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder
+
+
+def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """A randomly initialised encoder."""
+    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
+    if config.model_type == HyenaDNAConfig.model_type:
+        return HyenaDNAModel._from_config(config)
+    return without_pooler(AutoModel.from_config(config))
+
+
+def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
+    """A pretrained encoder. A `hyenadna` checkpoint is always read by the class of this package."""
+    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
+    if values.get("model_type") == HyenaDNAConfig.model_type:
+        return HyenaDNAModel.from_pretrained(name_or_path, **kwargs)
+    return without_pooler(AutoModel.from_pretrained(name_or_path, **kwargs))
+
+
+class TextGenomePreTrainedModel(PreTrainedModel):
+    config: TextGenomeConfig
+    base_model_prefix = "model"
+    input_modalities = ("text",)
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+
+class TextGenomeModel(TextGenomePreTrainedModel):
+    """The fused model without the language model's head."""
+
+    def __init__(self, config: TextGenomeConfig):
+        super().__init__(config)
+        self.dna_encoder = build_dna_encoder(config.dna_config)
+        self.projector = PROJECTORS[config.projector_type](config)
+        # Embeddings of `<|dna_start|>` and `<|dna_end|>`. They are no rows of the language model's embedding, so that
+        # an adapter can train and carry them without touching a matrix that may be tied to the head.
+        self.dna_markers = nn.Embedding(2, config.text_config.hidden_size)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    @property
+    def trains_dna_encoder(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.dna_encoder.parameters())
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if not self.trains_dna_encoder:
+            self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
+        return self
+
+    def get_dna_features(
+        self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor
+    ) -> BaseModelOutputWithPooling:
+        """Encode and project DNA. Equal sequences are encoded once; a frozen encoder builds no graph.
+
+        Args:
+            dna_input_ids: `(batch, sequences, dna_length)`.
+            dna_attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side, and sequences without
+                any token only fill up the batch.
+
+        Returns:
+            `pooler_output` of shape `(placeholders, hidden_size)`: the features of every token of every sequence in
+            reading order. `last_hidden_state` of shape `(distinct sequences, dna_length, dna_hidden_size)`.
+        """
+        present = dna_attention_mask.any(-1)
+        input_ids, mask = dna_input_ids[present], dna_attention_mask[present].bool()
+        # Tokens to the left and padding to the right, at most as wide as needed: what an encoder makes of a sequence
+        # then depends neither on the side of the padding nor on its neighbours in the batch.
+        lengths = mask.sum(-1)
+        width = int(lengths.max())
+        input_ids = input_ids.gather(1, mask.long().argsort(dim=-1, descending=True, stable=True))[:, :width]
+        mask = torch.arange(width, device=mask.device) < lengths[:, None]
+        distinct, index = torch.unique(input_ids.masked_fill(~mask, -1), dim=0, return_inverse=True)
+
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
+            outputs = self.dna_encoder(
+                distinct.masked_fill(distinct < 0, self.config.dna_config.pad_token_id or 0),
+                attention_mask=(distinct >= 0).long(),
+                output_hidden_states=self.config.dna_feature_layer != -1,
+                return_dict=True,
+            )
+        states = outputs.last_hidden_state
+        if self.config.dna_feature_layer != -1:
+            states = outputs.hidden_states[self.config.dna_feature_layer]
+
+        features = self.projector(states.to(next(self.projector.parameters()).dtype))
+        tokens = index[:, None] * width + torch.arange(width, device=mask.device)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state, pooler_output=features.flatten(0, 1)[tokens[mask]]
+        )
+
+    def get_token_mask(
+        self, token_id: int | None, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Where the prompt holds the token: `(batch, length)`, bool. Without ids, by its embedding."""
+        if token_id is None:
+            return torch.zeros(inputs_embeds.shape[:2], dtype=torch.bool, device=inputs_embeds.device)
+        if input_ids is not None:
+            return input_ids == token_id
+        token = torch.tensor(token_id, device=inputs_embeds.device)
+        return (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
+
+    def insert_dna(
+        self,
+        input_ids: torch.LongTensor | None,
+        inputs_embeds: torch.Tensor,
+        dna_input_ids: torch.LongTensor | None,
+        dna_attention_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Put the DNA features and the learnt markers into the prompt.
+
+        Returns:
+            The embeddings `(batch, length, hidden_size)`, and the features `(placeholders, hidden_size)` if any.
+
+        Raises:
+            ValueError: If the prompt has placeholders and there is no DNA, or their numbers differ.
+        """
+        placeholders = self.get_token_mask(self.config.dna_token_id, input_ids, inputs_embeds)
+        features = None
+        if dna_input_ids is not None:
+            if dna_attention_mask is None:
+                raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
+            features = self.get_dna_features(dna_input_ids, dna_attention_mask).pooler_output
+            features = features.to(inputs_embeds.device, inputs_embeds.dtype)
+            if placeholders.sum() != features.shape[0]:
+                raise ValueError(
+                    f"DNA features and DNA tokens do not match, tokens: {placeholders.sum()}, "
+                    f"features: {features.shape[0]}"
+                )
+        elif placeholders.any():
+            raise ValueError(
+                "`input_ids` holds DNA placeholders but `dna_input_ids` was not passed. In training, use the collator "
+                "of textgenome: the default one of SFTTrainer drops the DNA."
+            )
+
+        start = self.get_token_mask(self.config.dna_start_token_id, input_ids, inputs_embeds)
+        end = self.get_token_mask(self.config.dna_end_token_id, input_ids, inputs_embeds)
+        markers = self.dna_markers(end[start | end].long()).to(inputs_embeds.dtype)
+        inputs_embeds = inputs_embeds.masked_scatter((start | end)[..., None], markers)
+        if features is not None:
+            inputs_embeds = inputs_embeds.masked_scatter(placeholders[..., None], features)
+        elif self.training:
+            # A rank whose batch holds no DNA still has to join the collectives of the encoder and the projector.
+            token = torch.ones((1, 1, 1), dtype=torch.long, device=inputs_embeds.device)
+            unused = self.get_dna_features(token, token).pooler_output.sum()
+            inputs_embeds = inputs_embeds + 0.0 * unused.to(inputs_embeds.device, inputs_embeds.dtype)
+        return inputs_embeds, features
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        dna_input_ids: torch.LongTensor | None = None,
+        dna_attention_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TextGenomeModelOutputWithPast:
+        """Run the fused model.
+
+        Args:
+            input_ids: `(batch, length)`, text tokens with one placeholder for every DNA token.
+            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
+            position_ids: `(batch, length)`.
+            past_key_values: The cache of the language model.
+            inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
+            use_cache: Whether to return the cache.
+            dna_input_ids: `(batch, sequences, dna_length)`, the DNA of each sample.
+            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding.
+
+        Raises:
+            ValueError: If placeholders and DNA do not match, or one comes without the other.
+        """
+        if (input_ids is None) ^ (inputs_embeds is not None):
+            raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+
+        dna_features = None
+        # Past the prompt a decoding step holds one token and no DNA.
+        is_prompt = past_key_values is None or past_key_values.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
+        if is_prompt or dna_input_ids is not None:
+            inputs_embeds, dna_features = self.insert_dna(input_ids, inputs_embeds, dna_input_ids, dna_attention_mask)
+
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            return_dict=True,
+            **kwargs,
+        )
+        return TextGenomeModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            dna_hidden_states=dna_features,
+        )
+
+
+class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMixin):
+    """The fused model with the language model's head: it reads DNA and text and writes text."""
+
+    # Where the head is tied to. Set for each instance, since language models name their embedding differently.
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: TextGenomeConfig):
+        super().__init__(config)
+        self.model = TextGenomeModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        embedding = self.model.get_input_embeddings()
+        name = next(name for name, module in self.model.named_modules() if module is embedding)
+        self._tied_weights_keys = {"lm_head.weight": f"model.{name}.weight"}
+        dna_tokens = [config.dna_token_id, config.dna_start_token_id, config.dna_end_token_id]
+        if None not in dna_tokens:
+            self.generation_config.suppress_tokens = dna_tokens  # the model reads DNA, it does not write it
+        self.post_init()
+
+    @classmethod
+    def from_text_dna_pretrained(
+        cls,
+        text_model: str | PreTrainedModel,
+        dna_model: str | PreTrainedModel,
+        dtype: str | torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        **config_overrides,
+    ) -> "TextGenomeForConditionalGeneration":
+        """Join a pretrained language model and a pretrained DNA encoder by a new projector.
+
+        Args:
+            text_model: A causal language model: Hub id, folder, or the model itself.
+            dna_model: A DNA encoder: Hub id, folder, or the model itself.
+            dtype: Data type of all weights, by default that of each checkpoint.
+            attn_implementation: For both models, e.g. `sdpa`.
+            config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they stand in
+                the processor as `dna_token_id`, `dna_start_token_id` and `dna_end_token_id`. The embedding of the
+                language model grows if they lie beyond its end.
+        """
+        kwargs = {"dtype": dtype or "auto", "attn_implementation": attn_implementation}
+        if isinstance(text_model, str):
+            text_model = AutoModelForCausalLM.from_pretrained(text_model, **kwargs)
+        if isinstance(dna_model, str):
+            dna_model = load_dna_encoder(dna_model, **kwargs)
+        last_token = max([value for key, value in config_overrides.items() if key.endswith("token_id")], default=-1)
+        if last_token >= text_model.get_input_embeddings().num_embeddings:
+            text_model.resize_token_embeddings(last_token + 1)
+
+        config = TextGenomeConfig(text_config=text_model.config, dna_config=dna_model.config, **config_overrides)
+        config.dtype = text_model.dtype
+        # On the meta device, or the random weights of both parts would take their memory a second time.
+        with torch.device("meta"):
+            model = cls(config)
+        model.model.language_model = text_model.base_model
+        model.model.dna_encoder = without_pooler(dna_model)
+        model.lm_head = text_model.get_output_embeddings()
+        for new in (model.model.projector, model.model.dna_markers):
+            new.to_empty(device=text_model.device).to(text_model.dtype)
+            new.apply(model._init_weights)
+        suppressed = model.generation_config.suppress_tokens
+        model.generation_config = text_model.generation_config
+        model.generation_config.suppress_tokens = suppressed
+        model.tie_weights()
+        return model.eval()
+
+    def get_dna_features(
+        self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor
+    ) -> BaseModelOutputWithPooling:
+        """See `TextGenomeModel.get_dna_features`."""
+        return self.model.get_dna_features(dna_input_ids, dna_attention_mask)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        dna_input_ids: torch.LongTensor | None = None,
+        dna_attention_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TextGenomeCausalLMOutputWithPast:
+        """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
+
+        Args:
+            labels: `(batch, length)`, token ids, or -100 where there is no loss.
+            logits_to_keep: Number of last positions to compute logits for (0 means all), or their indices.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            dna_input_ids=dna_input_ids,
+            dna_attention_mask=dna_attention_mask,
+            return_dict=True,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept, :])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
+            )
+        return TextGenomeCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            dna_hidden_states=outputs.dna_hidden_states,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids,
+        past_key_values=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        is_first_iteration=False,
+        **kwargs,
+    ):
+        inputs = super().prepare_inputs_for_generation(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        # The placeholders are in the prompt only: past it the cache already holds them.
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            inputs["dna_input_ids"] = inputs["dna_attention_mask"] = None
+        return inputs
+
+
+__all__ = [
+    "TextGenomeForConditionalGeneration",
+    "TextGenomeModel",
+    "TextGenomePreTrainedModel",
+]

@@ -1,0 +1,115 @@
+"""DNA as text: checking sequences, and cutting a pair of them around its variant."""
+
+import re
+
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+# Case is folded, U is T, and the ambiguity letters of IUPAC (Nucleic Acids Res. 13:3021, 1985) are N.
+_FOLD = str.maketrans("acgtunrywskmbdhvURYWSKMBDHV", "ACGTTNNNNNNNNNNNTNNNNNNNNNN")
+_WHITESPACE = re.compile(r"\s+")
+_NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHV\s]", re.IGNORECASE)
+
+
+def normalize_dna(sequence: str) -> str:
+    """Bring a DNA (or RNA) sequence to the letters A, C, G, T and N.
+
+    Case is folded, whitespace removed, U read as T, and the ambiguity letters of IUPAC as N.
+
+    Raises:
+        TypeError: If `sequence` is no string.
+        ValueError: If it is empty, or holds anything else; the message names the character and its 0-based position
+            in the string as it was given.
+    """
+    if not isinstance(sequence, str):
+        raise TypeError(f"A DNA sequence must be a string, got {type(sequence).__name__}.")
+    wrong = _NOT_DNA.search(sequence)
+    if wrong:
+        raise ValueError(f"The character {wrong.group()!r} at position {wrong.start()} of the DNA is not a base.")
+    folded = _WHITESPACE.sub("", sequence).translate(_FOLD)
+    if not folded:
+        raise ValueError("The DNA sequence is empty.")
+    return folded
+
+
+def _common_prefix(first: str, second: str) -> int:
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
+    """Cut a reference and its variant to windows around the place where they differ.
+
+    The changed segment is what remains between the longest common prefix and the then longest common suffix. The
+    prefix is taken first, so a change inside a repeat stands at the right-most of its equivalent places. Both windows
+    have the same flanks, as equal in length as the ends of the sequences allow. A change longer than the window is
+    cut: its start stays in the middle, and a warning is logged.
+
+    Args:
+        reference: The reference sequence, of any length.
+        variant: The same stretch with the variant, of any length.
+        size: Most bases of a window.
+
+    Returns:
+        The window of the reference and that of the variant, in the letters A, C, G, T and N.
+
+    Raises:
+        ValueError: If a sequence is no DNA, if both are equal, or if `size` is too small for windows that differ.
+    """
+    reference, variant = normalize_dna(reference), normalize_dna(variant)
+    if size < 1:
+        raise ValueError(f"The window must hold at least one base, got {size}.")
+    if reference == variant:
+        raise ValueError("The reference and the variant are equal: there is no variant to show.")
+    start = _common_prefix(reference, variant)
+    suffix = _common_prefix(reference[start:][::-1], variant[start:][::-1])
+    reference_end, variant_end = len(reference) - suffix, len(variant) - suffix
+    longest, shortest = sorted((reference_end - start, variant_end - start), reverse=True)
+
+    # Where one segment is empty its window needs a base of a flank, or there would be nothing left of it.
+    if longest + (shortest == 0) > size:
+        left = max(0, start - size // 2)
+        windows = reference[left : left + size], variant[left : left + size]
+        if longest > size:
+            logger.warning(
+                f"A change of {longest} bases is longer than the window of {size}: the windows show where it starts."
+            )
+    else:
+        spare = size - longest
+        left_flank = min(start, max(spare // 2, spare - suffix))
+        right_flank = min(suffix, spare - left_flank)
+        windows = (
+            reference[start - left_flank : reference_end + right_flank],
+            variant[start - left_flank : variant_end + right_flank],
+        )
+    if windows[0] == windows[1] or not all(windows):
+        raise ValueError(f"A window of {size} bases is too small to show this variant.")
+    return windows
+
+
+def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
+    """Cut the ends of a pair without looking for the variant, as BioReason's data preparation documents it.
+
+    Of `reference_sequence` and of `variant_sequence`, a sequence longer than twice `truncate_dna_per_side` loses so
+    many bases at each end; a shorter one keeps its central half.
+
+    Returns:
+        A copy of `example` with the shorter sequences.
+    """
+    example = dict(example)
+    for column in ("reference_sequence", "variant_sequence"):
+        sequence = example[column]
+        cut = truncate_dna_per_side if len(sequence) > 2 * truncate_dna_per_side else len(sequence) // 4
+        example[column] = sequence[cut : len(sequence) - cut]
+    return example
+
+
+__all__ = ["normalize_dna", "truncate_dna", "variant_window"]

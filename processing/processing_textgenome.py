@@ -1,0 +1,216 @@
+"""The processor: chat messages with DNA in them to what the model reads."""
+
+from itertools import islice
+
+from transformers import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from textgenome.processing.processing_dna import normalize_dna, variant_window
+
+
+class TextGenomeProcessor(ProcessorMixin):
+    """A tokenizer for text and one for DNA.
+
+    In chat messages, a block `{"type": "dna", "dna": "ACGT"}` is one sequence, and a block `{"type": "variant",
+    "reference": "ACGT", "variant": "ACTT"}` is a pair, cut to windows around its difference and shown as two
+    sequences.
+
+    Args:
+        tokenizer: The tokenizer of the language model; it must know the three DNA tokens.
+        dna_tokenizer: The tokenizer of the DNA encoder.
+        chat_template: Jinja template; by default that of the checkpoint.
+        dna_token: The placeholder. The prompt holds one for each sequence; `__call__` makes it one for each feature.
+        dna_start_token: Stands before each sequence.
+        dna_end_token: Stands after each sequence.
+        dna_window: Most bases of each window of a variant.
+    """
+
+    def __init__(
+        self,
+        tokenizer=None,
+        dna_tokenizer=None,
+        chat_template=None,
+        dna_token: str = "<|dna_pad|>",
+        dna_start_token: str = "<|dna_start|>",
+        dna_end_token: str = "<|dna_end|>",
+        dna_window: int = 2048,
+    ):
+        self.dna_token = dna_token
+        self.dna_start_token = dna_start_token
+        self.dna_end_token = dna_end_token
+        self.dna_window = dna_window
+        vocabulary = tokenizer.get_vocab()
+        missing = [token for token in (dna_token, dna_start_token, dna_end_token) if token not in vocabulary]
+        if missing:
+            raise ValueError(f"The tokenizer does not know {', '.join(missing)}: add them as special tokens.")
+        self.dna_token_id = vocabulary[dna_token]
+        self.dna_start_token_id = vocabulary[dna_start_token]
+        self.dna_end_token_id = vocabulary[dna_end_token]
+        super().__init__(tokenizer, dna_tokenizer, chat_template=chat_template)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return [*self.tokenizer.model_input_names, "dna_input_ids", "dna_attention_mask"]
+
+    def num_dna_tokens(self, length: int) -> int:
+        """Number of placeholders that a sequence of `length` DNA tokens takes in the prompt."""
+        return length
+
+    def __call__(
+        self,
+        text: str | list[str] | None = None,
+        dna: str | list[str] | None = None,
+        images=None,
+        videos=None,
+        audio=None,
+        text_kwargs: dict | None = None,
+        dna_kwargs: dict | None = None,
+        **kwargs,
+    ) -> BatchFeature:
+        """Tokenize text and DNA, with as many placeholders in the text as the DNA has features.
+
+        Args:
+            text: A prompt or a list of them, with one `dna_token` for each sequence.
+            dna: The sequences of all prompts in one flat list, in reading order.
+            images: Not taken, like `videos` and `audio`: present because pipelines pass them.
+            text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `truncation`,
+                `max_length`, `return_tensors`...).
+            dna_kwargs: For the DNA tokenizer.
+
+        Returns:
+            `input_ids` and `attention_mask` of shape `(batch, length)`; with DNA also `dna_input_ids` and
+            `dna_attention_mask` of shape `(batch, sequences, dna_length)`.
+
+        Raises:
+            ValueError: If a sequence holds anything but bases or is longer than the encoder reads, if placeholders and
+                sequences differ in number, or if truncation would cut a placeholder.
+        """
+        if images is not None or videos is not None or audio is not None:
+            raise ValueError(f"{type(self).__name__} takes `text` and `dna` only.")
+        if text is None:
+            raise ValueError("You need to provide `text`.")
+        texts = [text] if isinstance(text, str) else list(text)
+        sequences = [dna] if isinstance(dna, str) else list(dna or [])
+        options = {"padding": True, **kwargs, **(text_kwargs or {})}
+        return_tensors = options.pop("return_tensors", None)
+        padding_keys = {"padding", "padding_side", "pad_to_multiple_of"} & set(options)
+        padding = {key: options.pop(key) for key in padding_keys}
+        max_length, truncation = options.pop("max_length", None), options.pop("truncation", None)
+        # Offsets are given in the text as it came, before placeholders are multiplied: there is nothing to shift.
+        options.pop("return_text_replacement_offsets", None)
+        options.pop("return_mm_token_type_ids", None)
+
+        encoded = self._encode_dna(sequences, **(dna_kwargs or {}))
+        tokenized = self.tokenizer(texts, **options)
+        counts = [list(ids).count(self.dna_token_id) for ids in tokenized["input_ids"]]
+        if sum(counts) != len(encoded):
+            raise ValueError(
+                f"The texts hold {sum(counts)} {self.dna_token} placeholders but {len(encoded)} DNA sequences were "
+                "passed."
+            )
+
+        lengths = iter([self.num_dna_tokens(len(ids)) for ids in encoded])
+        data = {key: [] for key in tokenized}
+        for row, count in enumerate(counts):
+            self._expand({key: tokenized[key][row] for key in tokenized}, list(islice(lengths, count)), data)
+        if truncation and max_length is not None:
+            self._truncate(data, max_length)
+
+        offsets = data.pop("offset_mapping", None)
+        padded = self.tokenizer.pad(data, max_length=max_length, verbose=False, **padding)
+        if offsets is not None:
+            side = padding.get("padding_side") or self.tokenizer.padding_side
+            padded["offset_mapping"] = [
+                _pad(row, len(ids), (0, 0), side) for row, ids in zip(offsets, padded["input_ids"])
+            ]
+        data = dict(padded)
+        if encoded:
+            data.update(self._pad_dna(encoded, counts))
+        return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["offset_mapping"])
+
+    def _encode_dna(self, sequences: list[str], **kwargs) -> list[list[int]]:
+        if not sequences:
+            return []
+        sequences = [normalize_dna(sequence) for sequence in sequences]
+        encoded = self.dna_tokenizer(sequences, return_attention_mask=False, **kwargs)["input_ids"]
+        limit = self.dna_tokenizer.model_max_length
+        for ids, sequence in zip(encoded, sequences):
+            if len(ids) > limit:
+                raise ValueError(
+                    f"A DNA sequence of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
+                    f"{limit}. Cut it, or pass a pair as a `variant` block, which is cut around its difference."
+                )
+        return encoded
+
+    def _expand(self, row: dict[str, list], lengths: list[int], data: dict[str, list]) -> None:
+        """Append `row` to `data` with its placeholders repeated: the i-th as often as `lengths` says."""
+        places = [i for i, token in enumerate(row["input_ids"]) if token == self.dna_token_id] if lengths else []
+        for key, values in row.items():
+            expanded, last = [], 0
+            for place, length in zip(places, lengths):
+                expanded += values[last:place]
+                expanded += [values[place]] * length
+                last = place + 1
+            data[key].append(expanded + values[last:])
+
+    def _truncate(self, data: dict[str, list], max_length: int) -> None:
+        keep = slice(max_length) if self.tokenizer.truncation_side == "right" else slice(-max_length, None)
+        for row, ids in enumerate(data["input_ids"]):
+            if ids[keep].count(self.dna_token_id) < ids.count(self.dna_token_id):
+                raise ValueError(
+                    f"Row {row} has {len(ids)} tokens, and cutting it to max_length = {max_length} would cut DNA "
+                    "placeholders. Raise `max_length` or shorten the DNA."
+                )
+        for key, rows in data.items():
+            data[key] = [values[keep] for values in rows]
+
+    def _pad_dna(self, encoded: list[list[int]], counts: list[int]) -> dict[str, list]:
+        width, slots = max(map(len, encoded)), max(counts)
+        sequences = iter(encoded)
+        rows = [[*islice(sequences, count), *[[]] * (slots - count)] for count in counts]
+        pad = self.dna_tokenizer.pad_token_id
+        return {
+            "dna_input_ids": [[_pad(ids, width, pad) for ids in row] for row in rows],
+            "dna_attention_mask": [[_pad([1] * len(ids), width, 0) for ids in row] for row in rows],
+        }
+
+    def apply_chat_template(self, conversation, *args, processor_kwargs: dict | None = None, **kwargs):
+        """Render, and with `tokenize=True` also tokenize, conversations with `dna` and `variant` blocks.
+
+        See `ProcessorMixin.apply_chat_template`.
+
+        Raises:
+            ValueError: If a block is malformed, a sequence is no DNA, or the two sequences of a variant are equal.
+        """
+        if kwargs.get("tokenize", False):
+            conversations = [conversation] if isinstance(conversation[0], dict) else conversation
+            dna = [sequence for messages in conversations for sequence in self.dna_of(messages)]
+            processor_kwargs = {**(processor_kwargs or {}), "dna": dna}
+        return super().apply_chat_template(conversation, *args, processor_kwargs=processor_kwargs, **kwargs)
+
+    def dna_of(self, messages: list[dict]) -> list[str]:
+        """The sequences that a conversation shows to the model, in reading order, variants cut to their windows."""
+        sequences = []
+        for message in messages:
+            blocks = message.get("content")
+            for block in blocks if isinstance(blocks, list) else []:
+                if block.get("type") == "dna":
+                    sequences.append(normalize_dna(_field(block, "dna")))
+                elif block.get("type") == "variant":
+                    pair = _field(block, "reference"), _field(block, "variant")
+                    sequences.extend(variant_window(*pair, size=self.dna_window))
+        return sequences
+
+
+def _field(block: dict, name: str) -> str:
+    if block.get(name) is None:
+        raise ValueError(f"A block of the type {block['type']!r} needs the field {name!r}.")
+    return block[name]
+
+
+def _pad(values: list, width: int, value, side: str = "right") -> list:
+    padding = [value] * (width - len(values))
+    return padding + values if side == "left" else values + padding
+
+
+__all__ = ["TextGenomeProcessor"]

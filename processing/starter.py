@@ -1,0 +1,100 @@
+"""Starter data: variants that break a signal of gene expression, made from a seed.
+
+The reference of a row carries one or two different signals at random places of random DNA, and the variant breaks one
+of them. The question never tells which, nor does the variant, nor, where there are two, the reference: it takes both.
+"""
+
+import random
+
+from datasets import Dataset
+
+
+# Consensus and the half-open part of it that a variant strikes. Splice sites: Shapiro and Senapathy, Nucleic Acids
+# Res. 15:7155 (1987). Start codon: Kozak, Nucleic Acids Res. 15:8125 (1987). TATA box: Bucher, J. Mol. Biol. 212:563
+# (1990). Poly-A signal: Proudfoot and Brownlee, Nature 263:211 (1976). CpG: a lone site, as deamination loses it.
+SIGNALS = {
+    "splice donor": ("CAGGTAAGT", 3, 5),
+    "splice acceptor": ("TTTCTTTTCAGG", 9, 11),
+    "start codon": ("GCCACCATGG", 6, 9),
+    "TATA box": ("GTATAAAAG", 1, 7),
+    "poly-A signal": ("AATAAA", 0, 6),
+    "CpG site": ("CG", 0, 2),
+}
+QUESTIONS = (
+    "Which signal does this variant break?",
+    "What does the variant destroy?",
+    "Compare the two sequences: what is lost?",
+    "Which element of the reference is gone in the variant?",
+    "What is the consequence of this variant?",
+    "Name the site that this change abolishes.",
+)
+SPLITS = {"train": 24_000, "validation": 240}
+LENGTHS = (48, 96)
+
+
+def starter_rows(split: str, seed: int = 0) -> Dataset:
+    """Make the rows of one split, in the columns of `row_to_messages`, the same for the same seed.
+
+    Args:
+        split: `train` (24,000 rows) or `validation` (240 rows). Each class has the same number of rows.
+        seed: Seed of the split.
+    """
+    rng = random.Random(f"{split} {seed}")
+    names = list(SIGNALS)
+    return Dataset.from_list([_row(names[i % len(names)], rng) for i in range(SPLITS[split])]).shuffle(seed=seed)
+
+
+def _row(broken: str, rng: random.Random) -> dict[str, str]:
+    kept = rng.sample([name for name in SIGNALS if name != broken], rng.randint(0, 1))
+    while True:
+        reference, place = _reference(broken, kept, rng)
+        variant, change = _break(reference, place, broken, rng)
+        # By chance the random DNA may hold a signal of its own, or the change may make one.
+        if _signals(reference) == sorted([broken, *kept]) and _signals(variant) == kept:
+            break
+    return {
+        "question": rng.choice(QUESTIONS),
+        "answer": f"{broken} loss",
+        "reasoning": f"Step 1: The reference carries a {broken}.\nStep 2: The variant breaks it by {change}.",
+        "reference_sequence": reference,
+        "variant_sequence": variant,
+    }
+
+
+def _signals(sequence: str) -> list[str]:
+    return sorted(name for name, (motif, _, _) in SIGNALS.items() for _ in range(sequence.count(motif)))
+
+
+def _reference(broken: str, kept: list[str], rng: random.Random) -> tuple[str, int]:
+    """Random DNA with the signals in it, and where the broken one starts."""
+    signals = rng.sample([broken, *kept], 1 + len(kept))
+    spare = rng.randint(*LENGTHS) - sum(len(SIGNALS[name][0]) for name in signals)
+    cuts = sorted(rng.randint(0, spare) for _ in signals)
+    sequence, place = "", 0
+    for name, start, end in zip(signals, [0, *cuts], cuts):
+        sequence += _random_dna(end - start, rng)
+        place = len(sequence) if name == broken else place
+        sequence += SIGNALS[name][0]
+    return sequence + _random_dna(spare - cuts[-1], rng), place
+
+
+def _random_dna(length: int, rng: random.Random) -> str:
+    sequence = "".join(rng.choices("ACGT", k=length))
+    return sequence.replace("CG", rng.choice(("CA", "TG")))
+
+
+def _break(reference: str, place: int, broken: str, rng: random.Random) -> tuple[str, str]:
+    """The variant, and what kind of change it is."""
+    motif, start, end = SIGNALS[broken]
+    first, last = place + start, place + end
+    while True:
+        change = rng.choices(("substitution", "deletion", "insertion"), (0.7, 0.15, 0.15))[0]
+        position = rng.randrange(first + (change == "insertion"), last)
+        base = "" if change == "deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
+        variant = reference[:position] + base + reference[position + (change != "insertion") :]
+        # An A put before the G of an AG, say, leaves an AG one base further: nothing is lost.
+        if motif[start:end] not in variant[max(first - 1, 0) : last + 1]:
+            return variant, change
+
+
+__all__ = ["SIGNALS", "SPLITS", "starter_rows"]

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import AutoConfig
+from trl import TrlParser
+
+from textgenome import HyenaDNAConfig, TextGenomeConfig
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+
+
+RECIPES = sorted((Path(__file__).parents[2] / "configuration" / "recipes").glob("*.yaml"))
+RANDOM_MODEL = ["--text_config", '{"model_type": "qwen3"}', "--dna_config", '{"model_type": "hyenadna"}']
+
+
+def parse(tmp_path, *flags):
+    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
+    return parser.parse_args_and_config([*flags, "--output_dir", str(tmp_path), "--use_cpu"])
+
+
+def test_defaults_are_qwen3_and_our_hyenadna():
+    config = TextGenomeConfig()
+    assert config.text_config.model_type == "qwen3"
+    assert isinstance(config.dna_config, HyenaDNAConfig)
+    assert config.get_text_config() is config.text_config
+
+
+@pytest.mark.parametrize("encoder", ["hyenadna", "mixtral", "esm", "llama"])
+def test_round_trip(tmp_path, encoder):
+    layers = {"num_hidden_layers": 3}
+    config = TextGenomeConfig(dna_config={"model_type": encoder, **layers}, dna_feature_layer=2, projector_type="mlp")
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert {**loaded.to_dict(), "_name_or_path": ""} == config.to_dict()
+    assert loaded.dna_config.num_hidden_layers == 3
+
+
+def test_hyenadna_with_remote_code_means_ours():
+    config = TextGenomeConfig(dna_config={"model_type": "hyenadna", "auto_map": {"AutoConfig": "x.Y"}, "d_model": 64})
+    assert isinstance(config.dna_config, HyenaDNAConfig)
+    assert config.dna_config.hidden_size == 64
+
+
+@pytest.mark.parametrize(
+    "values", [{"dna_token_id": "7"}, {"projector_type": "conv"}, {"dna_feature_layer": 1.5}, {"projector_bias": "no"}]
+)
+def test_wrong_types_are_refused_by_name(values):
+    with pytest.raises(Exception, match=next(iter(values))):
+        TextGenomeConfig(**values)
+
+
+def test_feature_layer_beyond_the_encoder_is_refused():
+    with pytest.raises(ValueError, match=r"dna_feature_layer.*9.*2 layers"):
+        TextGenomeConfig(dna_feature_layer=9)
+
+
+def test_head_is_tied_as_the_language_model_says():
+    assert TextGenomeConfig(text_config={"model_type": "qwen3", "tie_word_embeddings": True}).tie_word_embeddings
+    assert not TextGenomeConfig(text_config={"model_type": "qwen3", "tie_word_embeddings": False}).tie_word_embeddings
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
+    data, model, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false")
+    settings = yaml.safe_load(recipe.read_text())
+    assert data.dataset_name == settings["dataset_name"]
+    assert training.learning_rate == settings["learning_rate"]
+
+
+def test_defaults_are_the_predecessors_recipe(tmp_path):
+    _, model, training = parse(tmp_path, *RANDOM_MODEL)
+    assert (model.use_peft, model.lora_r, model.lora_alpha, model.lora_dropout) == (True, 32, 64, 0.05)
+    assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (1, 8)
+    assert (training.num_train_epochs, training.learning_rate, training.weight_decay) == (5, 5e-5, 0.01)
+    assert (training.lr_scheduler_type, training.warmup_steps, training.max_grad_norm) == ("cosine", 0.1, 1.0)
+    assert model.freeze_dna_encoder
+    assert training.report_to == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--packing"],
+        ["--padding_free"],
+        ["--max_length", "1024"],
+        ["--assistant_only_loss", "false"],
+        ["--remove_unused_columns"],
+        ["--dataset_kwargs", "{}"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_settings_that_drop_the_dna_cannot_start(tmp_path, flags):
+    with pytest.raises(ValueError, match=rf"{flags[0].strip('-')}.*drop the DNA"):
+        parse(tmp_path, *RANDOM_MODEL, *flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--text_model", "a"],
+        ["--dna_model", "a"],
+        ["--text_model", "a", "--dna_model", "b", "--model_name_or_path", "c"],
+    ],
+)
+def test_half_a_model_is_refused(tmp_path, flags):
+    with pytest.raises(ValueError, match="Give one model"):
+        parse(tmp_path, *flags)
+
+
+def test_lora_on_a_frozen_language_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="freeze_language_model"):
+        parse(tmp_path, *RANDOM_MODEL, "--freeze_language_model")

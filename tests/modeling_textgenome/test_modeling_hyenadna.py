@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from textgenome import HyenaDNAConfig, HyenaDNAModel
+from textgenome.modeling_hyenadna import fft_convolution
+
+
+@pytest.fixture
+def model():
+    # Larger weights than usual, so that everything that can matter does.
+    return HyenaDNAModel(HyenaDNAConfig(d_model=16, d_inner=32, max_seq_len=5000, initializer_range=0.1)).eval()
+
+
+def bases(*shape: int) -> torch.Tensor:
+    return torch.randint(7, 12, shape)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 128, 1000])
+def test_fft_convolution_equals_the_direct_one(length):
+    signal, filters = torch.randn(2, 3, length), torch.randn(3, length)
+    direct = F.conv1d(F.pad(signal, (length - 1, 0)), filters.flip(-1)[:, None], groups=3)
+    torch.testing.assert_close(fft_convolution(signal, filters), direct, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_causal(order):
+    model = HyenaDNAModel(HyenaDNAConfig(d_model=16, hyena_order=order, initializer_range=0.1)).eval()
+    before = bases(1, 50)
+    after = before.clone()
+    after[0, 20] = 7 + (before[0, 20] - 6) % 4
+    states = [model(ids).last_hidden_state for ids in (before, after)]
+    torch.testing.assert_close(states[0][:, :20], states[1][:, :20], atol=1e-5, rtol=1e-5)
+    assert (states[0][:, 20:] - states[1][:, 20:]).abs().amax(-1).min() > 1e-4
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("length", [1, 2, 33, 4096])
+def test_padding_changes_nothing(model, side, length):
+    ids = bases(1, length)
+    padding = torch.full((1, 19), model.config.pad_token_id)
+    mask = torch.ones_like(ids)
+    parts = [(padding, torch.zeros_like(padding)), (ids, mask)]
+    padded_ids, padded_mask = (torch.cat(part, 1) for part in zip(*(parts if side == "left" else parts[::-1])))
+    states = model(padded_ids, attention_mask=padded_mask).last_hidden_state
+    torch.testing.assert_close(states[padded_mask.bool()], model(ids).last_hidden_state[0], atol=1e-4, rtol=1e-4)
+
+
+def test_filters_stay_float32_in_bfloat16(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    half = HyenaDNAModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert half.layers[0].mixer.filter_fn.implicit_filter["0"].weight.dtype == torch.float32
+    assert half.layers[0].mixer.in_proj.weight.dtype == torch.bfloat16
+    filters = [each.layers[0].mixer.filter_fn(5000) for each in (model, half)]
+    assert torch.equal(*filters)
+    ids = bases(2, 40)
+    states = half(ids).last_hidden_state
+    assert states.dtype == torch.bfloat16
+    torch.testing.assert_close(states.float(), model(ids).last_hidden_state, atol=0.2, rtol=0.1)
+
+
+def test_too_long_dna_is_refused(model):
+    with pytest.raises(ValueError, match=r"5001 tokens.*max_seq_len = 5000"):
+        model(bases(1, 5001))
+
+
+def test_hidden_states(model):
+    outputs = model(bases(1, 10), output_hidden_states=True)
+    assert len(outputs.hidden_states) == model.config.num_hidden_layers + 1
+    assert torch.equal(outputs.hidden_states[-1], outputs.last_hidden_state)
+
+
+def test_gradient_reaches_every_weight_that_is_used():
+    model = HyenaDNAModel(HyenaDNAConfig(d_model=8, d_inner=16, max_seq_len=32)).double()
+    model(bases(2, 20)).last_hidden_state.pow(3).sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(model):
+    model.train()
+    model.dropout.p = 0.0
+    ids, gradients = bases(2, 30), []
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.zero_grad()
+        model(ids).last_hidden_state.pow(2).sum().backward()
+        gradients.append(model.layers[0].mixer.in_proj.weight.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
+def test_saves_under_the_names_of_the_published_checkpoints(model):
+    names = set(model.state_dict())
+    assert "embeddings.word_embeddings.weight" in names
+    layer = "layers.1.mixer."
+    for name in ("in_proj.weight", "short_filter.weight", "filter_fn.bias", "filter_fn.pos_emb.z", "out_proj.bias"):
+        assert layer + name in names
+    for name in ("0.weight", "1.freq", "2.weight", "4.bias", "6.weight"):
+        assert f"{layer}filter_fn.implicit_filter.{name}" in names

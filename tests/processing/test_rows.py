@@ -1,0 +1,198 @@
+import json
+
+import pytest
+from conftest import random_dna, variant_row
+from datasets import Dataset
+from transformers.utils import logging as transformers_logging
+
+from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.rows import as_conversations, load_rows
+
+
+@pytest.fixture
+def propagated_log(caplog):
+    transformers_logging.enable_propagation()
+    yield caplog
+    transformers_logging.disable_propagation()
+
+
+def write(path, rows):
+    table = Dataset.from_list(rows)
+    writers = {".csv": table.to_csv, ".parquet": table.to_parquet, ".jsonl": table.to_json}
+    if path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        writers[path.suffix](path)
+    return path
+
+
+def test_kegg_columns_become_a_conversation():
+    row = variant_row(reasoning="Step 1: It breaks.")
+    assert row_to_messages(row) == [
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "variant",
+                    "reference": row["reference_sequence"],
+                    "variant": row["variant_sequence"],
+                },
+                {"type": "text", "text": "What?"},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Answer: cancer"}],
+            "reasoning_content": "Step 1: It breaks.",
+        },
+    ]
+
+
+@pytest.mark.parametrize("reasoning", [{}, {"reasoning": None}, {"reasoning": " "}])
+def test_rows_without_reasoning(reasoning):
+    assert "reasoning_content" not in row_to_messages(variant_row(**reasoning))[1]
+
+
+def test_messages_stand_as_they_are_and_lose_their_dna_for_the_text_only_control():
+    messages = [
+        {"role": "user", "content": [{"type": "dna", "dna": "ACGT"}, {"type": "text", "text": "What?"}]},
+        {"role": "assistant", "content": "cancer"},
+    ]
+    assert row_to_messages({"messages": messages}) == messages
+    text_only = row_to_messages({"messages": messages}, dna="none")
+    assert text_only[0]["content"] == [{"type": "text", "text": "What?"}] and text_only[1] == messages[1]
+    assert row_to_messages(variant_row(), dna="none")[0]["content"] == [{"type": "text", "text": "What?"}]
+
+
+def test_per_side_truncation_can_lose_the_variant():
+    row = variant_row(length=4001)
+    sequences = row_to_messages(row, dna_truncation="per_side")[0]["content"][0]
+    assert len(sequences["reference"]) == 4001 - 2048
+    early = variant_row(length=40)
+    early = {
+        **early,
+        **{column: early[column] + random_dna(4000) for column in ("reference_sequence", "variant_sequence")},
+    }
+    row_to_messages(early)
+    with pytest.raises(BadRow, match="equal"):
+        row_to_messages(early, dna_truncation="per_side")
+
+
+BAD = {
+    "question": ({"question": None}, "question", "missing"),
+    "empty question": ({"question": " "}, "question", "empty"),
+    "answer": ({"answer": None}, "answer", "missing"),
+    "number": ({"answer": 3}, "answer", "expected text, got int"),
+    "reference": ({"reference_sequence": None}, "reference_sequence", "missing"),
+    "empty": ({"variant_sequence": ""}, "variant_sequence", "empty"),
+    "letter": ({"reference_sequence": "ACGTXACGT"}, "reference_sequence", "'X' at position 4"),
+    "equal": (
+        {"reference_sequence": "acgt", "variant_sequence": "ACGT"},
+        "variant_sequence",
+        "equal",
+    ),
+    "roles": ({"messages": [{"role": "user", "content": "x"}]}, "messages", "no turn of the assistant"),
+    "shape": ({"messages": "x"}, "messages", "list of messages"),
+    "block": (
+        {"messages": [{"role": "user", "content": [{"type": "dna", "dna": "AC-"}]}, {"role": "assistant"}]},
+        "messages[0].content[0]",
+        "'-' at position 2",
+    ),
+    "kind": (
+        {"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant"}]},
+        "messages[0].content[0]",
+        "`text`, `dna` or `variant`",
+    ),
+}
+
+
+@pytest.mark.parametrize("columns, column, message", BAD.values(), ids=BAD)
+def test_bad_rows_name_column_and_position(columns, column, message):
+    with pytest.raises(BadRow) as error:
+        row_to_messages(variant_row(**columns))
+    assert error.value.column == column
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".parquet"])
+def test_a_file_of_any_format(tmp_path, suffix):
+    rows = [variant_row(seed=i, reasoning=f"Step {i}") for i in range(3)]
+    assert load_rows(str(write(tmp_path / f"mine{suffix}", rows)), "train").to_list() == rows
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("train-00000", "validation-00000"), ("my_train", "my_dev")])
+def test_a_folder_with_splits_in_file_names(tmp_path, names):
+    for i, name in enumerate(names):
+        write(tmp_path / f"{name}.parquet", [variant_row(seed=i)])
+    assert load_rows(str(tmp_path), "train").to_list() == [variant_row(seed=0)]
+    assert load_rows(str(tmp_path), "val").to_list() == load_rows(str(tmp_path), "validation").to_list()
+    assert load_rows(str(tmp_path), "val").to_list() == [variant_row(seed=1)]
+    with pytest.raises(ValueError, match="no split 'test', only train, validation"):
+        load_rows(str(tmp_path), "test")
+
+
+def test_messages_with_text_and_blocks(tmp_path):
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "dna", "dna": "ACGT"}, {"type": "text", "text": "What?"}]},
+        {"role": "assistant", "content": "x"},
+    ]
+    path = tmp_path / "chats.jsonl"
+    path.write_text(json.dumps({"messages": messages}) + "\n")
+    rows = as_conversations(load_rows(str(path), "train"))
+    content = rows[0]["messages"][1]["content"]
+    assert [block["type"] for block in content] == ["dna", "text"] and content[0]["dna"] == "ACGT"
+
+
+def test_bad_rows_are_refused_with_file_row_and_column(tmp_path):
+    rows = [variant_row(), variant_row(**BAD["letter"][0]), variant_row(question=None)]
+    path = write(tmp_path / "mine.jsonl", rows)
+    with pytest.raises(ValueError) as error:
+        load_rows(str(path), "train")
+    assert "2 of 3 rows are bad" in str(error.value) and "--on_bad_row skip" in str(error.value)
+    assert "mine.jsonl, row 1, column 'reference_sequence': The character 'X' at position 4" in str(error.value)
+    assert "mine.jsonl, row 2, column 'question'" in str(error.value)
+
+
+def test_rows_are_counted_within_their_file(tmp_path):
+    write(tmp_path / "train-0.parquet", [variant_row(), variant_row(seed=1)])
+    write(tmp_path / "train-1.parquet", [variant_row(seed=2), variant_row(answer=" ")])
+    with pytest.raises(ValueError, match=r"train-1.parquet, row 1, column 'answer'"):
+        load_rows(str(tmp_path), "train")
+
+
+def test_bad_rows_are_skipped_and_reported(tmp_path, propagated_log):
+    bad = variant_row(variant_sequence="GATTACAGATTACAX")
+    path = write(tmp_path / "mine.jsonl", [bad, variant_row(seed=1)])
+    assert load_rows(str(path), "train", on_bad_row="skip").to_list() == [variant_row(seed=1)]
+    assert "Left out mine.jsonl, row 0, column 'variant_sequence'" in propagated_log.text
+    assert "GATTACA" not in propagated_log.text
+    with pytest.raises(ValueError, match="no usable row"):
+        load_rows(str(write(tmp_path / "bad.jsonl", [bad])), "train", on_bad_row="skip")
+
+
+def test_a_missing_column_is_named(tmp_path):
+    row = variant_row()
+    del row["variant_sequence"]
+    with pytest.raises(ValueError, match=r"row 0, column 'variant_sequence': the column is missing"):
+        load_rows(str(write(tmp_path / "mine.csv", [row])), "train")
+
+
+def test_unreadable_files_are_named(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{not json}\n")
+    with pytest.raises(ValueError, match=r"mine.jsonl: cannot be read"):
+        load_rows(str(tmp_path / "mine.jsonl"), "train")
+    (tmp_path / "mine.vcf").write_text("x")
+    with pytest.raises(ValueError, match=r"cannot read \.vcf files"):
+        load_rows(str(tmp_path / "mine.vcf"), "train")
+
+
+def test_a_users_file_leaves_no_copy_in_the_cache(tmp_path, monkeypatch):
+    import datasets.config
+
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    row = variant_row(length=500)
+    load_rows(str(write(tmp_path / "mine.csv", [row])), "train")
+    written = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file()) if cache.exists() else b""
+    assert row["reference_sequence"].encode() not in written

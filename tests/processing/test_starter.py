@@ -1,0 +1,45 @@
+import re
+from collections import Counter
+
+from textgenome.processing import row_to_messages
+from textgenome.processing.starter import QUESTIONS, SIGNALS, SPLITS, starter_rows
+
+
+def signals(sequence: str) -> list[str]:
+    return sorted(name for name, (motif, *_) in SIGNALS.items() for _ in re.findall(motif, sequence))
+
+
+def test_same_seed_same_rows_and_splits_share_none():
+    rows = starter_rows("validation")
+    assert rows.to_list() == starter_rows("validation").to_list()
+    assert rows.to_list() != starter_rows("validation", seed=1).to_list()
+    pairs = [{(row["reference_sequence"], row["variant_sequence"]) for row in starter_rows(split)} for split in SPLITS]
+    assert not pairs[0] & pairs[1]
+
+
+def test_classes_are_balanced():
+    for split, size in SPLITS.items():
+        counts = Counter(starter_rows(split)["answer"])
+        assert set(counts.values()) == {size / len(SIGNALS)}
+
+
+def test_the_pair_tells_the_answer_and_the_question_does_not():
+    for row in starter_rows("validation"):
+        lost = Counter(signals(row["reference_sequence"])) - Counter(signals(row["variant_sequence"]))
+        assert [f"{name} loss" for name in lost] == [row["answer"]]
+        assert row["question"] in QUESTIONS
+        row_to_messages(row, dna_window=64)
+    assert not any(name.split()[0].lower() in question.lower() for name in SIGNALS for question in QUESTIONS)
+
+
+def test_places_lengths_and_questions_vary():
+    rows = starter_rows("validation").to_list()
+    assert len({len(row["reference_sequence"]) for row in rows}) > 20
+    assert len({row["question"] for row in rows}) == len(QUESTIONS)
+    places = {row["reference_sequence"].find("GTATAAAAG") for row in rows if row["answer"] == "TATA box loss"}
+    assert len(places) > 20
+
+
+def test_half_of_the_references_alone_do_not_tell():
+    rows = starter_rows("validation").to_list()
+    assert 0.35 < sum(len(signals(row["reference_sequence"])) == 2 for row in rows) / len(rows) < 0.65
