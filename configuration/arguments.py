@@ -1,5 +1,6 @@
 """The settings of `train_sft.py`, one field a flag or a line of a recipe."""
 
+import json
 from dataclasses import dataclass, field
 
 from trl import SFTConfig
@@ -115,6 +116,11 @@ class ModelArguments:
     )
 
     def __post_init__(self):
+        # On the command line a configuration is JSON; a recipe has it as a mapping.
+        if isinstance(self.text_config, str):
+            self.text_config = json.loads(self.text_config)
+        if isinstance(self.dna_config, str):
+            self.dna_config = json.loads(self.dna_config)
         pairs = {"text_model": "dna_model", "text_config": "dna_config"}
         given = [name for name in ("model_name_or_path", *pairs) if getattr(self, name) is not None]
         if len(given) != 1 or any((getattr(self, a) is None) != (getattr(self, b) is None) for a, b in pairs.items()):

@@ -6,16 +6,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-import random  # noqa: E402
-from pathlib import Path  # noqa: E402
+import random
+from pathlib import Path
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from transformers import AutoModelForMultimodalLM, AutoProcessor, AutoTokenizer, set_seed  # noqa: E402
-from transformers.utils import logging  # noqa: E402
+import pytest
+import torch
+from transformers import AutoModelForMultimodalLM, AutoProcessor, AutoTokenizer, set_seed
+from transformers.utils import logging
 
-import textgenome  # noqa: E402, F401
-from textgenome.processing import build_dna_tokenizer, build_processor  # noqa: E402
+import textgenome  # noqa: F401
+from textgenome.processing import build_dna_tokenizer, build_processor
 
 
 torch.set_num_threads(1)

@@ -14,7 +14,10 @@ from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.processing import build_dna_tokenizer, build_processor, train_text_tokenizer
 
 
-TEXTS = ["Which disease does this variant cause? Answer: cancer", "system user assistant Step 1: The variant breaks it."]
+TEXTS = [
+    "Which disease does this variant cause? Answer: cancer",
+    "system user assistant Step 1: The variant breaks it.",
+]
 
 
 def main() -> None:
@@ -32,7 +35,8 @@ def main() -> None:
             "num_key_value_heads": 2,
             "head_dim": 8,
             "max_position_embeddings": 1024,
-            "initializer_range": 0.2,
+            # Large, or the frozen head of so narrow a model could not make any token likely.
+            "initializer_range": 0.5,
             "tie_word_embeddings": True,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,

@@ -61,7 +61,7 @@ def test_head_is_tied_as_the_language_model_says():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
-    data, model, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false")
+    data, _, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false")
     settings = yaml.safe_load(recipe.read_text())
     assert data.dataset_name == settings["dataset_name"]
     assert training.learning_rate == settings["learning_rate"]

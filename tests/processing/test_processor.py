@@ -154,7 +154,7 @@ def test_bad_blocks_are_refused(tiny_processor, block, message):
 
 
 def test_placeholders_typed_by_a_user_are_refused(tiny_processor):
-    with pytest.raises(ValueError, match="2 .* placeholders but 1 DNA"):
+    with pytest.raises(ValueError, match=r"2 .* placeholders but 1 DNA"):
         encode(tiny_processor, conversation("ACGT", question="Is <|dna_pad|> a token?"))
 
 

@@ -1,0 +1,265 @@
+"""The training script, from the outside: `slow` are those that start processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, TINY_CHECKPOINT, variant_row
+from datasets import Dataset
+from peft import AutoPeftModelForCausalLM, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+from trl import SFTConfig, SFTTrainer, TrlParser
+
+from textgenome import HyenaDNAModel, TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.processing import TextGenomeCollator, row_to_messages
+from textgenome.processing.rows import load_rows
+
+
+sys.path.insert(0, str(ROOT))
+import train_sft
+
+
+QUICK = {
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def restored_sigterm():
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [variant_row(seed=i, answer="ABCD"[i % 4] * 2) for i in range(8)]
+    (tmp_path / "rows").mkdir()
+    for name in ("train", "val"):
+        (tmp_path / "rows" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def flags(table, **settings) -> list[str]:
+    settings = {
+        "dataset_name": table / "rows",
+        "model_name_or_path": TINY_CHECKPOINT,
+        "output_dir": table / "out",
+        "max_steps": 2,
+        **QUICK,
+        **settings,
+    }
+    return [part for name, value in settings.items() if value is not None for part in (f"--{name}", str(value))]
+
+
+def train(table, **settings):
+    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
+    train_sft.main(*parser.parse_args_and_config(flags(table, **settings)))
+    return table / "out"
+
+
+def log_of(output_dir) -> list[dict]:
+    return json.loads((output_dir / "trainer_state.json").read_text())["log_history"]
+
+
+def conversations(table):
+    return [row_to_messages(row) for row in load_rows(str(table / "rows"), "train")]
+
+
+def test_lora_learns_eight_rows_and_the_adapter_holds_all_that_was_trained(table):
+    batches = {"max_steps": 60, "per_device_train_batch_size": 8, "save_strategy": "steps"}
+    out = train(table, learning_rate=2e-2, lora_dropout=0, **batches)
+    losses = [entry["loss"] for entry in log_of(out / "checkpoint-60") if "loss" in entry]
+    assert len(losses) == 60
+    assert losses[-1] < 0.05 < losses[0]
+
+    keys = load_file(out / "adapter_model.safetensors").keys()
+    assert {"projector", "dna_markers"} <= {key.split(".")[3] for key in keys}
+    assert not [key for key in keys if "dna_encoder" in key or "lm_head" in key]
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(TINY_CHECKPOINT)
+    assert (config["r"], config["lora_alpha"]) == (32, 64)
+
+    base = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT)
+    model = PeftModel.from_pretrained(base, out).eval()
+    processor = AutoProcessor.from_pretrained(out)
+    asked = conversations(table)
+    batch = TextGenomeCollator(processor)([{"messages": messages} for messages in asked])
+    adapted = model(**batch).logits
+    torch.testing.assert_close(model.merge_and_unload()(**batch).logits, adapted, atol=1e-3, rtol=1e-3)
+    auto = AutoPeftModelForCausalLM.from_pretrained(out).eval()
+    torch.testing.assert_close(auto(**batch).logits, adapted, atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_frozen_stays_and_what_is_not_moves(table):
+    before = load_file(TINY_CHECKPOINT / "model.safetensors")
+    for frozen, settings in {
+        ("dna_encoder",): {"use_peft": False},
+        ("dna_encoder", "language_model"): {"use_peft": False, "freeze_language_model": True},
+        (): {"use_peft": False, "freeze_dna_encoder": False},
+    }.items():
+        out = table / "-".join(["run", *frozen])
+        train(table, learning_rate=1e-2, output_dir=out, max_steps=3, **settings)
+        after = load_file(out / "model.safetensors")
+        assert set(after) == set(before)
+        for name in before:
+            moved = not torch.equal(before[name], after[name])
+            part = name.split(".")[1]
+            if part in frozen:
+                assert not moved, name
+        for part in {"projector", "dna_markers", "dna_encoder", "language_model"} - set(frozen):
+            assert any(not torch.equal(before[n], after[n]) for n in before if n.split(".")[1] == part), part
+
+
+def test_an_unfrozen_encoder_travels_with_the_adapter(table):
+    out = train(table, freeze_dna_encoder=False, learning_rate=1e-2)
+    before = load_file(TINY_CHECKPOINT / "model.safetensors")
+    adapter = load_file(out / "adapter_model.safetensors")
+    name = "model.dna_encoder.layers.0.mixer.in_proj.weight"
+    assert not torch.equal(adapter[f"base_model.model.{name}"], before[name])
+    assert not any("lora" in key and "dna_encoder" in key for key in adapter)
+
+
+def test_lora_hits_only_the_language_model_where_names_are_equal():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text, llama = (
+        {"model_type": "qwen3", "vocab_size": 99, **sizes},
+        {"model_type": "llama", "vocab_size": 12, **sizes},
+    )
+    linear = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=llama))
+    for layers in (None, ["q_proj", "v_proj"]):
+        arguments = ModelArguments(model_name_or_path="x", lora_target_modules=layers)
+        adapted = get_peft_model(model, train_sft.prepare_model(model, arguments))
+        names = [name for name, _ in adapted.named_parameters() if "lora_" in name]
+        assert names and all(".language_model." in name for name in names)
+        assert not any("lora_" in name and "lm_head" in name for name in names)
+        assert {name.split(".lora_")[0].split(".")[-1] for name in names} == set(layers or linear)
+        model = adapted.unload()
+
+
+def test_from_random_weights_and_evaluated_by_generation(table, capsys):
+    configs = {
+        "text_config": {"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+                        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16},
+        "dna_config": {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64},
+    }  # fmt: skip
+    out = train(
+        table,
+        model_name_or_path=None,
+        **{name: json.dumps(config) for name, config in configs.items()},
+        text_vocab_size=300,
+        dna_window=64,
+        use_peft=False,
+        freeze_dna_encoder=False,
+        generation_rows=4,
+        max_new_tokens=3,
+    )
+    assert "DNA exchanged   0.000" in capsys.readouterr().out
+    model, processor = AutoModelForMultimodalLM.from_pretrained(out), AutoProcessor.from_pretrained(out)
+    assert isinstance(model.model.dna_encoder, HyenaDNAModel)
+    assert processor.dna_tokenizer.model_max_length == processor.dna_window == 64
+    metrics = json.loads((out / "train_results.json").read_text())
+    assert metrics["dna"] == "variant" and metrics["peak_memory_gb"] > 0 and metrics["train_tokens_per_second"] > 0
+    assert metrics["accuracy, DNA removed"] == 0
+
+
+def test_text_only_control_says_so(table, caplog):
+    from transformers.utils import logging
+
+    logging.enable_propagation()
+    out = train(table, dna="none")
+    logging.disable_propagation()
+    assert "dna: none. This run trains the text-only control" in caplog.text
+    assert json.loads((out / "train_results.json").read_text())["dna"] == "none"
+
+
+def test_plain_sft_trainer_cannot_drop_the_dna(table, tiny_model, tiny_processor):
+    args = SFTConfig(output_dir=table / "out", report_to=[], **{**QUICK, "max_steps": 1})
+    rows = Dataset.from_list([{"messages": messages} for messages in conversations(table)])
+    trainer = SFTTrainer(model=tiny_model, args=args, train_dataset=rows, processing_class=tiny_processor)
+    with pytest.raises(ValueError, match="placeholders but `dna_input_ids` was not passed"):
+        trainer.train()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"dataset_name": None}, "Name the rows"),
+        ({"dataset_train_split": "test"}, "no split 'test'"),
+    ],
+)
+def test_what_cannot_start_says_why(table, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(table, **settings)
+
+
+def test_a_bad_row_stops_the_run_before_it_starts_or_is_left_out(table):
+    with open(table / "rows" / "train.jsonl", "a") as file:
+        file.write(json.dumps(variant_row(variant_sequence="ACXT")) + "\n")
+    with pytest.raises(ValueError, match=r"train.jsonl, row 8, column 'variant_sequence': The character 'X'"):
+        train(table)
+    train(table, on_bad_row="skip", output_dir=table / "skipped")
+
+
+def test_a_folder_with_a_run_of_other_settings_is_left_alone(table):
+    train(table)
+    with pytest.raises(ValueError, match=r"run with other settings \(dna_window, lora_r\)"):
+        train(table, dna_window=32, lora_r=4)
+
+
+def test_accumulated_batches_give_the_same_course(table):
+    courses = []
+    for size, accumulation in ((8, 1), (2, 4)):
+        batches = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulation}
+        out = table / f"batches of {size}"
+        train(table, output_dir=out, max_steps=4, lora_dropout=0, save_strategy="steps", **batches)
+        courses.append([entry["loss"] for entry in log_of(out / "checkpoint-4") if "loss" in entry])
+    assert courses[0] == pytest.approx(courses[1], abs=1e-3)
+
+
+def start(table, out, **settings) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "train_sft.py")]
+    settings = {"output_dir": out, "max_steps": 40, "save_strategy": "steps", "save_steps": 10, **settings}
+    settings |= {"disable_tqdm": False, "use_peft": False, "freeze_dna_encoder": False, "seed": 3}
+    return subprocess.Popen(
+        [*command, *flags(table, **settings)], cwd=table, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how):
+    whole = start(table, table / "whole")
+    assert whole.wait(120) == 0, whole.stderr.read()
+
+    ended = start(table, table / "ended")
+    while not list((table / "ended").glob("checkpoint-10/trainer_state.json")):
+        assert ended.poll() is None, ended.stderr.read()
+        time.sleep(0.01)
+    ended.send_signal(how)
+    assert ended.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+    assert not (table / "ended" / "model.safetensors").exists()
+    # What a kill in the middle of saving leaves behind.
+    (table / "ended" / "checkpoint-39").mkdir()
+
+    resumed = start(table, table / "ended")
+    assert resumed.wait(120) == 0, resumed.stderr.read()
+    steps = [entry["step"] for entry in log_of(table / "ended" / "checkpoint-40") if "loss" in entry]
+    assert steps == list(range(1, 41))
+    weights = [load_file(table / run / "model.safetensors") for run in ("whole", "ended")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
