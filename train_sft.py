@@ -38,7 +38,13 @@ from trl import SFTTrainer, TrlParser
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
-from textgenome.processing import TextGenomeCollator, build_dna_tokenizer, build_processor, train_text_tokenizer
+from textgenome.processing import (
+    TextGenomeCollator,
+    build_dna_tokenizer,
+    build_processor,
+    texts_of,
+    train_text_tokenizer,
+)
 from textgenome.processing.dna_tokenizers import VOCABULARIES
 from textgenome.processing.rows import as_conversations, load_rows
 from textgenome.processing.starter import starter_rows
@@ -102,8 +108,8 @@ def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder
     if model.text_model:
         tokenizer = AutoTokenizer.from_pretrained(model.text_model)
     else:
-        texts = (str(row[column]) for row in rows for column in row if not column.endswith("_sequence"))
-        tokenizer = train_text_tokenizer(texts, model.text_vocab_size)
+        conversations = as_conversations(rows, **conversation_options(data))
+        tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), model.text_vocab_size)
     processor = build_processor(tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format)
     overrides = {
         "projector_type": model.projector_type,

@@ -1,6 +1,6 @@
 """From sequences and tables to what the model reads."""
 
-from textgenome.processing.building import build_processor, chat_template, train_text_tokenizer
+from textgenome.processing.building import build_processor, chat_template, texts_of, train_text_tokenizer
 from textgenome.processing.collator import TextGenomeCollator
 from textgenome.processing.conversations import BadRow, row_to_messages
 from textgenome.processing.dna_tokenizers import build_dna_tokenizer
@@ -17,6 +17,7 @@ __all__ = [
     "chat_template",
     "normalize_dna",
     "row_to_messages",
+    "texts_of",
     "train_text_tokenizer",
     "truncate_dna",
     "variant_window",

@@ -1,7 +1,7 @@
 """Building a processor: from pretrained tokenizers, or from nothing but text."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -45,6 +45,15 @@ def build_processor(
     )
 
 
+def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
+    """All text that conversations hold, turn by turn, without their DNA."""
+    for messages in conversations:
+        for message in messages:
+            yield message.get("reasoning_content") or ""
+            content = message.get("content") or ""
+            yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
+
+
 def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     """Train a byte-level BPE tokenizer with Qwen3's special tokens. Any text encodes, bytes being its alphabet.
 
@@ -69,4 +78,4 @@ def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
     )
 
 
-__all__ = ["DNA_TOKENS", "build_processor", "chat_template", "train_text_tokenizer"]
+__all__ = ["DNA_TOKENS", "build_processor", "chat_template", "texts_of", "train_text_tokenizer"]

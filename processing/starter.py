@@ -8,6 +8,8 @@ import random
 
 from datasets import Dataset
 
+from textgenome.processing.conversations import row_to_messages
+
 
 # Consensus and the half-open part of it that a variant strikes. Splice sites: Shapiro and Senapathy, Nucleic Acids
 # Res. 15:7155 (1987). Start codon: Kozak, Nucleic Acids Res. 15:8125 (1987). TATA box: Bucher, J. Mol. Biol. 212:563
@@ -28,20 +30,29 @@ QUESTIONS = (
     "What is the consequence of this variant?",
     "Name the site that this change abolishes.",
 )
-SPLITS = {"train": 24_000, "validation": 240}
-LENGTHS = (48, 96)
+SPLITS = {"train": 27_000, "validation": 240}
+LENGTHS = (32, 72)
+WITHOUT_DNA = 17  # every so many rows; shares no factor with the number of classes
 
 
 def starter_rows(split: str, seed: int = 0) -> Dataset:
-    """Make the rows of one split, in the columns of `row_to_messages`, the same for the same seed.
+    """Make the rows of one split, the same for the same seed, with the same number of rows in each class.
 
     Args:
-        split: `train` (24,000 rows) or `validation` (240 rows). Each class has the same number of rows.
+        split: `validation` (240 rows), in the five columns of `row_to_messages`, or `train` (27,000 rows), of which a
+            few are conversations without DNA in the column `messages`.
         seed: Seed of the split.
     """
     rng = random.Random(f"{split} {seed}")
     names = list(SIGNALS)
-    return Dataset.from_list([_row(names[i % len(names)], rng) for i in range(SPLITS[split])]).shuffle(seed=seed)
+    rows = [_row(names[i % len(names)], rng) for i in range(SPLITS[split])]
+    if split == "train":
+        # Seen with DNA only, the model would not know what to write where there is none.
+        for row in rows[1::WITHOUT_DNA]:
+            messages = row_to_messages(row, dna="none")
+            row.update(dict.fromkeys(row), messages=messages)
+        rows[0]["messages"] = None  # the first row names the columns
+    return Dataset.from_list(rows).shuffle(seed=seed)
 
 
 def _row(broken: str, rng: random.Random) -> dict[str, str]:
@@ -55,7 +66,7 @@ def _row(broken: str, rng: random.Random) -> dict[str, str]:
     return {
         "question": rng.choice(QUESTIONS),
         "answer": f"{broken} loss",
-        "reasoning": f"Step 1: The reference carries a {broken}.\nStep 2: The variant breaks it by {change}.",
+        "reasoning": f"The reference has a {broken}. In the variant {change} breaks it.",
         "reference_sequence": reference,
         "variant_sequence": variant,
     }
@@ -88,10 +99,10 @@ def _break(reference: str, place: int, broken: str, rng: random.Random) -> tuple
     motif, start, end = SIGNALS[broken]
     first, last = place + start, place + end
     while True:
-        change = rng.choices(("substitution", "deletion", "insertion"), (0.7, 0.15, 0.15))[0]
-        position = rng.randrange(first + (change == "insertion"), last)
-        base = "" if change == "deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
-        variant = reference[:position] + base + reference[position + (change != "insertion") :]
+        change = rng.choices(("a substitution", "a deletion", "an insertion"), (0.7, 0.15, 0.15))[0]
+        position = rng.randrange(first + (change == "an insertion"), last)
+        base = "" if change == "a deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
+        variant = reference[:position] + base + reference[position + (change != "an insertion") :]
         # An A put before the G of an AG, say, leaves an AG one base further: nothing is lost.
         if motif[start:end] not in variant[max(first - 1, 0) : last + 1]:
             return variant, change
