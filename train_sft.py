@@ -28,23 +28,28 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     TrainerCallback,
     set_seed,
 )
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 from trl import SFTTrainer, TrlParser
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.configuration.configuration_textgenome import max_dna_tokens
 from textgenome.evaluation import compare_controls
 from textgenome.processing import (
     TextGenomeCollator,
     build_dna_tokenizer,
     build_processor,
+    chat_template,
     texts_of,
     train_text_tokenizer,
 )
+from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.dna_tokenizers import VOCABULARIES
 from textgenome.processing.rows import as_conversations, load_rows
 from textgenome.processing.starter import starter_rows
@@ -52,11 +57,13 @@ from textgenome.processing.starter import starter_rows
 
 logger = logging.get_logger("textgenome.train_sft")
 
+# What may change from one start to the next without another model coming out.
+FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
 NEW_MODULES = ["projector", "dna_markers"]  # what joins the two models, trained in every run
 
 
 class SaveOnTermination(TrainerCallback):
-    """On SIGTERM, save a checkpoint after the running step and stop.
+    """On SIGTERM during training, save a checkpoint after the running step and stop.
 
     The trainer's own `enable_jit_checkpoint` may save within a step, after its dropout was drawn; a run that resumes
     from there takes another course.
@@ -64,24 +71,44 @@ class SaveOnTermination(TrainerCallback):
 
     def __init__(self):
         self.terminated = False
-        signal.signal(signal.SIGTERM, self.on_signal)
+        self.previous_handler = None
+        self.first_step = 0
 
     def on_signal(self, signum, frame):
         self.terminated = True
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.previous_handler = signal.signal(signal.SIGTERM, self.on_signal)
+        self.first_step = state.global_step
+
+    def on_train_end(self, args, state, control, **kwargs):
+        signal.signal(signal.SIGTERM, self.previous_handler)
 
     def on_step_end(self, args, state, control, **kwargs):
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
 
 
-def load_split(data: DataArguments, split: str) -> Dataset:
+def load_split(data: DataArguments, split: str, max_dna_length: int | None) -> Dataset:
     if data.dataset_name == "starter":
         return starter_rows(split)
-    return load_rows(data.dataset_name, split, on_bad_row=data.on_bad_row, **conversation_options(data))
+    options = {"max_dna_length": max_dna_length, **conversation_options(data)}
+    return load_rows(data.dataset_name, split, on_bad_row=data.on_bad_row, **options)
 
 
 def conversation_options(data: DataArguments) -> dict:
     return {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
+
+
+def load_dna_config(model: ModelArguments) -> PreTrainedConfig:
+    if model.model_name_or_path:
+        config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+        if not isinstance(config, TextGenomeConfig):
+            name = model.model_name_or_path
+            raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
+        return config.dna_config
+    values = model.dna_config or PreTrainedConfig.get_config_dict(model.dna_model)[0]
+    return TextGenomeConfig(dna_config=values).dna_config
 
 
 def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Path) -> None:
@@ -89,7 +116,7 @@ def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Pa
     path, settings = output_dir / "settings.json", {**asdict(data), **asdict(model)}
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in settings.items() if before.get(name) != value]
+        changed = [name for name in settings if before.get(name) != settings[name] and name not in FREE_SETTINGS]
         if changed:
             raise ValueError(
                 f"{output_dir} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or "
@@ -101,19 +128,20 @@ def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Pa
 
 def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder: Path) -> None:
     """Join language model and DNA encoder, and save the result: what adapters refer to and every rank loads."""
-    if model.dna_tokenizer in VOCABULARIES:
-        dna_tokenizer = build_dna_tokenizer(model.dna_tokenizer)
+    vocabulary = model.dna_tokenizer or "hyenadna"
+    if vocabulary in VOCABULARIES:
+        dna_tokenizer = build_dna_tokenizer(vocabulary)
     else:
-        dna_tokenizer = AutoTokenizer.from_pretrained(model.dna_tokenizer)
+        dna_tokenizer = AutoTokenizer.from_pretrained(vocabulary)
     if model.text_model:
         tokenizer = AutoTokenizer.from_pretrained(model.text_model)
     else:
         conversations = as_conversations(rows, **conversation_options(data))
         tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), model.text_vocab_size)
-    processor = build_processor(tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format)
+    processor = build_processor(tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format or "think")
     overrides = {
-        "projector_type": model.projector_type,
-        "dna_feature_layer": model.dna_feature_layer,
+        "projector_type": model.projector_type or "linear",
+        "dna_feature_layer": -1 if model.dna_feature_layer is None else model.dna_feature_layer,
         "dna_token_id": processor.dna_token_id,
         "dna_start_token_id": processor.dna_start_token_id,
         "dna_end_token_id": processor.dna_end_token_id,
@@ -128,7 +156,7 @@ def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder
         dna_config = {**model.dna_config, "vocab_size": len(dna_tokenizer)}
         config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
         fused = TextGenomeForConditionalGeneration(config)
-    limit = getattr(fused.config.dna_config, "max_position_embeddings", None)
+    limit = max_dna_tokens(fused.config.dna_config)
     processor.dna_tokenizer.model_max_length = limit or processor.dna_tokenizer.model_max_length
     unfinished = folder.with_suffix(".unfinished")
     fused.save_pretrained(unfinished)
@@ -150,7 +178,7 @@ def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | 
         {
             name.rpartition(".")[2]
             for name, module in model.model.language_model.named_modules()
-            if isinstance(module, torch.nn.Linear)
+            if isinstance(module, torch.nn.Linear | Conv1D)
         }
     )
     return LoraConfig(
@@ -179,28 +207,41 @@ def peak_memory_gb() -> float:
 
 def main(data: DataArguments, model_args: ModelArguments, training: TrainingArguments) -> None:
     logging.set_verbosity(training.get_process_log_level())
-    if data.dataset_name is None:
-        raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
     set_seed(training.seed)
     output_dir = Path(training.output_dir)
-    rows = load_split(data, data.dataset_train_split)
-    evaluates = training.do_eval or data.generation_rows
-    test_rows = load_split(data, data.dataset_test_split) if evaluates else None
-
     source, revision = model_args.model_name_or_path, model_args.model_revision
+    longest = max_dna_tokens(load_dna_config(model_args))
+    if data.dna_window is None:
+        data.dna_window = AutoProcessor.from_pretrained(source, revision=revision).dna_window if source else 2048
+    if longest is not None and data.dna_window > longest:
+        raise ValueError(f"dna_window is {data.dna_window}, but the DNA encoder reads at most {longest} tokens.")
+
+    rows = load_split(data, data.dataset_train_split, longest)
+    evaluates = training.do_eval or data.generation_rows
+    test_rows = load_split(data, data.dataset_test_split, longest) if evaluates else None
+    if data.generation_rows:
+        missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
+        if missing:
+            raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {data.dataset_test_split}.")
+
     with training.main_process_first(local=False, desc="building the base model"):
         if training.process_index == 0:
             remember_settings(data, model_args, output_dir)
         if source is None:
-            source, revision = str(output_dir / "base"), "main"
+            # Absolute, since it is what an adapter will know its base by.
+            source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
                 build_base(data, model_args, rows, Path(source))
-    config = AutoConfig.from_pretrained(source, revision=revision)
-    if not isinstance(config, TextGenomeConfig):
-        raise ValueError(f"{source} is a {config.model_type} model. Name it as text_model, beside a dna_model.")
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
+    processor.dna_window = data.dna_window
+    if data.reasoning_format:
+        processor.chat_template = chat_template(data.reasoning_format)
+    trains_all = not (model_args.use_peft or model_args.freeze_language_model)
     model = AutoModelForMultimodalLM.from_pretrained(
-        source, revision=revision, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
+        source,
+        revision=revision,
+        dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
+        attn_implementation=model_args.attn_implementation,
     )
     if data.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
@@ -216,28 +257,38 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         peft_config=prepare_model(model, model_args),
         callbacks=[termination],
     )
-    result = trainer.train(resume_from_checkpoint=training.resume_from_checkpoint or last_checkpoint(output_dir))
+    checkpoint = training.resume_from_checkpoint or last_checkpoint(output_dir)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
     if termination.terminated:
         logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
         sys.exit(128 + signal.SIGTERM)
     trainer.save_model()
+    if trainer.state.global_step > termination.first_step:
+        key = "train_tokens_per_second"
+        speeds = [log[key] for log in trainer.state.log_history if key in log]
+        metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
+        metrics[key] = speeds[-1] if speeds else None
+        trainer.log_metrics("train", metrics)
+        trainer.save_metrics("train", metrics)
+    else:
+        logger.warning(f"{output_dir} holds a finished run: nothing is left to train.")
 
-    speeds = [log["train_tokens_per_second"] for log in trainer.state.log_history if "train_tokens_per_second" in log]
-    metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
-    metrics["train_tokens_per_second"] = speeds[-1] if speeds else None
+    metrics = trainer.evaluate() if training.do_eval else {}
     if data.generation_rows and trainer.is_world_process_zero():
         accuracies = compare_controls(
             trainer.model,
             processor,
             test_rows.select(range(min(data.generation_rows, len(test_rows)))).to_list(),
+            dna=data.dna,
+            dna_truncation=data.dna_truncation,
             max_new_tokens=data.max_new_tokens,
             seed=training.seed,
         )
-        metrics.update({f"accuracy, {name}": value for name, value in accuracies.items()})
+        metrics |= {f"accuracy, {name}": value for name, value in accuracies.items()}
         print(f"\n{'held-out rows':<16}accuracy")
         print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
-    trainer.log_metrics("train", metrics)
-    trainer.save_metrics("train", metrics)
+    if metrics:
+        trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.end()
 
 

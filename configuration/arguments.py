@@ -1,9 +1,17 @@
 """The settings of `train_sft.py`, one field a flag or a line of a recipe."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from trl import SFTConfig
+
+
+def check_choices(arguments) -> None:
+    """Refuse values that are none of a field's choices. On the command line argparse does, in a recipe nobody does."""
+    for each in fields(arguments):
+        choices, value = each.metadata.get("choices"), getattr(arguments, each.name)
+        if choices and value is not None and value not in choices:
+            raise ValueError(f"{each.name} is {value!r}, but must be one of {', '.join(choices)}.")
 
 
 @dataclass
@@ -31,7 +39,10 @@ class DataArguments:
             "choices": ["variant", "none"],
         },
     )
-    dna_window: int = field(default=2048, metadata={"help": "Most bases of each window around a variant."})
+    dna_window: int | None = field(
+        default=None,
+        metadata={"help": "Most bases of each window around a variant, by default that of the checkpoint, or 2,048."},
+    )
     dna_truncation: str = field(
         default="variant_window",
         metadata={
@@ -39,10 +50,11 @@ class DataArguments:
             "choices": ["variant_window", "per_side"],
         },
     )
-    reasoning_format: str = field(
-        default="think",
+    reasoning_format: str | None = field(
+        default=None,
         metadata={
-            "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer.",
+            "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer; by default "
+            "that of the checkpoint, or `think`.",
             "choices": ["think", "plain"],
         },
     )
@@ -54,6 +66,11 @@ class DataArguments:
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
+
+    def __post_init__(self):
+        if self.dataset_name is None:
+            raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
+        check_choices(self)
 
 
 @dataclass
@@ -81,20 +98,23 @@ class ModelArguments:
     text_vocab_size: int = field(
         default=1024, metadata={"help": "Entries of the tokenizer that is trained for a `text_config`."}
     )
-    dna_tokenizer: str = field(
-        default="hyenadna",
-        metadata={"help": "`hyenadna` or `genos` ids, or a folder or Hub id to load a DNA tokenizer from."},
+    dna_tokenizer: str | None = field(
+        default=None,
+        metadata={"help": "`hyenadna` (default) or `genos` ids, or a folder or Hub id to load a DNA tokenizer from."},
     )
-    projector_type: str = field(
-        default="linear", metadata={"help": "`linear` is one layer, `mlp` two.", "choices": ["linear", "mlp"]}
+    projector_type: str | None = field(
+        default=None,
+        metadata={"help": "`linear` (default) is one layer, `mlp` two.", "choices": ["linear", "mlp"]},
     )
-    dna_feature_layer: int = field(
-        default=-1, metadata={"help": "Hidden state of the encoder that feeds the projector; -1 is the last."}
+    dna_feature_layer: int | None = field(
+        default=None,
+        metadata={"help": "Hidden state of the encoder that feeds the projector; by default the last, -1."},
     )
     dtype: str = field(
         default="auto",
         metadata={
-            "help": "Data type of the frozen weights; `auto` takes that of the checkpoints.",
+            "help": "Data type of the weights. `auto` is float32 if the language model is trained without LoRA, else "
+            "that of the checkpoints; what joins the models and LoRA are always float32.",
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
     )
@@ -127,6 +147,10 @@ class ModelArguments:
             raise ValueError(
                 "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
             )
+        check_choices(self)
+        joined = [name for name in ("dna_tokenizer", "projector_type", "dna_feature_layer") if getattr(self, name)]
+        if self.model_name_or_path and joined:
+            raise ValueError(f"{', '.join(joined)}: a fused checkpoint has its own. Set this only to join two models.")
         if self.use_peft and self.freeze_language_model:
             raise ValueError(
                 "freeze_language_model leaves nothing for LoRA to adapt: set use_peft to false, or do not freeze."

@@ -13,6 +13,7 @@ def generate(
     processor: TextGenomeProcessor,
     conversations: list[list[dict]],
     batch_size: int = 64,
+    enable_thinking: bool = True,
     **generation_options,
 ) -> list[str]:
     """Continue conversations, greedily unless the options say otherwise, longest prompts first.
@@ -22,6 +23,7 @@ def generate(
         processor: Its processor.
         conversations: Each ends where the assistant is to speak.
         batch_size: Conversations at a time.
+        enable_thinking: Whether the assistant reasons first; without, it continues an empty think block.
         generation_options: For `model.generate`, such as `max_new_tokens`.
 
     Returns:
@@ -29,7 +31,6 @@ def generate(
     """
     was_training = model.training
     model.eval()
-    # A batch mixes no conversations with and without DNA: the latter have no DNA tensors to stack.
     dna = [sum(map(len, processor.dna_of(messages))) for messages in conversations]
     order = sorted(range(len(conversations)), key=lambda i: -dna[i])
     texts = [""] * len(conversations)
@@ -39,6 +40,7 @@ def generate(
         inputs = processor.apply_chat_template(
             [conversations[i] for i in rows],
             add_generation_prompt=True,
+            enable_thinking=enable_thinking,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",

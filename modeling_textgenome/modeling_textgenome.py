@@ -1,5 +1,6 @@
 """TextGenome: a DNA encoder, a projector and a language model behind the Auto classes."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -188,16 +189,17 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         """
         placeholders = self.get_token_mask(self.config.dna_token_id, input_ids, inputs_embeds)
         features = None
-        if dna_input_ids is not None:
-            if dna_attention_mask is None:
-                raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
+        if dna_input_ids is not None and dna_attention_mask is None:
+            raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
+        if dna_input_ids is not None and dna_attention_mask.any():
+            found, expected = placeholders.sum(1), dna_attention_mask.sum((1, 2)).to(placeholders.device)
+            for row in (found != expected).nonzero().flatten().tolist():
+                raise ValueError(
+                    f"DNA features and DNA tokens do not match in row {row}, tokens: {found[row]}, "
+                    f"features: {expected[row]}"
+                )
             features = self.get_dna_features(dna_input_ids, dna_attention_mask).pooler_output
             features = features.to(inputs_embeds.device, inputs_embeds.dtype)
-            if placeholders.sum() != features.shape[0]:
-                raise ValueError(
-                    f"DNA features and DNA tokens do not match, tokens: {placeholders.sum()}, "
-                    f"features: {features.shape[0]}"
-                )
         elif placeholders.any():
             raise ValueError(
                 "`input_ids` holds DNA placeholders but `dna_input_ids` was not passed. In training, use the collator "
@@ -332,9 +334,10 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         for new in (model.model.projector, model.model.dna_markers):
             new.to_empty(device=text_model.device).to(text_model.dtype)
             new.apply(model._init_weights)
-        suppressed = model.generation_config.suppress_tokens
-        model.generation_config = text_model.generation_config
-        model.generation_config.suppress_tokens = suppressed
+        dna_tokens = model.generation_config.suppress_tokens or []
+        model.generation_config = deepcopy(text_model.generation_config)
+        suppressed = [*(model.generation_config.suppress_tokens or []), *dna_tokens]
+        model.generation_config.suppress_tokens = suppressed or None
         model.tie_weights()
         return model.eval()
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
+from textgenome.processing.conversations import DNA_TOKENS
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
-DNA_TOKENS = ["<|dna_start|>", "<|dna_pad|>", "<|dna_end|>"]
+QWEN = Qwen2Tokenizer().backend_tokenizer
 
 
 def chat_template(reasoning_format: str = "think") -> str:
@@ -37,8 +38,17 @@ def build_processor(
         dna_tokenizer: Of the DNA encoder.
         dna_window: Most bases of each window of a variant.
         reasoning_format: See `chat_template`.
+
+    Raises:
+        ValueError: If the language model does not know ChatML, Qwen3's way of marking turns.
     """
-    tokenizer.add_special_tokens({"extra_special_tokens": DNA_TOKENS})
+    missing = [token for token in ("<|im_start|>", "<|im_end|>") if token not in tokenizer.get_vocab()]
+    if missing:
+        raise ValueError(
+            f"The tokenizer does not know {' and '.join(missing)}, with which the chat template marks turns: choose a "
+            "language model that was trained on ChatML, such as Qwen3."
+        )
+    tokenizer.add_special_tokens({"extra_special_tokens": list(DNA_TOKENS)}, replace_extra_special_tokens=False)
     tokenizer.chat_template = None  # the processor has the one that knows DNA
     return TextGenomeProcessor(
         tokenizer, dna_tokenizer, chat_template=chat_template(reasoning_format), dna_window=dna_window
@@ -62,7 +72,8 @@ def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
         vocab_size: Most entries, special tokens not counted.
     """
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Split as it will be when encoding, or merges are learnt that never apply.
+    bpe.normalizer, bpe.pre_tokenizer = QWEN.normalizer, QWEN.pre_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
@@ -78,4 +89,4 @@ def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
     )
 
 
-__all__ = ["DNA_TOKENS", "build_processor", "chat_template", "texts_of", "train_text_tokenizer"]
+__all__ = ["build_processor", "chat_template", "texts_of", "train_text_tokenizer"]

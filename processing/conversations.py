@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from textgenome.processing.processing_dna import normalize_dna, truncate_dna, variant_window
 
 
-KEGG_COLUMNS = ("question", "answer", "reference_sequence", "variant_sequence")
+TEXT_COLUMNS = ("question", "answer", "reasoning")
+DNA_COLUMNS = ("reference_sequence", "variant_sequence")
+DNA_TOKENS = ("<|dna_start|>", "<|dna_pad|>", "<|dna_end|>")
 
 
 class BadRow(ValueError):
@@ -17,7 +19,11 @@ class BadRow(ValueError):
 
 
 def row_to_messages(
-    row: Mapping, dna: str = "variant", dna_truncation: str = "variant_window", dna_window: int = 2048
+    row: Mapping,
+    dna: str = "variant",
+    dna_truncation: str = "variant_window",
+    dna_window: int = 2048,
+    max_dna_length: int | None = None,
 ) -> list[dict]:
     """Make a conversation of a row, and check all that the processor will ask of it.
 
@@ -28,6 +34,7 @@ def row_to_messages(
         dna_truncation: `variant_window` cuts a pair around its difference; `per_side` first cuts a fixed number of
             bases at both ends (see `truncate_dna`).
         dna_window: Most bases of each window of a variant.
+        max_dna_length: Most bases of a `dna` block, which is not cut.
 
     Returns:
         The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
@@ -37,20 +44,20 @@ def row_to_messages(
         BadRow: If a column is missing or no text, or the DNA is not valid or does not show a variant.
     """
     if row.get("messages") is not None:
-        messages = _check_messages(row["messages"], dna_window)
-        return [_without_dna(message) for message in messages] if dna == "none" else messages
+        _check_messages(row["messages"], dna_window, max_dna_length)
+        return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
     row = dict(row)
-    for column in KEGG_COLUMNS:
-        if row.get(column) is None:
+    for column in (*TEXT_COLUMNS, *DNA_COLUMNS):
+        if row.get(column) is None and column != "reasoning":
             raise BadRow(column, "the column is missing or has no value")
-    for column in (*KEGG_COLUMNS, "reasoning"):
-        if not isinstance(row.get(column, ""), str | None):
+        if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
-    for column in ("question", "answer"):
-        if not row[column].strip():
+    for column in TEXT_COLUMNS:
+        row[column] = _check_text(column, (row.get(column) or "").strip())
+        if not row[column] and column != "reasoning":
             raise BadRow(column, "the text is empty")
-    for column in ("reference_sequence", "variant_sequence"):
+    for column in DNA_COLUMNS:
         try:
             normalize_dna(row[column])
         except ValueError as error:
@@ -62,38 +69,55 @@ def row_to_messages(
     except ValueError as error:
         raise BadRow("variant_sequence", str(error)) from error
 
-    variant = {
-        "type": "variant",
-        "reference": row["reference_sequence"],
-        "variant": row["variant_sequence"],
-    }
-    question = {"type": "text", "text": row["question"].strip()}
-    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer'].strip()}"}]}
-    if (row.get("reasoning") or "").strip():
-        answer["reasoning_content"] = row["reasoning"].strip()
+    variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
+    question = {"type": "text", "text": row["question"]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
+    if row["reasoning"]:
+        answer["reasoning_content"] = row["reasoning"]
     return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
 
 
-def _check_messages(messages: list[dict], dna_window: int) -> list[dict]:
+def _check_messages(messages: list[dict], dna_window: int, max_dna_length: int | None) -> None:
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         raise BadRow("messages", "expected a list of messages with a role and content")
     if not any(message.get("role") == "assistant" for message in messages):
         raise BadRow("messages", "there is no turn of the assistant to learn from")
     for i, message in enumerate(messages):
-        if isinstance(message.get("content"), str):
+        place = f"messages[{i}]"
+        if not isinstance(message.get("role"), str):
+            raise BadRow(place, "the message has no role")
+        if not isinstance(message.get("content"), str | list | tuple):
+            raise BadRow(f"{place}.content", "expected text or a list of blocks")
+        _check_text(f"{place}.reasoning_content", message.get("reasoning_content") or "")
+        if isinstance(message["content"], str):
+            _check_text(f"{place}.content", message["content"])
             continue
-        for j, block in enumerate(message.get("content") or []):
-            place = f"messages[{i}].content[{j}]"
+        for j, block in enumerate(message["content"]):
             try:
-                if block.get("type") == "dna":
-                    normalize_dna(block.get("dna"))
-                elif block.get("type") == "variant":
-                    variant_window(block.get("reference"), block.get("variant"), dna_window)
-                elif block.get("type") != "text" or not isinstance(block.get("text"), str):
-                    raise ValueError("a block must be `text`, `dna` or `variant`, and hold the field of that name")
+                _check_block(block, message["role"], dna_window, max_dna_length)
             except (TypeError, ValueError) as error:
-                raise BadRow(place, str(error)) from error
-    return list(messages)
+                raise BadRow(f"{place}.content[{j}]", str(error)) from error
+
+
+def _check_block(block: dict, role: str, dna_window: int, max_dna_length: int | None) -> None:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind == "text" and isinstance(block.get("text"), str):
+        _check_text("text", block["text"])
+    elif kind == "dna" and role == "user":
+        length = len(normalize_dna(block.get("dna")))
+        if max_dna_length is not None and length > max_dna_length:
+            raise ValueError(f"the DNA has {length} bases, but the encoder reads at most {max_dna_length}")
+    elif kind == "variant" and role == "user":
+        variant_window(block.get("reference"), block.get("variant"), dna_window)
+    else:
+        raise ValueError("expected a block of the type `text`, or in a turn of the user `dna` or `variant`")
+
+
+def _check_text(column: str, text: str) -> str:
+    for token in DNA_TOKENS:
+        if token in text:
+            raise BadRow(column, f"the text holds {token}, which is reserved for DNA")
+    return text
 
 
 def _without_dna(message: dict) -> dict:
@@ -102,4 +126,4 @@ def _without_dna(message: dict) -> dict:
     return {**message, "content": [block for block in message["content"] if block["type"] == "text"]}
 
 
-__all__ = ["BadRow", "row_to_messages"]
+__all__ = ["DNA_TOKENS", "BadRow", "row_to_messages"]

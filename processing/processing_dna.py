@@ -10,7 +10,7 @@ logger = logging.get_logger(__name__)
 # Case is folded, U is T, and the ambiguity letters of IUPAC (Nucleic Acids Res. 13:3021, 1985) are N.
 _FOLD = str.maketrans("acgtunrywskmbdhvURYWSKMBDHV", "ACGTTNNNNNNNNNNNTNNNNNNNNNN")
 _WHITESPACE = re.compile(r"\s+")
-_NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHV\s]", re.IGNORECASE)
+_NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHVacgtunrywskmbdhv\s]")
 
 
 def normalize_dna(sequence: str) -> str:
@@ -72,16 +72,15 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     start = _common_prefix(reference, variant)
     suffix = _common_prefix(reference[start:][::-1], variant[start:][::-1])
     reference_end, variant_end = len(reference) - suffix, len(variant) - suffix
-    longest, shortest = sorted((reference_end - start, variant_end - start), reverse=True)
+    longest = max(reference_end, variant_end) - start
 
-    # Where one segment is empty its window needs a base of a flank, or there would be nothing left of it.
-    if longest + (shortest == 0) > size:
-        left = max(0, start - size // 2)
-        windows = reference[left : left + size], variant[left : left + size]
-        if longest > size:
-            logger.warning(
-                f"A change of {longest} bases is longer than the window of {size}: the windows show where it starts."
-            )
+    left = max(0, start - size // 2)
+    start_of_change = reference[left : left + size], variant[left : left + size]
+    if longest > size:
+        windows = start_of_change
+        logger.warning(
+            f"A change of {longest} bases is longer than the window of {size}: the windows show where it starts."
+        )
     else:
         spare = size - longest
         left_flank = min(start, max(spare // 2, spare - suffix))
@@ -90,6 +89,8 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
             reference[start - left_flank : reference_end + right_flank],
             variant[start - left_flank : variant_end + right_flank],
         )
+        # An insertion or deletion that fills its window leaves the other one no flank: that shows where it happens.
+        windows = tuple(window or other for window, other in zip(windows, start_of_change))
     if windows[0] == windows[1] or not all(windows):
         raise ValueError(f"A window of {size} bases is too small to show this variant.")
     return windows

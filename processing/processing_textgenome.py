@@ -73,8 +73,8 @@ class TextGenomeProcessor(ProcessorMixin):
             text: A prompt or a list of them, with one `dna_token` for each sequence.
             dna: The sequences of all prompts in one flat list, in reading order.
             images: Not taken, like `videos` and `audio`: present because pipelines pass them.
-            text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `truncation`,
-                `max_length`, `return_tensors`...).
+            text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `padding_side`,
+                `truncation`, `max_length`, `return_tensors`...). Padding stands on the left, as generation needs it.
             dna_kwargs: For the DNA tokenizer.
 
         Returns:
@@ -91,11 +91,11 @@ class TextGenomeProcessor(ProcessorMixin):
             raise ValueError("You need to provide `text`.")
         texts = [text] if isinstance(text, str) else list(text)
         sequences = [dna] if isinstance(dna, str) else list(dna or [])
-        options = {"padding": True, **kwargs, **(text_kwargs or {})}
+        options = {"padding": True, "padding_side": "left", **kwargs, **(text_kwargs or {})}
         return_tensors = options.pop("return_tensors", None)
         padding_keys = {"padding", "padding_side", "pad_to_multiple_of"} & set(options)
         padding = {key: options.pop(key) for key in padding_keys}
-        max_length, truncation = options.pop("max_length", None), options.pop("truncation", None)
+        max_length, truncation = options.pop("max_length", None), options.pop("truncation", False)
         # Offsets are given in the text as it came, before placeholders are multiplied: there is nothing to shift.
         options.pop("return_text_replacement_offsets", None)
         options.pop("return_mm_token_type_ids", None)
@@ -113,15 +113,14 @@ class TextGenomeProcessor(ProcessorMixin):
         data = {key: [] for key in tokenized}
         for row, count in enumerate(counts):
             self._expand({key: tokenized[key][row] for key in tokenized}, list(islice(lengths, count)), data)
-        if truncation and max_length is not None:
-            self._truncate(data, max_length)
+        if truncation not in (False, None, "do_not_truncate"):
+            self._truncate(data, max_length or self.tokenizer.model_max_length)
 
         offsets = data.pop("offset_mapping", None)
         padded = self.tokenizer.pad(data, max_length=max_length, verbose=False, **padding)
         if offsets is not None:
-            side = padding.get("padding_side") or self.tokenizer.padding_side
             padded["offset_mapping"] = [
-                _pad(row, len(ids), (0, 0), side) for row, ids in zip(offsets, padded["input_ids"])
+                _pad(row, len(ids), (0, 0), padding["padding_side"]) for row, ids in zip(offsets, padded["input_ids"])
             ]
         data = dict(padded)
         if encoded:
@@ -138,7 +137,7 @@ class TextGenomeProcessor(ProcessorMixin):
             if len(ids) > limit:
                 raise ValueError(
                     f"A DNA sequence of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
-                    f"{limit}. Cut it, or pass a pair as a `variant` block, which is cut around its difference."
+                    f"{limit}. Cut it, or for a `variant` block lower `dna_window`, which is {self.dna_window}."
                 )
         return encoded
 

@@ -1,10 +1,15 @@
 """Reading tables of rows from files or from the Hub, and leaving out or refusing bad rows."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from datasets import Dataset, concatenate_datasets, load_dataset, load_dataset_builder
+import pandas
+from datasets import Dataset, get_dataset_split_names, load_dataset
+from datasets.data_files import DataFilesDict, get_data_patterns
+from pyarrow import parquet
 from tqdm import tqdm
 from transformers.utils import logging
 
@@ -13,10 +18,9 @@ from textgenome.processing.conversations import BadRow, row_to_messages
 
 logger = logging.get_logger(__name__)
 
-FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
-SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
+SPLIT_ALIASES = {"val": "validation", "validation": "val"}
 ROWS_SHOWN = 10
-_FILE, _ROW = "__file__", "__row__"
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_options) -> Dataset:
@@ -39,26 +43,28 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
         ValueError: If there is no such split, a file cannot be read, or rows are bad. The message names file, row
             (counted from 0), column and position of up to ten of them.
     """
-    rows = concatenate_datasets([*_load_files(name, SPLIT_NAMES.get(split, split))])
     good, bad = [], []
-    for i, row in enumerate(tqdm(rows, desc=f"Checking {split} rows", unit="row", disable=None)):
+    for file, number, row in tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None):
         try:
+            if not isinstance(row, dict):
+                raise BadRow("all", "the row is no JSON object")
             row_to_messages(row, **conversation_options)
-            good.append(i)
+            good.append(row)
         except BadRow as error:
-            bad.append(f"{row[_FILE]}, row {row[_ROW]}, column {error.column!r}: {error}")
+            bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
     if bad and on_bad_row == "raise":
         shown = "\n".join(bad[:ROWS_SHOWN])
         rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
         raise ValueError(
-            f"{len(bad)} of {len(rows)} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n"
-            f"{shown}{rest}"
+            f"{len(bad)} of {len(good) + len(bad)} rows are bad. Mend them, or leave them out with --on_bad_row "
+            f"skip.\n{shown}{rest}"
         )
     for message in bad:
         logger.warning(f"Left out {message}")
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")
-    return rows.select(good).remove_columns([_FILE, _ROW])
+    columns = dict.fromkeys(column for row in good for column in row)
+    return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
 
 
 def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
@@ -76,29 +82,73 @@ def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> d
     return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
 
 
-def _load_files(name: str, split: str) -> Iterator[Dataset]:
+def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
+    """File, number in the file, and row."""
     path = Path(name)
-    if not path.exists():
-        yield _with_origin(load_dataset(name, split=split), f"{name} ({split})")
-        return
-    if path.is_file():
-        if path.suffix not in FORMATS:
-            raise ValueError(f"{name}: cannot read {path.suffix or 'this'} files, only {', '.join(FORMATS)}.")
-        files = {"train": [str(path)]}
+    if path.exists():
+        for file in _files(path, split):
+            for number, row in enumerate(_read_file(file)):
+                yield file.name, number, row
+    elif _HUB_ID.fullmatch(name) and path.suffix not in READERS:
+        split = _known_split(name, split, get_dataset_split_names(name))
+        for number, row in enumerate(load_dataset(name, split=split)):
+            yield f"{name} ({split})", number, row
     else:
-        files = load_dataset_builder(str(path)).config.data_files
-    if split not in files:
-        raise ValueError(f"{name}: there is no split {split!r}, only {', '.join(map(str, files))}.")
-    for file in files[split]:
-        try:
-            stream = load_dataset(FORMATS[Path(file).suffix], data_files=str(file), split="train", streaming=True)
-            yield _with_origin(Dataset.from_list(list(stream), on_mixed_types="use_json"), Path(file).name)
-        except Exception as error:
-            raise ValueError(f"{file}: cannot be read: {error}") from error
+        raise FileNotFoundError(f"{name}: there is no such file or folder.")
 
 
-def _with_origin(rows: Dataset, file: str) -> Dataset:
-    return rows.add_column(_FILE, [file] * len(rows)).add_column(_ROW, list(range(len(rows))))
+def _files(path: Path, split: str) -> list[Path]:
+    if path.is_file():
+        files = {"train": [path]}
+    else:
+        # By the rules of `datasets` for which file names mean which split.
+        found = DataFilesDict.from_patterns(get_data_patterns(str(path)), base_path=str(path))
+        files = {
+            str(name): sorted(Path(file) for file in matches if Path(file).suffix in READERS)
+            for name, matches in found.items()
+        }
+    return files[_known_split(str(path), split, [name for name in files if files[name]])]
 
+
+def _known_split(name: str, split: str, splits: list[str]) -> str:
+    for candidate in (split, SPLIT_ALIASES.get(split)):
+        if candidate in splits:
+            return candidate
+    raise ValueError(f"{name}: there is no split {split!r}, only {', '.join(splits) or 'files of no known format'}.")
+
+
+def _read_file(path: Path) -> Iterable[dict]:
+    if path.suffix not in READERS:
+        raise ValueError(f"{path}: cannot read {path.suffix or 'such'} files, only {', '.join(READERS)}.")
+    try:
+        return READERS[path.suffix](path)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read: {error or type(error).__name__}") from error
+
+
+def _read_csv(path: Path) -> list[dict]:
+    # Everything is text: an answer may be NA or 1.
+    return pandas.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+
+
+def _read_json(path: Path) -> list:
+    text = path.read_text(encoding="utf-8")
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return [_json_line(line) for line in text.splitlines() if line.strip()]
+
+
+def _json_line(line: str) -> dict | str:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return line  # a bad row, for `load_rows` to refuse or leave out
+
+
+def _read_parquet(path: Path) -> list[dict]:
+    return parquet.read_table(path).to_pylist()
+
+
+READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
 __all__ = ["as_conversations", "load_rows"]

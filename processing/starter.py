@@ -36,7 +36,7 @@ WITHOUT_DNA = 17  # every so many rows; shares no factor with the number of clas
 
 
 def starter_rows(split: str, seed: int = 0) -> Dataset:
-    """Make the rows of one split, the same for the same seed, with the same number of rows in each class.
+    """Make the rows of one split, the same for the same seed, with equally many rows of each class.
 
     Args:
         split: `validation` (240 rows), in the five columns of `row_to_messages`, or `train` (27,000 rows), of which a

@@ -175,7 +175,7 @@ def test_from_random_weights_and_evaluated_by_generation(table, capsys):
     assert processor.dna_tokenizer.model_max_length == processor.dna_window == 64
     metrics = json.loads((out / "train_results.json").read_text())
     assert metrics["dna"] == "variant" and metrics["peak_memory_gb"] > 0 and metrics["train_tokens_per_second"] > 0
-    assert metrics["accuracy, DNA removed"] == 0
+    assert json.loads((out / "eval_results.json").read_text())["accuracy, DNA removed"] == 0
 
 
 def test_text_only_control_says_so(table, caplog):
@@ -199,8 +199,9 @@ def test_plain_sft_trainer_cannot_drop_the_dna(table, tiny_model, tiny_processor
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"dataset_name": None}, "Name the rows"),
         ({"dataset_train_split": "test"}, "no split 'test'"),
+        ({"dna_window": 300}, "dna_window is 300, but the DNA encoder reads at most 256"),
+        ({"model_name_or_path": None, "text_config": "{}", "dna_config": '{"max_seq_len": 9}'}, "at most 9 tokens"),
     ],
 )
 def test_what_cannot_start_says_why(table, settings, message):
@@ -214,6 +215,29 @@ def test_a_bad_row_stops_the_run_before_it_starts_or_is_left_out(table):
     with pytest.raises(ValueError, match=r"train.jsonl, row 8, column 'variant_sequence': The character 'X'"):
         train(table)
     train(table, on_bad_row="skip", output_dir=table / "skipped")
+
+
+def test_settings_reach_a_fused_checkpoint(table):
+    out = train(table, dna_window=8, reasoning_format="plain")
+    processor = AutoProcessor.from_pretrained(out)
+    assert processor.dna_window == 8
+    assert '"plain"' in processor.chat_template
+
+
+def test_generation_needs_columns_that_are_there(table):
+    chat = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    (table / "rows" / "val.jsonl").write_text(json.dumps({"messages": chat}) + "\n")
+    with pytest.raises(ValueError, match="generation_rows needs the columns reference_sequence"):
+        train(table, generation_rows=2)
+
+
+def test_a_finished_run_is_evaluated_again_and_keeps_its_figures(table):
+    out = train(table, save_strategy="steps", generation_rows=2, max_new_tokens=2)
+    before = (out / "train_results.json").read_text()
+    (out / "eval_results.json").unlink()
+    train(table, save_strategy="steps", generation_rows=4, max_new_tokens=2, do_eval=True)
+    assert (out / "train_results.json").read_text() == before
+    assert {"eval_loss", "accuracy, as is"} <= set(json.loads((out / "eval_results.json").read_text()))
 
 
 def test_a_folder_with_a_run_of_other_settings_is_left_alone(table):
@@ -235,31 +259,37 @@ def test_accumulated_batches_give_the_same_course(table):
 def start(table, out, **settings) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "train_sft.py")]
     settings = {"output_dir": out, "max_steps": 40, "save_strategy": "steps", "save_steps": 10, **settings}
-    settings |= {"disable_tqdm": False, "use_peft": False, "freeze_dna_encoder": False, "seed": 3}
+    settings |= {"disable_tqdm": False, "seed": 3}
     return subprocess.Popen(
         [*command, *flags(table, **settings)], cwd=table, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("use_peft", [False, True], ids=["whole model", "LoRA"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how):
-    whole = start(table, table / "whole")
+def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how, use_peft):
+    weights_file = "adapter_model.safetensors" if use_peft else "model.safetensors"
+    settings = {"use_peft": use_peft, "freeze_dna_encoder": use_peft}
+    whole = start(table, table / "whole", **settings)
     assert whole.wait(120) == 0, whole.stderr.read()
 
-    ended = start(table, table / "ended")
+    ended = start(table, table / "ended", **settings)
     while not list((table / "ended").glob("checkpoint-10/trainer_state.json")):
         assert ended.poll() is None, ended.stderr.read()
         time.sleep(0.01)
     ended.send_signal(how)
     assert ended.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
-    assert not (table / "ended" / "model.safetensors").exists()
+    assert not (table / "ended" / weights_file).exists()
+    if how == signal.SIGTERM:
+        stopped = train_sft.last_checkpoint(table / "ended")
+        assert int(stopped.rpartition("-")[2]) % 10 != 0, "stopped at a regular checkpoint: saved nothing of its own"
     # What a kill in the middle of saving leaves behind.
     (table / "ended" / "checkpoint-39").mkdir()
 
-    resumed = start(table, table / "ended")
+    resumed = start(table, table / "ended", **settings)
     assert resumed.wait(120) == 0, resumed.stderr.read()
     steps = [entry["step"] for entry in log_of(table / "ended" / "checkpoint-40") if "loss" in entry]
     assert steps == list(range(1, 41))
-    weights = [load_file(table / run / "model.safetensors") for run in ("whole", "ended")]
+    weights = [load_file(table / run / weights_file) for run in ("whole", "ended")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

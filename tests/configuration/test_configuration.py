@@ -7,15 +7,17 @@ from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, TextGenomeConfig
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.configuration.configuration_textgenome import max_dna_tokens
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "configuration" / "recipes").glob("*.yaml"))
 RANDOM_MODEL = ["--text_config", '{"model_type": "qwen3"}', "--dna_config", '{"model_type": "hyenadna"}']
 
 
-def parse(tmp_path, *flags):
+def parse(tmp_path, *flags, dataset_name="x.csv"):
     parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
-    return parser.parse_args_and_config([*flags, "--output_dir", str(tmp_path), "--use_cpu"])
+    named = ["--dataset_name", dataset_name] if dataset_name else []
+    return parser.parse_args_and_config([*named, *flags, "--output_dir", str(tmp_path), "--use_cpu"])
 
 
 def test_defaults_are_qwen3_and_our_hyenadna():
@@ -61,7 +63,7 @@ def test_head_is_tied_as_the_language_model_says():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
-    data, _, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false")
+    data, _, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false", dataset_name=None)
     settings = yaml.safe_load(recipe.read_text())
     assert data.dataset_name == settings["dataset_name"]
     assert training.learning_rate == settings["learning_rate"]
@@ -106,6 +108,35 @@ def test_settings_that_drop_the_dna_cannot_start(tmp_path, flags):
 def test_half_a_model_is_refused(tmp_path, flags):
     with pytest.raises(ValueError, match="Give one model"):
         parse(tmp_path, *flags)
+
+
+def test_rows_must_be_named(tmp_path):
+    with pytest.raises(ValueError, match="Name the rows"):
+        parse(tmp_path, *RANDOM_MODEL, dataset_name=None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["dna: text", "on_bad_row: Raise", "reasoning_format: palin", "dna_truncation: perside", "projector_type: conv"],
+)
+def test_a_recipe_with_a_value_that_is_no_choice_is_refused(tmp_path, line):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{line}\ntext_config: {{}}\ndna_config: {{}}\n")
+    name, value = line.split(": ")
+    with pytest.raises(ValueError, match=f"{name} is '{value}', but must be one of"):
+        parse(tmp_path, "--config", str(recipe))
+
+
+def test_what_a_fused_checkpoint_has_of_its_own_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="projector_type: a fused checkpoint has its own"):
+        parse(tmp_path, "--model_name_or_path", "x", "--projector_type", "mlp")
+
+
+def test_longest_input_of_an_encoder():
+    assert max_dna_tokens(TextGenomeConfig(dna_config={"max_seq_len": 77}).dna_config) == 77
+    esm = {"model_type": "esm", "max_position_embeddings": 66, "pad_token_id": 4}
+    absolute = TextGenomeConfig(dna_config={**esm, "position_embedding_type": "absolute"})
+    assert max_dna_tokens(absolute.dna_config) == 61
 
 
 def test_lora_on_a_frozen_language_model_is_refused(tmp_path):

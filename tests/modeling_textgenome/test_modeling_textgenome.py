@@ -188,10 +188,23 @@ def test_dna_is_never_dropped_silently(tiny_model, tiny_processor, training):
     with pytest.raises(ValueError, match="placeholders but `dna_input_ids` was not passed"):
         tiny_model(**without_dna(batch))
     text = encode(tiny_processor, PROMPTS[2:3])
-    with pytest.raises(ValueError, match="tokens: 0, features: 41"):
+    with pytest.raises(ValueError, match="in row 0, tokens: 0, features: 41"):
         tiny_model(**text, dna_input_ids=batch["dna_input_ids"], dna_attention_mask=batch["dna_attention_mask"])
     with pytest.raises(ValueError, match="needs `dna_attention_mask`"):
         tiny_model(**without_dna(batch), dna_input_ids=batch["dna_input_ids"])
+
+
+def test_dna_of_another_row_is_not_taken(tiny_model, tiny_processor):
+    batch = encode(tiny_processor, [conversation("ACGTA"), conversation("ACG")])
+    swapped = {key: value.flip(0) if key.startswith("dna") else value for key, value in batch.items()}
+    with pytest.raises(ValueError, match="in row 0, tokens: 5, features: 3"):
+        tiny_model(**swapped)
+
+
+def test_a_slice_of_a_batch_may_hold_no_dna(tiny_model, tiny_processor):
+    batch = encode(tiny_processor, PROMPTS[1:3])
+    row = {key: value[1:] for key, value in batch.items()}
+    torch.testing.assert_close(tiny_model(**row).logits, tiny_model(**batch).logits[1:], atol=1e-5, rtol=1e-5)
 
 
 def test_new_dna_in_a_later_turn_is_not_dropped(tiny_model, tiny_processor):

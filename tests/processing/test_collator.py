@@ -51,6 +51,13 @@ def test_labels_are_the_assistants_text_and_the_end_of_the_turn(tiny_processor, 
     assert {value.dtype for value in batch.values()} == {torch.int64}
 
 
+@pytest.mark.parametrize("content", ["\nAnswer: x", " \n\n Answer: x", "Answer: x"])
+def test_white_space_before_the_answer_does_not_merge_with_the_prompt(qwen3_processor, content):
+    rows = [{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": content}]}]
+    batch = TextGenomeCollator(qwen3_processor)(rows)
+    assert label_spans(qwen3_processor, batch) == [["Answer: x" + END]]
+
+
 @given(
     lengths=st.lists(st.lists(st.integers(1, 70), max_size=3), min_size=1, max_size=3),
     answers=st.lists(st.text("ab \n:<>|é", min_size=1, max_size=20).map(str.strip).filter(bool), min_size=3),

@@ -16,7 +16,16 @@ def test_normalize_folds_case_whitespace_uracil_and_ambiguity():
 
 @pytest.mark.parametrize(
     "sequence, character, position",
-    [("ACGX", "X", 3), (" a c\n-", "-", 5), ("AC>", ">", 2), ("*", r"\*", 0), ("ACÄ", "Ä", 2), ("ac\nJ", "J", 3)],
+    [
+        ("ACGX", "X", 3),
+        (" a c\n-", "-", 5),
+        ("AC>", ">", 2),
+        ("*", r"\*", 0),
+        ("ACÄ", "Ä", 2),
+        ("ac\nJ", "J", 3),
+        ("ACſ", "ſ", 2),
+        ("\u212a", "\u212a", 0),
+    ],
 )
 def test_other_characters_are_refused_with_their_position(sequence, character, position):
     with pytest.raises(ValueError, match=f"{character}.* at position {position} "):
@@ -45,6 +54,7 @@ def test_what_is_no_string_is_refused():
         ("AAAAAAAT", "AAAAAAAG", 4, ("AAAT", "AAAG")),  # at the end
         ("ACGT", "ACTT", 64, ("ACGT", "ACTT")),  # shorter than the window
         ("CAAAAG", "CAAAG", 2, ("AG", "G")),  # in a repeat the last A goes
+        ("GGTT", "GGAAAATT", 4, ("GGTT", "AAAA")),  # an insertion that fills its window
         ("GATTACA", "gattaca t", 64, ("GATTACA", "GATTACAT")),  # other length, other case
     ],
 )

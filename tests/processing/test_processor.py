@@ -1,9 +1,15 @@
 import pytest
 import torch
 from conftest import conversation, random_dna
-from transformers import AutoProcessor
+from transformers import AutoProcessor, Qwen2Tokenizer
 
-from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, chat_template, train_text_tokenizer
+from textgenome.processing import (
+    TextGenomeProcessor,
+    build_dna_tokenizer,
+    build_processor,
+    chat_template,
+    train_text_tokenizer,
+)
 
 
 THINK = "<think>\n\n</think>\n\n"
@@ -113,6 +119,11 @@ def test_padding_side(tiny_processor, side):
     assert (batch["input_ids"][1][pad] == tiny_processor.tokenizer.pad_token_id).all()
 
 
+def test_pads_on_the_left_for_generation_unless_told_otherwise(tiny_processor):
+    batch = encode(tiny_processor, conversation("ACGT" * 9), conversation("A"), add_generation_prompt=True)
+    assert (batch["attention_mask"][:, -1] == 1).all()
+
+
 def test_called_with_text_and_dna(tiny_processor):
     text = "a <|dna_start|><|dna_pad|><|dna_end|> b"
     one = tiny_processor(text=text, dna="acgt", return_tensors="pt")
@@ -163,6 +174,8 @@ def test_truncation_never_cuts_placeholders(tiny_processor):
     whole = encode(tiny_processor, messages)["input_ids"]
     cut = encode(tiny_processor, messages, processor_kwargs={"truncation": True, "max_length": 40})["input_ids"]
     assert cut.tolist() == whole[:, :40].tolist()
+    options = {"truncation": "do_not_truncate", "max_length": 20}
+    assert encode(tiny_processor, messages, processor_kwargs=options)["input_ids"].tolist() == whole.tolist()
     with pytest.raises(ValueError, match="would cut DNA"):
         encode(tiny_processor, messages, processor_kwargs={"truncation": True, "max_length": 20})
 
@@ -180,6 +193,12 @@ def test_save_and_load(tiny_processor, tmp_path):
 def test_a_tokenizer_without_the_dna_tokens_is_refused():
     with pytest.raises(ValueError, match=r"does not know <\|dna_pad\|>"):
         TextGenomeProcessor(train_text_tokenizer(["text"], 260), build_dna_tokenizer())
+
+
+def test_a_language_model_without_chatml_is_refused():
+    tokenizer = Qwen2Tokenizer(vocab={"a": 0}, merges=[])
+    with pytest.raises(ValueError, match=r"does not know <\|im_start\|> and <\|im_end\|>"):
+        build_processor(tokenizer, build_dna_tokenizer())
 
 
 def test_any_text_encodes(tiny_processor):

@@ -101,15 +101,34 @@ BAD = {
     "kind": (
         {"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant"}]},
         "messages[0].content[0]",
-        "`text`, `dna` or `variant`",
+        "expected a block of the type `text`",
     ),
+    "string block": (
+        {"messages": [{"role": "user", "content": ["text"]}, {"role": "assistant", "content": "x"}]},
+        "messages[0].content[0]",
+        "expected a block",
+    ),
+    "content": ({"messages": [{"role": "assistant", "content": 3}]}, "messages[0].content", "text or a list"),
+    "no content": ({"messages": [{"role": "assistant"}]}, "messages[0].content", "text or a list"),
+    "no role": ({"messages": [{"content": "x"}, {"role": "assistant", "content": "x"}]}, "messages[0]", "no role"),
+    "DNA from the assistant": (
+        {"messages": [{"role": "assistant", "content": [{"type": "dna", "dna": "ACGT"}]}]},
+        "messages[0].content[0]",
+        "in a turn of the user",
+    ),
+    "long": (
+        {"messages": [{"role": "user", "content": [{"type": "dna", "dna": "A" * 99}]}, {"role": "assistant"}]},
+        "messages[0].content[0]",
+        "99 bases, but the encoder reads at most 64",
+    ),
+    "reserved": ({"question": "Is <|dna_pad|> a token?"}, "question", "<|dna_pad|>, which is reserved"),
 }
 
 
 @pytest.mark.parametrize("columns, column, message", BAD.values(), ids=BAD)
 def test_bad_rows_name_column_and_position(columns, column, message):
     with pytest.raises(BadRow) as error:
-        row_to_messages(variant_row(**columns))
+        row_to_messages(variant_row(**columns), max_dna_length=64)
     assert error.value.column == column
     assert message in str(error.value)
 
@@ -129,6 +148,21 @@ def test_a_folder_with_splits_in_file_names(tmp_path, names):
     assert load_rows(str(tmp_path), "val").to_list() == [variant_row(seed=1)]
     with pytest.raises(ValueError, match="no split 'test', only train, validation"):
         load_rows(str(tmp_path), "test")
+
+
+def test_formats_and_columns_may_differ_between_files(tmp_path):
+    write(tmp_path / "train-0.csv", [variant_row()])
+    write(tmp_path / "train-1.jsonl", [variant_row(seed=1, reasoning="Step 1")])
+    write(tmp_path / "val.parquet", [variant_row(seed=2)])
+    (tmp_path / "README.md").write_text("notes")
+    rows = load_rows(str(tmp_path), "train")
+    assert rows.to_list() == [variant_row(reasoning=None), variant_row(seed=1, reasoning="Step 1")]
+    assert load_rows(str(tmp_path), "val").to_list() == [variant_row(seed=2)]
+
+
+def test_a_csv_is_all_text(tmp_path):
+    rows = [variant_row(answer=answer) for answer in ("NA", "None", "1")]
+    assert load_rows(str(write(tmp_path / "mine.csv", rows)), "train")["answer"] == ["NA", "None", "1"]
 
 
 def test_messages_with_text_and_blocks(tmp_path):
@@ -179,12 +213,29 @@ def test_a_missing_column_is_named(tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    (tmp_path / "mine.jsonl").write_text("{not json}\n")
-    with pytest.raises(ValueError, match=r"mine.jsonl: cannot be read"):
-        load_rows(str(tmp_path / "mine.jsonl"), "train")
+    (tmp_path / "mine.json").write_text("[{not json}]\n")
+    with pytest.raises(ValueError, match=r"mine.json: cannot be read: Expecting property name"):
+        load_rows(str(tmp_path / "mine.json"), "train")
+    (tmp_path / "mine.parquet").write_text("")
+    with pytest.raises(ValueError, match=r"mine.parquet: cannot be read: \w+"):
+        load_rows(str(tmp_path / "mine.parquet"), "train")
     (tmp_path / "mine.vcf").write_text("x")
     with pytest.raises(ValueError, match=r"cannot read \.vcf files"):
         load_rows(str(tmp_path / "mine.vcf"), "train")
+
+
+def test_a_line_that_is_no_json_is_a_bad_row(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text("{not json}\n[1]\n" + json.dumps(variant_row()) + "\n")
+    with pytest.raises(ValueError, match=r"2 of 3 rows .*\nmine.jsonl, row 0, .* no JSON object\n.* row 1, "):
+        load_rows(str(path), "train")
+    assert load_rows(str(path), "train", on_bad_row="skip").to_list() == [variant_row()]
+
+
+@pytest.mark.parametrize("name", ["my_variants.csv", "./mine", "/no/such/folder"])
+def test_a_mistyped_path_is_not_looked_for_on_the_hub(name):
+    with pytest.raises(FileNotFoundError, match="there is no such file or folder"):
+        load_rows(name, "train")
 
 
 def test_a_users_file_leaves_no_copy_in_the_cache(tmp_path, monkeypatch):

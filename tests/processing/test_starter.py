@@ -13,14 +13,20 @@ def test_same_seed_same_rows_and_splits_share_none():
     rows = starter_rows("validation")
     assert rows.to_list() == starter_rows("validation").to_list()
     assert rows.to_list() != starter_rows("validation", seed=1).to_list()
-    pairs = [{(row["reference_sequence"], row["variant_sequence"]) for row in starter_rows(split)} for split in SPLITS]
+    pairs = [
+        {row["reference_sequence"] for row in starter_rows(split) if row["reference_sequence"]} for split in SPLITS
+    ]
     assert not pairs[0] & pairs[1]
 
 
 def test_classes_are_balanced():
     for split, size in SPLITS.items():
         counts = Counter(starter_rows(split)["answer"])
-        assert set(counts.values()) == {size / len(SIGNALS)}
+        without_dna = counts.pop(None, 0)
+        assert len(counts) == len(SIGNALS)
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert sum(counts.values()) + without_dna == size
+        assert without_dna < size / 10
 
 
 def test_the_pair_tells_the_answer_and_the_question_does_not():
