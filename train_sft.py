@@ -30,6 +30,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     TrainerCallback,
     set_seed,
 )
@@ -41,6 +42,7 @@ from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, Tex
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.configuration_textgenome import max_dna_tokens
 from textgenome.evaluation import compare_controls
+from textgenome.modeling_textgenome import find_layers
 from textgenome.processing import (
     TextGenomeCollator,
     build_dna_tokenizer,
@@ -50,7 +52,7 @@ from textgenome.processing import (
     train_text_tokenizer,
 )
 from textgenome.processing.conversations import DNA_COLUMNS
-from textgenome.processing.dna_tokenizers import VOCABULARIES
+from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.rows import as_conversations, load_rows
 from textgenome.processing.starter import starter_rows
 
@@ -89,10 +91,10 @@ class SaveOnTermination(TrainerCallback):
         control.should_training_stop |= self.terminated
 
 
-def load_split(data: DataArguments, split: str, max_dna_length: int | None) -> Dataset:
+def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
     if data.dataset_name == "starter":
         return starter_rows(split)
-    options = {"max_dna_length": max_dna_length, **conversation_options(data)}
+    options = {"dna_tokenizer": dna_tokenizer, **conversation_options(data)}
     return load_rows(data.dataset_name, split, on_bad_row=data.on_bad_row, **options)
 
 
@@ -100,15 +102,25 @@ def conversation_options(data: DataArguments) -> dict:
     return {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
 
 
-def load_dna_config(model: ModelArguments) -> PreTrainedConfig:
+def load_dna_tokenizer(model: ModelArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that was asked for, or that the encoder was trained with."""
     if model.model_name_or_path:
-        config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+        name, revision = model.model_name_or_path, model.model_revision
+        config = AutoConfig.from_pretrained(name, revision=revision)
         if not isinstance(config, TextGenomeConfig):
-            name = model.model_name_or_path
             raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
-        return config.dna_config
+        return AutoProcessor.from_pretrained(name, revision=revision).dna_tokenizer
     values = model.dna_config or PreTrainedConfig.get_config_dict(model.dna_model)[0]
-    return TextGenomeConfig(dna_config=values).dna_config
+    config = TextGenomeConfig(dna_config=values).dna_config
+    vocabulary = model.dna_tokenizer or vocabulary_of(config) or model.dna_model
+    if vocabulary is None:
+        raise ValueError(f"Name a dna_tokenizer: {', '.join(VOCABULARIES)}, a folder or a Hub id.")
+    if vocabulary in VOCABULARIES:
+        tokenizer = build_dna_tokenizer(vocabulary)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
+    tokenizer.model_max_length = max_dna_tokens(config) or tokenizer.model_max_length
+    return tokenizer
 
 
 def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Path) -> None:
@@ -126,21 +138,32 @@ def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Pa
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder: Path) -> None:
+def build_base(
+    data: DataArguments,
+    model: ModelArguments,
+    dna_tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    folder: Path,
+) -> None:
     """Join language model and DNA encoder, and save the result: what adapters refer to and every rank loads."""
-    vocabulary = model.dna_tokenizer or "hyenadna"
-    if vocabulary in VOCABULARIES:
-        dna_tokenizer = build_dna_tokenizer(vocabulary)
-    else:
-        dna_tokenizer = AutoTokenizer.from_pretrained(vocabulary)
     if model.text_model:
         tokenizer = AutoTokenizer.from_pretrained(model.text_model)
     else:
         conversations = as_conversations(rows, **conversation_options(data))
         tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), model.text_vocab_size)
-    processor = build_processor(tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format or "think")
-    overrides = {
+    added = set(dna_tokenizer("ACGT")["input_ids"]) & set(dna_tokenizer.all_special_ids)
+    projector = {
         "projector_type": model.projector_type or "linear",
+        "projector_pool_size": model.projector_pool_size,
+        "projector_full_resolution": model.projector_full_resolution,
+        "projector_num_queries": model.projector_num_queries,
+        "dna_hidden_token_ids": [] if model.show_special_tokens else sorted(added),
+    }
+    processor = build_processor(
+        tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format or "think", **projector
+    )
+    overrides = {
+        **projector,
         "dna_feature_layer": -1 if model.dna_feature_layer is None else model.dna_feature_layer,
         "dna_token_id": processor.dna_token_id,
         "dna_start_token_id": processor.dna_start_token_id,
@@ -153,11 +176,9 @@ def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder
     else:
         ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
         text_config = {**model.text_config, "vocab_size": len(tokenizer), **ids}
-        dna_config = {**model.dna_config, "vocab_size": len(dna_tokenizer)}
+        dna_config = {"vocab_size": len(dna_tokenizer), **model.dna_config}
         config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
         fused = TextGenomeForConditionalGeneration(config)
-    limit = max_dna_tokens(fused.config.dna_config)
-    processor.dna_tokenizer.model_max_length = limit or processor.dna_tokenizer.model_max_length
     unfinished = folder.with_suffix(".unfinished")
     fused.save_pretrained(unfinished)
     processor.save_pretrained(unfinished)
@@ -166,30 +187,41 @@ def build_base(data: DataArguments, model: ModelArguments, rows: Dataset, folder
 
 def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | None:
     """Freeze what is not to be trained; return what PEFT is to adapt, or None for training without LoRA."""
-    model.model.dna_encoder.requires_grad_(not args.freeze_dna_encoder)
-    model.model.language_model.requires_grad_(not args.freeze_language_model)
+    encoder, language_model = model.model.dna_encoder, model.model.language_model
+    encoder.requires_grad_(not args.freeze_dna_encoder)
+    language_model.requires_grad_(not args.freeze_language_model)
     model.lm_head.requires_grad_(not args.freeze_language_model)
     for name in NEW_MODULES:
         # New weights move by less than bfloat16 can tell apart.
         model.model.get_submodule(name).float()
+    layers = find_layers(encoder)[-args.train_dna_layers :] if args.train_dna_layers else []
+    for layer in layers:
+        layer.requires_grad_(True)
     if not args.use_peft:
         return None
-    layers = args.lora_target_modules or sorted(
-        {
-            name.rpartition(".")[2]
-            for name, module in model.model.language_model.named_modules()
-            if isinstance(module, torch.nn.Linear | Conv1D)
-        }
-    )
+    trained = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
+    # By path, since the DNA encoder may have layers of the same names.
+    targets = linear_layers("language_model", language_model, args.lora_target_modules)
+    if args.lora_dna_encoder:
+        targets += "|" + linear_layers("dna_encoder", encoder)
     return LoraConfig(
         r=args.lora_r,
         lora_alpha=args.lora_alpha,
         lora_dropout=args.lora_dropout,
-        # By path: the DNA encoder may have layers of the same names.
-        target_modules=rf".*\.language_model\..*\.({'|'.join(layers)})",
-        modules_to_save=NEW_MODULES + ([] if args.freeze_dna_encoder else ["dna_encoder"]),
+        target_modules=targets,
+        modules_to_save=NEW_MODULES + trained + ([] if args.freeze_dna_encoder else ["dna_encoder"]),
         task_type="CAUSAL_LM",
     )
+
+
+def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = None) -> str:
+    """A pattern of the linear layers of one part of the model, or of those of its layers that bear the names."""
+    if names is None:
+        kinds = (torch.nn.Linear, Conv1D)
+        names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, kinds)}
+        # HyenaDNA's filter networks number theirs, like whole blocks, and are evaluated without calling them.
+        names = sorted(name for name in names if not name.isdigit())
+    return rf".*\.{part}\..*\.({'|'.join(names)})"
 
 
 def last_checkpoint(output_dir: Path) -> str | None:
@@ -210,15 +242,12 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     set_seed(training.seed)
     output_dir = Path(training.output_dir)
     source, revision = model_args.model_name_or_path, model_args.model_revision
-    longest = max_dna_tokens(load_dna_config(model_args))
+    dna_tokenizer = load_dna_tokenizer(model_args)
     if data.dna_window is None:
         data.dna_window = AutoProcessor.from_pretrained(source, revision=revision).dna_window if source else 2048
-    if longest is not None and data.dna_window > longest:
-        raise ValueError(f"dna_window is {data.dna_window}, but the DNA encoder reads at most {longest} tokens.")
-
-    rows = load_split(data, data.dataset_train_split, longest)
+    rows = load_split(data, data.dataset_train_split, dna_tokenizer)
     evaluates = training.do_eval or data.generation_rows
-    test_rows = load_split(data, data.dataset_test_split, longest) if evaluates else None
+    test_rows = load_split(data, data.dataset_test_split, dna_tokenizer) if evaluates else None
     if data.generation_rows:
         missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
         if missing:
@@ -231,7 +260,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             # Absolute, since it is what an adapter will know its base by.
             source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
-                build_base(data, model_args, rows, Path(source))
+                build_base(data, model_args, dna_tokenizer, rows, Path(source))
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
     processor.dna_window = data.dna_window
     if data.reasoning_format:

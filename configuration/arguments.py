@@ -100,12 +100,28 @@ class ModelArguments:
     )
     dna_tokenizer: str | None = field(
         default=None,
-        metadata={"help": "`hyenadna` (default) or `genos` ids, or a folder or Hub id to load a DNA tokenizer from."},
+        metadata={
+            "help": "`hyenadna`, `genos`, `nucleotide_transformer` or `bytes`, or a folder or Hub id to load a DNA "
+            "tokenizer from. By default what the encoder was trained with."
+        },
+    )
+    show_special_tokens: bool = field(
+        default=False,
+        metadata={"help": "Show the language model also the special tokens that the DNA tokenizer adds, as <cls>."},
     )
     projector_type: str | None = field(
         default=None,
-        metadata={"help": "`linear` (default) is one layer, `mlp` two.", "choices": ["linear", "mlp"]},
+        metadata={
+            "help": "`linear` (default) is one layer, `mlp` two; `pooled` takes means of neighbours away from the "
+            "variant; `resampler` makes a fixed number of placeholders of a sequence.",
+            "choices": ["linear", "mlp", "pooled", "resampler"],
+        },
     )
+    projector_pool_size: int = field(default=8, metadata={"help": "Neighbours that `pooled` takes the mean of."})
+    projector_full_resolution: int = field(
+        default=16, metadata={"help": "Bases on each side of a variant that `pooled` keeps apart."}
+    )
+    projector_num_queries: int = field(default=64, metadata={"help": "Placeholders that `resampler` makes."})
     dna_feature_layer: int | None = field(
         default=None,
         metadata={"help": "Hidden state of the encoder that feeds the projector; by default the last, -1."},
@@ -120,6 +136,12 @@ class ModelArguments:
     )
     attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
     freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
+    train_dna_layers: int = field(
+        default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
+    )
+    lora_dna_encoder: bool = field(
+        default=False, metadata={"help": "Train the DNA encoder by LoRA on its linear layers, beside the others."}
+    )
     freeze_language_model: bool = field(
         default=False, metadata={"help": "Keep the language model as it is. Not together with LoRA."}
     )
@@ -151,6 +173,11 @@ class ModelArguments:
         joined = [name for name in ("dna_tokenizer", "projector_type", "dna_feature_layer") if getattr(self, name)]
         if self.model_name_or_path and joined:
             raise ValueError(f"{', '.join(joined)}: a fused checkpoint has its own. Set this only to join two models.")
+        ways = [not self.freeze_dna_encoder, self.train_dna_layers > 0, self.lora_dna_encoder]
+        if sum(ways) > 1:
+            raise ValueError("Choose one way to train the DNA encoder: all of it, its last layers, or LoRA on it.")
+        if self.lora_dna_encoder and not self.use_peft:
+            raise ValueError("lora_dna_encoder needs use_peft.")
         if self.use_peft and self.freeze_language_model:
             raise ValueError(
                 "freeze_language_model leaves nothing for LoRA to adapt: set use_peft to false, or do not freeze."

@@ -31,14 +31,20 @@ class TextGenomeConfig(PreTrainedConfig):
     Args:
         text_config: Configuration of the language model: any causal language model of transformers, default `qwen3`.
         dna_config: Configuration of the DNA encoder: `hyenadna` (the default), or any type that `AutoModel` builds.
-        projector_type: `linear` is one layer, as in BioReason (arXiv 2505.23579); `mlp` is two with an activation.
+        projector_type: `linear` is one layer, as in BioReason (arXiv 2505.23579); `mlp` is two with an activation;
+            `pooled` is the mean over neighbours and one layer; `resampler` is learnt queries that attend to states.
         projector_hidden_act: Activation of the `mlp` projector.
         projector_bias: Whether the layers of the projector have a bias.
+        projector_pool_size: How many neighbouring tokens the `pooled` projector takes the mean of.
+        projector_full_resolution: Up to how many bases from a variant it keeps every token instead.
+        projector_num_queries: How many placeholders the `resampler` makes of a sequence.
         dna_token_id: Id of the placeholder token that DNA features replace in the prompt.
         dna_start_token_id: Id of the token before each DNA sequence. Its embedding is learnt with the projector.
         dna_end_token_id: Id of the token after each DNA sequence. Its embedding is learnt with the projector.
         dna_feature_layer: Which hidden state of the encoder feeds the projector, as an index into its
             `hidden_states` (0 is the embedding). The default -1 is the last one, after the final norm.
+        dna_hidden_token_ids: Ids of DNA tokens that the encoder reads and the language model is not shown, such as the
+            `<cls>` that a tokenizer puts first.
         initializer_range: Standard deviation of the initial weights of the projector and the marker embeddings.
     """
 
@@ -47,13 +53,17 @@ class TextGenomeConfig(PreTrainedConfig):
 
     text_config: dict | PreTrainedConfig | None = None
     dna_config: dict | PreTrainedConfig | None = None
-    projector_type: Literal["linear", "mlp"] = "linear"
+    projector_type: Literal["linear", "mlp", "pooled", "resampler"] = "linear"
     projector_hidden_act: str = "gelu"
     projector_bias: bool = True
+    projector_pool_size: int = 8
+    projector_full_resolution: int = 16
+    projector_num_queries: int = 64
     dna_token_id: int | None = None
     dna_start_token_id: int | None = None
     dna_end_token_id: int | None = None
     dna_feature_layer: int = -1
+    dna_hidden_token_ids: list[int] | None = None
     initializer_range: float | int = 0.02
     tie_word_embeddings: bool = False
 

@@ -1,5 +1,7 @@
 """Batched generation."""
 
+from itertools import chain
+
 import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -31,7 +33,7 @@ def generate(
     """
     was_training = model.training
     model.eval()
-    dna = [sum(map(len, processor.dna_of(messages))) for messages in conversations]
+    dna = [sum(map(len, chain(*processor.dna_of(messages)))) for messages in conversations]
     order = sorted(range(len(conversations)), key=lambda i: -dna[i])
     texts = [""] * len(conversations)
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, **generation_options}

@@ -159,7 +159,16 @@ class HyenaEmbeddings(nn.Module):
 
 class HyenaDNAPreTrainedModel(PreTrainedModel):
     config: HyenaDNAConfig
-    base_model_prefix = "backbone"
+    # Where the published causal language models keep this network: `from_pretrained` takes the prefix off. Their base
+    # model keeps it as `backbone`: for such a file pass `key_mapping={r"^backbone\.": ""}`.
+    base_model_prefix = "hyena.backbone"
+    # Of the published checkpoints: the head, what follows from the sizes, and further names of the one frequency.
+    _keys_to_ignore_on_load_unexpected = [
+        r"^lm_head\.",
+        r"\.filter_fn\.pos_emb\.t$",
+        r"\.filter_fn\.modulation\.deltas$",
+        r"\.implicit_filter\.(3|5)\.freq$",
+    ]
     supports_gradient_checkpointing = True
     _no_split_modules = ["HyenaBlock"]
     # There is no attention here, so whichever implementation the language model runs with is fine.

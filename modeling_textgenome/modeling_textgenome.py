@@ -56,6 +56,28 @@ class TextGenomeCausalLMOutputWithPast(ModelOutput):
     dna_hidden_states: torch.Tensor | None = None
 
 
+@dataclass
+class TextGenomeDNAOutput(BaseModelOutputWithPooling):
+    """Output of `get_dna_features`.
+
+    Args:
+        last_hidden_state: `(distinct sequences, dna_length, dna_hidden_size)`, what the encoder makes of them.
+        pooler_output: `(placeholders, hidden_size)`, the projected features in reading order.
+        num_features: `(batch,)`, how many of them each sample has.
+    """
+
+    num_features: torch.LongTensor | None = None
+
+
+def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
+    """The layers of an encoder, whatever it calls them."""
+    count = encoder.config.num_hidden_layers
+    for module in encoder.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise ValueError(f"{type(encoder).__name__} has no list of {count} layers to choose dna_feature_layer from.")
+
+
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
     """Take off the pooling head that BERT-like encoders carry: it would be trained by nothing and stall DDP."""
     if getattr(encoder, "pooler", None) is not None:
@@ -120,19 +142,37 @@ class TextGenomeModel(TextGenomePreTrainedModel):
             self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
         return self
 
+    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+        """The states of the layer that feeds the projector: `(sequences, length)` to `(sequences, length, width)`."""
+        layer = self.config.dna_feature_layer % (self.config.dna_config.num_hidden_layers + 1)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
+            if layer == self.config.dna_config.num_hidden_layers:
+                return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
+            # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
+            states = []
+            hook = find_layers(self.dna_encoder)[layer].register_forward_pre_hook(
+                lambda _, args, kwargs: states.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+            )
+            try:
+                self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True)
+            finally:
+                hook.remove()
+        return states[0]
+
     def get_dna_features(
-        self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor
-    ) -> BaseModelOutputWithPooling:
+        self,
+        dna_input_ids: torch.LongTensor,
+        dna_attention_mask: torch.Tensor,
+        dna_pool_ids: torch.LongTensor | None = None,
+    ) -> TextGenomeDNAOutput:
         """Encode and project DNA. Equal sequences are encoded once; a frozen encoder builds no graph.
 
         Args:
             dna_input_ids: `(batch, sequences, dna_length)`.
             dna_attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side, and sequences without
                 any token only fill up the batch.
-
-        Returns:
-            `pooler_output` of shape `(placeholders, hidden_size)`: the features of every token of every sequence in
-            reading order. `last_hidden_state` of shape `(distinct sequences, dna_length, dna_hidden_size)`.
+            dna_pool_ids: Same shape, for the `pooled` projector: which placeholder of its sequence each token goes
+                into, counted from 0.
         """
         present = dna_attention_mask.any(-1)
         input_ids, mask = dna_input_ids[present], dna_attention_mask[present].bool()
@@ -140,26 +180,27 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         # then depends neither on the side of the padding nor on its neighbours in the batch.
         lengths = mask.sum(-1)
         width = int(lengths.max())
-        input_ids = input_ids.gather(1, mask.long().argsort(dim=-1, descending=True, stable=True))[:, :width]
+        order = mask.long().argsort(dim=-1, descending=True, stable=True)[:, :width]
+        input_ids = input_ids.gather(1, order)
         mask = torch.arange(width, device=mask.device) < lengths[:, None]
         distinct, index = torch.unique(input_ids.masked_fill(~mask, -1), dim=0, return_inverse=True)
-
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
-            outputs = self.dna_encoder(
-                distinct.masked_fill(distinct < 0, self.config.dna_config.pad_token_id or 0),
-                attention_mask=(distinct >= 0).long(),
-                output_hidden_states=self.config.dna_feature_layer != -1,
-                return_dict=True,
-            )
-        states = outputs.last_hidden_state
-        if self.config.dna_feature_layer != -1:
-            states = outputs.hidden_states[self.config.dna_feature_layer]
-
-        features = self.projector(states.to(next(self.projector.parameters()).dtype))
-        tokens = index[:, None] * width + torch.arange(width, device=mask.device)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=outputs.last_hidden_state, pooler_output=features.flatten(0, 1)[tokens[mask]]
+        states = self.encode_dna(
+            distinct.masked_fill(distinct < 0, self.config.dna_config.pad_token_id or 0), (distinct >= 0).long()
         )
+        states = states.to(next(self.projector.parameters()).dtype)
+
+        hidden = torch.tensor(self.config.dna_hidden_token_ids or [], dtype=torch.long, device=distinct.device)
+        shown = (distinct >= 0) & ~torch.isin(distinct, hidden)
+        if dna_pool_ids is None:
+            features, is_feature = self.projector(states, shown)
+            features, is_feature = features[index], is_feature[index]
+        else:
+            # Equal sequences may stand beside different variants, and be pooled in different places.
+            pool_ids = dna_pool_ids[present].gather(1, order)
+            features, is_feature = self.projector(states[index], shown[index], pool_ids)
+        rows = present.nonzero()[:, 0]
+        counts = torch.zeros(len(present), dtype=torch.long, device=rows.device).index_add(0, rows, is_feature.sum(1))
+        return TextGenomeDNAOutput(last_hidden_state=states, pooler_output=features[is_feature], num_features=counts)
 
     def get_token_mask(
         self, token_id: int | None, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor
@@ -178,6 +219,7 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         inputs_embeds: torch.Tensor,
         dna_input_ids: torch.LongTensor | None,
         dna_attention_mask: torch.Tensor | None,
+        dna_pool_ids: torch.LongTensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Put the DNA features and the learnt markers into the prompt.
 
@@ -192,13 +234,14 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         if dna_input_ids is not None and dna_attention_mask is None:
             raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
         if dna_input_ids is not None and dna_attention_mask.any():
-            found, expected = placeholders.sum(1), dna_attention_mask.sum((1, 2)).to(placeholders.device)
+            outputs = self.get_dna_features(dna_input_ids, dna_attention_mask, dna_pool_ids)
+            found, expected = placeholders.sum(1), outputs.num_features.to(placeholders.device)
             for row in (found != expected).nonzero().flatten().tolist():
                 raise ValueError(
                     f"DNA features and DNA tokens do not match in row {row}, tokens: {found[row]}, "
                     f"features: {expected[row]}"
                 )
-            features = self.get_dna_features(dna_input_ids, dna_attention_mask).pooler_output
+            features = outputs.pooler_output
             features = features.to(inputs_embeds.device, inputs_embeds.dtype)
         elif placeholders.any():
             raise ValueError(
@@ -215,7 +258,7 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         elif self.training:
             # A rank whose batch holds no DNA still has to join the collectives of the encoder and the projector.
             token = torch.ones((1, 1, 1), dtype=torch.long, device=inputs_embeds.device)
-            unused = self.get_dna_features(token, token).pooler_output.sum()
+            unused = self.get_dna_features(token, token, torch.zeros_like(token)).pooler_output.sum()
             inputs_embeds = inputs_embeds + 0.0 * unused.to(inputs_embeds.device, inputs_embeds.dtype)
         return inputs_embeds, features
 
@@ -230,6 +273,7 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         use_cache: bool | None = None,
         dna_input_ids: torch.LongTensor | None = None,
         dna_attention_mask: torch.Tensor | None = None,
+        dna_pool_ids: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
         """Run the fused model.
@@ -243,6 +287,7 @@ class TextGenomeModel(TextGenomePreTrainedModel):
             use_cache: Whether to return the cache.
             dna_input_ids: `(batch, sequences, dna_length)`, the DNA of each sample.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding.
+            dna_pool_ids: Same shape, only for the `pooled` projector.
 
         Raises:
             ValueError: If placeholders and DNA do not match, or one comes without the other.
@@ -256,7 +301,9 @@ class TextGenomeModel(TextGenomePreTrainedModel):
         # Past the prompt a decoding step holds one token and no DNA.
         is_prompt = past_key_values is None or past_key_values.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
         if is_prompt or dna_input_ids is not None:
-            inputs_embeds, dna_features = self.insert_dna(input_ids, inputs_embeds, dna_input_ids, dna_attention_mask)
+            inputs_embeds, dna_features = self.insert_dna(
+                input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids
+            )
 
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
@@ -341,11 +388,9 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         model.tie_weights()
         return model.eval()
 
-    def get_dna_features(
-        self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor
-    ) -> BaseModelOutputWithPooling:
+    def get_dna_features(self, *args, **kwargs) -> TextGenomeDNAOutput:
         """See `TextGenomeModel.get_dna_features`."""
-        return self.model.get_dna_features(dna_input_ids, dna_attention_mask)
+        return self.model.get_dna_features(*args, **kwargs)
 
     @can_return_tuple
     def forward(
@@ -360,6 +405,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         logits_to_keep: int | torch.Tensor = 0,
         dna_input_ids: torch.LongTensor | None = None,
         dna_attention_mask: torch.Tensor | None = None,
+        dna_pool_ids: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeCausalLMOutputWithPast:
         """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
@@ -377,6 +423,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             use_cache=use_cache,
             dna_input_ids=dna_input_ids,
             dna_attention_mask=dna_attention_mask,
+            dna_pool_ids=dna_pool_ids,
             return_dict=True,
             **kwargs,
         )
@@ -415,7 +462,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         )
         # The placeholders are in the prompt only: past it the cache already holds them.
         if not is_first_iteration and kwargs.get("use_cache", True):
-            inputs["dna_input_ids"] = inputs["dna_attention_mask"] = None
+            inputs["dna_input_ids"] = inputs["dna_attention_mask"] = inputs["dna_pool_ids"] = None
         return inputs
 
 

@@ -30,6 +30,7 @@ def build_processor(
     dna_tokenizer: PreTrainedTokenizerBase,
     dna_window: int = 2048,
     reasoning_format: str = "think",
+    **projector,
 ) -> TextGenomeProcessor:
     """Join the tokenizer of a language model, to which the DNA tokens are added, and one for DNA.
 
@@ -38,6 +39,7 @@ def build_processor(
         dna_tokenizer: Of the DNA encoder.
         dna_window: Most bases of each window of a variant.
         reasoning_format: See `chat_template`.
+        projector: What `TextGenomeProcessor` and `TextGenomeConfig` must agree on: `projector_type` and the like.
 
     Raises:
         ValueError: If the language model does not know ChatML, Qwen3's way of marking turns.
@@ -51,7 +53,7 @@ def build_processor(
     tokenizer.add_special_tokens({"extra_special_tokens": list(DNA_TOKENS)}, replace_extra_special_tokens=False)
     tokenizer.chat_template = None  # the processor has the one that knows DNA
     return TextGenomeProcessor(
-        tokenizer, dna_tokenizer, chat_template=chat_template(reasoning_format), dna_window=dna_window
+        tokenizer, dna_tokenizer, chat_template=chat_template(reasoning_format), dna_window=dna_window, **projector
     )
 
 

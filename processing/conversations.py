@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from transformers import PreTrainedTokenizerBase
+
 from textgenome.processing.processing_dna import normalize_dna, truncate_dna, variant_window
 
 
@@ -23,7 +25,7 @@ def row_to_messages(
     dna: str = "variant",
     dna_truncation: str = "variant_window",
     dna_window: int = 2048,
-    max_dna_length: int | None = None,
+    dna_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[dict]:
     """Make a conversation of a row, and check all that the processor will ask of it.
 
@@ -34,7 +36,8 @@ def row_to_messages(
         dna_truncation: `variant_window` cuts a pair around its difference; `per_side` first cuts a fixed number of
             bases at both ends (see `truncate_dna`).
         dna_window: Most bases of each window of a variant.
-        max_dna_length: Most bases of a `dna` block, which is not cut.
+        dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
+            of a pair differ.
 
     Returns:
         The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
@@ -44,7 +47,7 @@ def row_to_messages(
         BadRow: If a column is missing or no text, or the DNA is not valid or does not show a variant.
     """
     if row.get("messages") is not None:
-        _check_messages(row["messages"], dna_window, max_dna_length)
+        _check_messages(row["messages"], dna_window, dna_tokenizer)
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
     row = dict(row)
@@ -65,7 +68,8 @@ def row_to_messages(
     if dna_truncation == "per_side":
         row = truncate_dna(row)
     try:
-        variant_window(row["reference_sequence"], row["variant_sequence"], dna_window)
+        windows = variant_window(row["reference_sequence"], row["variant_sequence"], dna_window)
+        _check_tokens(windows, dna_tokenizer)
     except ValueError as error:
         raise BadRow("variant_sequence", str(error)) from error
 
@@ -77,7 +81,7 @@ def row_to_messages(
     return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
 
 
-def _check_messages(messages: list[dict], dna_window: int, max_dna_length: int | None) -> None:
+def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         raise BadRow("messages", "expected a list of messages with a role and content")
     if not any(message.get("role") == "assistant" for message in messages):
@@ -94,23 +98,35 @@ def _check_messages(messages: list[dict], dna_window: int, max_dna_length: int |
             continue
         for j, block in enumerate(message["content"]):
             try:
-                _check_block(block, message["role"], dna_window, max_dna_length)
+                _check_block(block, message["role"], dna_window, dna_tokenizer)
             except (TypeError, ValueError) as error:
                 raise BadRow(f"{place}.content[{j}]", str(error)) from error
 
 
-def _check_block(block: dict, role: str, dna_window: int, max_dna_length: int | None) -> None:
+def _check_block(block: dict, role: str, dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
     kind = block.get("type") if isinstance(block, Mapping) else None
     if kind == "text" and isinstance(block.get("text"), str):
         _check_text("text", block["text"])
     elif kind == "dna" and role == "user":
-        length = len(normalize_dna(block.get("dna")))
-        if max_dna_length is not None and length > max_dna_length:
-            raise ValueError(f"the DNA has {length} bases, but the encoder reads at most {max_dna_length}")
+        _check_tokens((normalize_dna(block.get("dna")),), dna_tokenizer)
     elif kind == "variant" and role == "user":
-        variant_window(block.get("reference"), block.get("variant"), dna_window)
+        _check_tokens(variant_window(block.get("reference"), block.get("variant"), dna_window), dna_tokenizer)
     else:
         raise ValueError("expected a block of the type `text`, or in a turn of the user `dna` or `variant`")
+
+
+def _check_tokens(sequences: tuple[str, ...], dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
+    if dna_tokenizer is None:
+        return
+    encoded = dna_tokenizer(list(sequences))["input_ids"]
+    for sequence, ids in zip(sequences, encoded):
+        if len(ids) > dna_tokenizer.model_max_length:
+            raise ValueError(
+                f"the DNA of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
+                f"{dna_tokenizer.model_max_length}" + (": lower dna_window" if len(sequences) == 2 else "")
+            )
+    if len(encoded) == 2 and encoded[0] == encoded[1]:
+        raise ValueError("reference and variant have equal DNA tokens")
 
 
 def _check_text(column: str, text: str) -> str:

@@ -1,53 +1,82 @@
-"""DNA tokenizers, one token a base. What they do stands in `tokenizer.json`: loading one needs no code of ours."""
+"""DNA tokenizers. What they do stands in `tokenizer.json`: loading one needs no code of ours."""
 
-from typing import Literal
+from itertools import product
 
 from tokenizers import Regex, Tokenizer, decoders
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import Replace, Sequence
 from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerFast
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 
-# The order is the ids. HyenaDNA: the tokenizer of the `LongSafari/hyenadna-*-hf` checkpoints. Genos: the SentencePiece
-# model that ships with the Genos checkpoints.
+# The order is the ids.
+# hyenadna: the tokenizer of the `LongSafari/hyenadna-*-hf` checkpoints, less the [SEP] that it appends.
+# genos: the SentencePiece model that ships with the Genos checkpoints.
+# nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
+# bytes: UTF-8, as Evo2 reads DNA; id 1 is its padding.
 VOCABULARIES = {
     "hyenadna": "[CLS] [SEP] [BOS] [MASK] [PAD] [RESERVED] [UNK] A C G T N".split(),
     "genos": "[PAD] [UNK] [CLS] [SEP] [MASK] C G T A N".split(),
+    "nucleotide_transformer": [
+        "<unk>",
+        "<pad>",
+        "<mask>",
+        "<cls>",
+        *map("".join, product("ATCG", repeat=6)),
+        *"ATCGN",
+    ],
+    "bytes": ["[UNK]", "[PAD]", *(f"[{byte}]" for byte in range(2, 33)), *map(chr, range(33, 127))],
 }
+SPECIAL_TOKENS = {"pad_token": "pad", "unk_token": "unk", "cls_token": "cls", "sep_token": "sep", "mask_token": "mask"}
 
 
-def build_dna_tokenizer(
-    vocabulary: Literal["hyenadna", "genos"] = "hyenadna", model_max_length: int | None = None
-) -> PreTrainedTokenizerFast:
-    """Build a tokenizer with one token a base, and no special tokens around them.
+def build_dna_tokenizer(vocabulary: str = "hyenadna", model_max_length: int | None = None) -> PreTrainedTokenizerFast:
+    """Build a DNA tokenizer.
 
-    It folds case, drops whitespace, reads U as T and IUPAC ambiguity letters as N. Anything else becomes `[UNK]`:
-    the processor refuses such a sequence before it comes here.
+    It folds case, drops whitespace, reads U as T and IUPAC ambiguity letters as N. Anything else becomes the unknown
+    token: the processor refuses such a sequence before it comes here.
 
     Args:
-        vocabulary: Whose ids to use.
+        vocabulary: Whose ids to use. `hyenadna`, `genos` and `bytes` have one token a base. `nucleotide_transformer`
+            has 6-mers without overlap; bases that are left over, and all around an N, are single tokens; `<cls>`
+            stands first.
         model_max_length: Most tokens that the encoder reads.
     """
-    ids = {token: index for index, token in enumerate(VOCABULARIES[vocabulary])}
-    tokenizer = Tokenizer(WordLevel(ids, unk_token="[UNK]"))
+    tokens = VOCABULARIES[vocabulary]
+    ids = {token: index for index, token in enumerate(tokens)}
+    special = {
+        name: token for name, kind in SPECIAL_TOKENS.items() for token in tokens if token.lower().strip("[]<>") == kind
+    }
+    tokenizer = Tokenizer(WordLevel(ids, unk_token=special["unk_token"]))
     folds = {"a": "A", "c": "C", "g": "G", "[tuU]": "T", "[nRYWSKMBDHVrywskmbdhv]": "N"}
     tokenizer.normalizer = Sequence(
         [Replace(Regex(r"\s+"), ""), *(Replace(Regex(pattern), base) for pattern, base in folds.items())]
     )
-    tokenizer.pre_tokenizer = Split(Regex("."), behavior="isolated")
+    if vocabulary == "nucleotide_transformer":
+        tokenizer.pre_tokenizer = Split(Regex("[ATCG]{6}|."), behavior="isolated")
+        tokenizer.post_processor = TemplateProcessing(single="<cls> $A", special_tokens=[("<cls>", ids["<cls>"])])
+    else:
+        tokenizer.pre_tokenizer = Split(Regex("."), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
+        **special,
         padding_side="right",
         model_max_length=model_max_length,
         model_input_names=["input_ids", "attention_mask"],
     )
 
 
-__all__ = ["VOCABULARIES", "build_dna_tokenizer"]
+def vocabulary_of(config: PreTrainedConfig) -> str | None:
+    """Which of the vocabularies an encoder was trained with, or None if its configuration does not tell."""
+    if config.model_type == "hyenadna":
+        return "hyenadna"
+    if config.model_type == "mixtral" and config.vocab_size in (128, 256):
+        return "genos"
+    if config.model_type == "esm" and config.vocab_size == len(VOCABULARIES["nucleotide_transformer"]):
+        return "nucleotide_transformer"
+    return None
+
+
+__all__ = ["VOCABULARIES", "build_dna_tokenizer", "vocabulary_of"]

@@ -34,7 +34,8 @@ def normalize_dna(sequence: str) -> str:
     return folded
 
 
-def _common_prefix(first: str, second: str) -> int:
+def common_prefix(first: str | list, second: str | list) -> int:
+    """How many items two sequences start with alike."""
     low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
@@ -69,8 +70,8 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
         raise ValueError(f"The window must hold at least one base, got {size}.")
     if reference == variant:
         raise ValueError("The reference and the variant are equal: there is no variant to show.")
-    start = _common_prefix(reference, variant)
-    suffix = _common_prefix(reference[start:][::-1], variant[start:][::-1])
+    start = common_prefix(reference, variant)
+    suffix = common_prefix(reference[start:][::-1], variant[start:][::-1])
     reference_end, variant_end = len(reference) - suffix, len(variant) - suffix
     longest = max(reference_end, variant_end) - start
 
@@ -113,4 +114,4 @@ def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
     return example
 
 
-__all__ = ["normalize_dna", "truncate_dna", "variant_window"]
+__all__ = ["common_prefix", "normalize_dna", "truncate_dna", "variant_window"]

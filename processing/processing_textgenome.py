@@ -5,7 +5,7 @@ from itertools import islice
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.processing.processing_dna import normalize_dna, variant_window
+from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
 
 
 class TextGenomeProcessor(ProcessorMixin):
@@ -23,6 +23,11 @@ class TextGenomeProcessor(ProcessorMixin):
         dna_start_token: Stands before each sequence.
         dna_end_token: Stands after each sequence.
         dna_window: Most bases of each window of a variant.
+        projector_type: As in `TextGenomeConfig`, like the following: they tell how many placeholders a sequence takes.
+        projector_pool_size: As in `TextGenomeConfig`.
+        projector_full_resolution: As in `TextGenomeConfig`.
+        projector_num_queries: As in `TextGenomeConfig`.
+        dna_hidden_token_ids: As in `TextGenomeConfig`.
     """
 
     def __init__(
@@ -34,11 +39,21 @@ class TextGenomeProcessor(ProcessorMixin):
         dna_start_token: str = "<|dna_start|>",
         dna_end_token: str = "<|dna_end|>",
         dna_window: int = 2048,
+        projector_type: str = "linear",
+        projector_pool_size: int = 8,
+        projector_full_resolution: int = 16,
+        projector_num_queries: int = 64,
+        dna_hidden_token_ids: list[int] | None = None,
     ):
         self.dna_token = dna_token
         self.dna_start_token = dna_start_token
         self.dna_end_token = dna_end_token
         self.dna_window = dna_window
+        self.projector_type = projector_type
+        self.projector_pool_size = projector_pool_size
+        self.projector_full_resolution = projector_full_resolution
+        self.projector_num_queries = projector_num_queries
+        self.dna_hidden_token_ids = dna_hidden_token_ids
         vocabulary = tokenizer.get_vocab()
         missing = [token for token in (dna_token, dna_start_token, dna_end_token) if token not in vocabulary]
         if missing:
@@ -50,16 +65,38 @@ class TextGenomeProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.tokenizer.model_input_names, "dna_input_ids", "dna_attention_mask"]
+        return [*self.tokenizer.model_input_names, "dna_input_ids", "dna_attention_mask", "dna_pool_ids"]
 
-    def num_dna_tokens(self, length: int) -> int:
-        """Number of placeholders that a sequence of `length` DNA tokens takes in the prompt."""
-        return length
+    def pool_ids(self, ids: list[int], change: range | None = None) -> list[int]:
+        """Which placeholder of its sequence each DNA token goes into, counted from 0, for the `pooled` projector.
+
+        Args:
+            ids: The tokens of a sequence.
+            change: Which of them are to keep a placeholder of their own.
+        """
+        pools, pool, filled = [], -1, 0
+        for place, token in enumerate(ids):
+            if token not in (self.dna_hidden_token_ids or ()):
+                alone = change is not None and place in change
+                if alone or filled == 0 or filled == self.projector_pool_size:
+                    pool, filled = pool + 1, 0
+                filled = 0 if alone else filled + 1
+            pools.append(max(pool, 0))
+        return pools
+
+    def num_placeholders(self, ids: list[int], pool_ids: list[int] | None = None) -> int:
+        """How many placeholders a sequence of DNA tokens takes in the prompt."""
+        if self.projector_type == "resampler":
+            return self.projector_num_queries
+        if pool_ids is not None:
+            return pool_ids[-1] + 1
+        return len(ids) - sum(ids.count(token) for token in self.dna_hidden_token_ids or ())
 
     def __call__(
         self,
         text: str | list[str] | None = None,
         dna: str | list[str] | None = None,
+        variants: list[int] | None = None,
         images=None,
         videos=None,
         audio=None,
@@ -72,6 +109,7 @@ class TextGenomeProcessor(ProcessorMixin):
         Args:
             text: A prompt or a list of them, with one `dna_token` for each sequence.
             dna: The sequences of all prompts in one flat list, in reading order.
+            variants: Where in `dna` the pairs are: for each the index of its reference, which its variant follows.
             images: Not taken, like `videos` and `audio`: present because pipelines pass them.
             text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `padding_side`,
                 `truncation`, `max_length`, `return_tensors`...). Padding stands on the left, as generation needs it.
@@ -79,11 +117,12 @@ class TextGenomeProcessor(ProcessorMixin):
 
         Returns:
             `input_ids` and `attention_mask` of shape `(batch, length)`; with DNA also `dna_input_ids` and
-            `dna_attention_mask` of shape `(batch, sequences, dna_length)`.
+            `dna_attention_mask` of shape `(batch, sequences, dna_length)`, and for the `pooled` projector
+            `dna_pool_ids` of the same shape.
 
         Raises:
-            ValueError: If a sequence holds anything but bases or is longer than the encoder reads, if placeholders and
-                sequences differ in number, or if truncation would cut a placeholder.
+            ValueError: If a sequence holds anything but bases or is longer than the encoder reads, if a pair has equal
+                tokens, if placeholders and sequences differ in number, or if truncation would cut a placeholder.
         """
         if images is not None or videos is not None or audio is not None:
             raise ValueError(f"{type(self).__name__} takes `text` and `dna` only.")
@@ -100,6 +139,7 @@ class TextGenomeProcessor(ProcessorMixin):
         options.pop("return_text_replacement_offsets", None)
         options.pop("return_mm_token_type_ids", None)
 
+        sequences = [normalize_dna(sequence) for sequence in sequences]
         encoded = self._encode_dna(sequences, **(dna_kwargs or {}))
         tokenized = self.tokenizer(texts, **options)
         counts = [list(ids).count(self.dna_token_id) for ids in tokenized["input_ids"]]
@@ -109,7 +149,8 @@ class TextGenomeProcessor(ProcessorMixin):
                 "passed."
             )
 
-        lengths = iter([self.num_dna_tokens(len(ids)) for ids in encoded])
+        pools = self._pool(encoded, sequences, variants or [])
+        lengths = iter([self.num_placeholders(ids, pool) for ids, pool in zip(encoded, pools)])
         data = {key: [] for key in tokenized}
         for row, count in enumerate(counts):
             self._expand({key: tokenized[key][row] for key in tokenized}, list(islice(lengths, count)), data)
@@ -124,13 +165,15 @@ class TextGenomeProcessor(ProcessorMixin):
             ]
         data = dict(padded)
         if encoded:
-            data.update(self._pad_dna(encoded, counts))
+            data["dna_input_ids"] = _nest(encoded, counts, self.dna_tokenizer.pad_token_id)
+            data["dna_attention_mask"] = _nest([[1] * len(ids) for ids in encoded], counts, 0)
+            if self.projector_type == "pooled":
+                data["dna_pool_ids"] = _nest(pools, counts, 0)
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["offset_mapping"])
 
     def _encode_dna(self, sequences: list[str], **kwargs) -> list[list[int]]:
         if not sequences:
             return []
-        sequences = [normalize_dna(sequence) for sequence in sequences]
         encoded = self.dna_tokenizer(sequences, return_attention_mask=False, **kwargs)["input_ids"]
         limit = self.dna_tokenizer.model_max_length
         for ids, sequence in zip(encoded, sequences):
@@ -163,15 +206,22 @@ class TextGenomeProcessor(ProcessorMixin):
         for key, rows in data.items():
             data[key] = [values[keep] for values in rows]
 
-    def _pad_dna(self, encoded: list[list[int]], counts: list[int]) -> dict[str, list]:
-        width, slots = max(map(len, encoded)), max(counts)
-        sequences = iter(encoded)
-        rows = [[*islice(sequences, count), *[[]] * (slots - count)] for count in counts]
-        pad = self.dna_tokenizer.pad_token_id
-        return {
-            "dna_input_ids": [[_pad(ids, width, pad) for ids in row] for row in rows],
-            "dna_attention_mask": [[_pad([1] * len(ids), width, 0) for ids in row] for row in rows],
-        }
+    def _pool(self, encoded: list[list[int]], sequences: list[str], variants: list[int]) -> list[list[int] | None]:
+        """Check that the tokens of each pair differ, and for the `pooled` projector say what goes where."""
+        changes = [None] * len(encoded)
+        for i in variants:
+            reference, variant = encoded[i : i + 2]
+            if reference == variant:
+                raise ValueError("Reference and variant have equal DNA tokens: the model would see no variant.")
+            if self.projector_type == "pooled":
+                start = common_prefix(reference, variant)
+                suffix = common_prefix(reference[start:][::-1], variant[start:][::-1])
+                for j in (i, i + 1):
+                    margin = -(-self.projector_full_resolution * len(encoded[j]) // len(sequences[j]))
+                    changes[j] = range(start - margin, len(encoded[j]) - suffix + margin)
+        if self.projector_type != "pooled":
+            return changes
+        return [self.pool_ids(ids, change) for ids, change in zip(encoded, changes)]
 
     def apply_chat_template(self, conversation, *args, processor_kwargs: dict | None = None, **kwargs):
         """Render, and with `tokenize=True` also tokenize, conversations with `dna` and `variant` blocks.
@@ -183,22 +233,30 @@ class TextGenomeProcessor(ProcessorMixin):
         """
         if kwargs.get("tokenize", False):
             conversations = [conversation] if isinstance(conversation[0], dict) else conversation
-            dna = [sequence for messages in conversations for sequence in self.dna_of(messages)]
-            processor_kwargs = {**(processor_kwargs or {}), "dna": dna}
+            dna, variants = [], []
+            for messages in conversations:
+                for sequences in self.dna_of(messages):
+                    if len(sequences) == 2:
+                        variants.append(len(dna))
+                    dna.extend(sequences)
+            processor_kwargs = {**(processor_kwargs or {}), "dna": dna, "variants": variants}
         return super().apply_chat_template(conversation, *args, processor_kwargs=processor_kwargs, **kwargs)
 
-    def dna_of(self, messages: list[dict]) -> list[str]:
-        """The sequences that a conversation shows to the model, in reading order, variants cut to their windows."""
-        sequences = []
+    def dna_of(self, messages: list[dict]) -> list[tuple[str, ...]]:
+        """What the blocks of a conversation show to the model, in reading order.
+
+        A `dna` block is a tuple of one sequence, a `variant` block one of two, cut to their windows.
+        """
+        shown = []
         for message in messages:
             blocks = message.get("content")
             for block in blocks if isinstance(blocks, list) else []:
                 if block.get("type") == "dna":
-                    sequences.append(normalize_dna(_field(block, "dna")))
+                    shown.append((normalize_dna(_field(block, "dna")),))
                 elif block.get("type") == "variant":
                     pair = _field(block, "reference"), _field(block, "variant")
-                    sequences.extend(variant_window(*pair, size=self.dna_window))
-        return sequences
+                    shown.append(variant_window(*pair, size=self.dna_window))
+        return shown
 
 
 def _field(block: dict, name: str) -> str:
@@ -210,6 +268,13 @@ def _field(block: dict, name: str) -> str:
 def _pad(values: list, width: int, value, side: str = "right") -> list:
     padding = [value] * (width - len(values))
     return padding + values if side == "left" else values + padding
+
+
+def _nest(rows: list[list[int]], counts: list[int], value: int) -> list[list[list[int]]]:
+    """`(batch, sequences, length)` of as many sequences for each sample as `counts` says, filled up by `value`."""
+    width, slots, rows = max(map(len, rows)), max(counts), iter(rows)
+    samples = [[*islice(rows, count), *[[]] * (slots - count)] for count in counts]
+    return [[_pad(row, width, value) for row in sample] for sample in samples]
 
 
 __all__ = ["TextGenomeProcessor"]

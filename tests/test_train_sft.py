@@ -200,8 +200,10 @@ def test_plain_sft_trainer_cannot_drop_the_dna(table, tiny_model, tiny_processor
     "settings, message",
     [
         ({"dataset_train_split": "test"}, "no split 'test'"),
-        ({"dna_window": 300}, "dna_window is 300, but the DNA encoder reads at most 256"),
-        ({"model_name_or_path": None, "text_config": "{}", "dna_config": '{"max_seq_len": 9}'}, "at most 9 tokens"),
+        (
+            {"model_name_or_path": None, "text_config": "{}", "dna_config": '{"max_seq_len": 9}'},
+            "row 7, .* has 40 tokens, but the encoder reads at most 9: lower dna_window",
+        ),
     ],
 )
 def test_what_cannot_start_says_why(table, settings, message):
@@ -293,3 +295,109 @@ def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how, use_peft):
     assert steps == list(range(1, 41))
     weights = [load_file(table / run / weights_file) for run in ("whole", "ended")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+TEXT = {"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+TEXT |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "initializer_range": 0.2}
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+SIZES |= {"max_position_embeddings": 128, "initializer_range": 0.2}
+ENCODERS = {
+    "hyenadna": {"d_model": 32, "d_inner": 32, "max_seq_len": 64, "initializer_range": 0.2},
+    "mixtral": {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 16},
+    "esm": {
+        **SIZES,
+        "vocab_size": 4105,
+        "pad_token_id": 1,
+        "mask_token_id": 2,
+        "position_embedding_type": "absolute",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    },
+    "llama": {**SIZES, "vocab_size": 128},
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_kind_of_encoder_trains_and_reloads(table, encoder):
+    out = train(
+        table,
+        model_name_or_path=None,
+        text_config=json.dumps(TEXT),
+        dna_config=json.dumps({"model_type": encoder, **ENCODERS[encoder]}),
+        dna_tokenizer="bytes" if encoder == "llama" else None,
+        text_vocab_size=300,
+        dna_window=64,
+        use_peft=False,
+        freeze_dna_encoder=False,
+        max_steps=25,
+        per_device_train_batch_size=8,
+        learning_rate=1e-2,
+        save_strategy="steps",
+    )
+    losses = [entry["loss"] for entry in log_of(out / "checkpoint-25") if "loss" in entry]
+    assert losses[-1] < losses[0] / 2
+
+    base, trained = (load_file(folder / "model.safetensors") for folder in (out / "base", out))
+    moved = [name for name in base if "dna_encoder" in name and not torch.equal(base[name], trained[name])]
+    assert len(moved) > 4
+
+    model, processor = AutoModelForMultimodalLM.from_pretrained(out).eval(), AutoProcessor.from_pretrained(out)
+    assert len(processor.dna_tokenizer) == {"hyenadna": 12, "mixtral": 10, "esm": 4105, "llama": 127}[encoder]
+    prompts = [messages[:-1] for messages in conversations(table)]
+    batches = [
+        processor.apply_chat_template(
+            [prompt], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        for prompt in prompts[:2]
+    ]
+    logits = [model(**batch).logits[0, -1] for batch in batches]
+    assert (logits[0] - logits[1]).abs().max() > 1e-3, "the answer does not depend on the DNA"
+    again = AutoModelForMultimodalLM.from_pretrained(out).eval()
+    assert torch.equal(again(**batches[0]).logits[0, -1], logits[0])
+
+
+def from_random_weights(table, **settings):
+    dna_config = json.dumps({"model_type": "hyenadna", **ENCODERS["hyenadna"]})
+    models = {"model_name_or_path": None, "text_config": json.dumps(TEXT), "dna_config": dna_config}
+    return train(table, **models, text_vocab_size=300, dna_window=64, **settings)
+
+
+@pytest.mark.parametrize(
+    "projector, placeholders", [("mlp", 80), ("pooled", None), ("resampler", 10)], ids=["mlp", "pooled", "resampler"]
+)
+def test_every_projector_trains_and_processor_and_model_agree(table, projector, placeholders):
+    out = from_random_weights(
+        table, projector_type=projector, projector_pool_size=4, projector_full_resolution=5, projector_num_queries=5
+    )
+    processor, config = (
+        AutoProcessor.from_pretrained(out),
+        AutoModelForMultimodalLM.from_pretrained(out / "base").config,
+    )
+    for name in ("projector_type", "projector_pool_size", "projector_full_resolution", "projector_num_queries"):
+        assert getattr(processor, name) == getattr(config, name)
+    batch = TextGenomeCollator(processor)([{"messages": conversations(table)[0]}])
+    found = int((batch["input_ids"] == processor.dna_token_id).sum())
+    # Of 40 bases, 11 around the variant are kept and the others go in fours: 15 and 14 of them, on either side.
+    assert found == (placeholders or 2 * (11 + 4 + 4))
+
+
+def test_the_last_layers_of_the_encoder_are_trained(table):
+    out = from_random_weights(table, train_dna_layers=1, use_peft=False, learning_rate=1e-2)
+    base, trained = (load_file(folder / "model.safetensors") for folder in (out / "base", out))
+    moved = {
+        name.split(".")[3] for name in base if "dna_encoder.layers" in name and not base[name].equal(trained[name])
+    }
+    assert moved == {"1"}
+
+
+def test_the_last_layers_of_the_encoder_travel_with_the_adapter(table):
+    out = from_random_weights(table, train_dna_layers=1, learning_rate=1e-2)
+    layers = {name.split(".")[5] for name in load_file(out / "adapter_model.safetensors") if "dna_encoder" in name}
+    assert layers == {"1"}
+
+
+def test_lora_on_the_encoder_needs_its_own_setting(table):
+    out = from_random_weights(table, lora_dna_encoder=True)
+    names = [name for name in load_file(out / "adapter_model.safetensors") if "dna_encoder" in name]
+    assert names and all("lora_" in name for name in names)
+    assert any("in_proj" in name for name in names)

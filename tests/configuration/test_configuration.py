@@ -139,6 +139,19 @@ def test_longest_input_of_an_encoder():
     assert max_dna_tokens(absolute.dna_config) == 61
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--freeze_dna_encoder", "false", "--train_dna_layers", "1"], "one way to train the DNA encoder"),
+        (["--lora_dna_encoder", "--train_dna_layers", "1"], "one way to train the DNA encoder"),
+        (["--lora_dna_encoder", "--use_peft", "false"], "lora_dna_encoder needs use_peft"),
+    ],
+)
+def test_ways_to_train_the_encoder_that_contradict_are_refused(tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        parse(tmp_path, *RANDOM_MODEL, *flags)
+
+
 def test_lora_on_a_frozen_language_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="freeze_language_model"):
         parse(tmp_path, *RANDOM_MODEL, "--freeze_language_model")

@@ -1,9 +1,21 @@
+import importlib.util
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from conftest import ROOT
+from pyarrow import parquet
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from transformers import AutoModel
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
 from textgenome.modeling_hyenadna import fft_convolution
+from textgenome.processing import build_dna_tokenizer, variant_window
 
 
 @pytest.fixture
@@ -97,3 +109,82 @@ def test_saves_under_the_names_of_the_published_checkpoints(model):
         assert layer + name in names
     for name in ("0.weight", "1.freq", "2.weight", "4.bias", "6.weight"):
         assert f"{layer}filter_fn.implicit_filter.{name}" in names
+
+
+def published_layout(model: HyenaDNAModel) -> dict[str, torch.Tensor]:
+    """The state dict of the causal language model in the published layout: a prefix, a head, and derived buffers."""
+    state = {f"hyena.backbone.{name}": value.clone() for name, value in model.state_dict().items()}
+    for name in list(state):
+        if name.endswith("implicit_filter.1.freq"):
+            state[name.replace(".1.freq", ".3.freq")] = state[name.replace(".1.freq", ".5.freq")] = state[name]
+        if name.endswith("pos_emb.z"):
+            filters = name.removesuffix("pos_emb.z")
+            state[f"{filters}pos_emb.t"] = torch.linspace(0, 1, model.config.max_seq_len)[None, :, None]
+            state[f"{filters}modulation.deltas"] = torch.zeros(1, 1, model.config.d_model)
+    state["lm_head.weight"] = torch.zeros(16, model.config.d_model)
+    return state
+
+
+@pytest.mark.parametrize("auto", [HyenaDNAModel, AutoModel])
+@pytest.mark.parametrize("merged", [False, True], ids=["all names", "shared tensors merged"])
+def test_loads_the_published_layout(model, tmp_path, merged, auto):
+    state = {name: value.clone() for name, value in published_layout(model).items()}
+    if merged:
+        state = {name: value for name, value in state.items() if not name.endswith(("3.freq", "5.freq"))}
+    remote_code = {"auto_map": {"AutoModel": "modeling_hyena.HyenaDNAModel"}, "architectures": ["HyenaDNAForCausalLM"]}
+    config = {**model.config.to_dict(), **remote_code}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded, info = auto.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is HyenaDNAModel
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    ids = bases(2, 50)
+    assert torch.equal(loaded.eval()(ids).last_hidden_state, model(ids).last_hidden_state)
+    loaded.save_pretrained(tmp_path / "saved")
+    assert set(load_file(tmp_path / "saved" / "model.safetensors")) == set(model.state_dict())
+
+
+def test_loads_a_plain_state_dict_in_the_published_layout(model):
+    loaded = HyenaDNAModel.from_pretrained(None, config=model.config, state_dict=published_layout(model))
+    ids = bases(1, 50)
+    assert torch.equal(loaded.eval()(ids).last_hidden_state, model(ids).last_hidden_state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["dataset1", "dataset2"])
+def test_real_weights_predict_the_next_base_of_real_dna(kegg_folder, tmp_path, folder):
+    package = importlib.util.find_spec("anticapt")
+    if package is None:
+        pytest.skip("the package anticapt, which carries small HyenaDNA weights, is not installed")
+    source = Path(package.origin).parent / "models" / folder / "finetuned_hyenadna"
+    script = ROOT / "tests" / "convert_state_dict.py"
+    target = tmp_path / "model.safetensors"
+    subprocess.run([sys.executable, script, source / "pytorch_model.bin", target], check=True)
+    (tmp_path / "config.json").write_text((source / "config.json").read_text())
+    model, info = HyenaDNAModel.from_pretrained(tmp_path, key_mapping={r"^backbone\.": ""}, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    model.eval()
+
+    tokenizer = build_dna_tokenizer("hyenadna")
+    rows = parquet.read_table(kegg_folder / "train.parquet").to_pylist()
+    windows = {variant_window(row["reference_sequence"], row["variant_sequence"], 1000)[0]: None for row in rows}
+    windows = [window for window in windows if len(window) == 1000][:200]
+    shuffled = ["".join(random.Random(i).sample(window, len(window))) for i, window in enumerate(windows)]
+
+    def accuracy(sequences: list[str]) -> float:
+        ids = torch.tensor(tokenizer(sequences)["input_ids"])
+        with torch.no_grad():
+            states = torch.cat([model(batch).last_hidden_state for batch in ids.split(50)])
+            logits = states[:, :-1] @ model.embeddings.word_embeddings.weight.T
+        return (logits.argmax(-1) == ids[:, 1:]).float().mean().item()
+
+    assert len(windows) == 200
+    assert accuracy(windows) >= accuracy(shuffled) + 0.05
+
+
+def test_positions_are_those_of_the_paper():
+    model = HyenaDNAModel(HyenaDNAConfig(max_seq_len=100))
+    z = model.layers[0].mixer.filter_fn.pos_emb.z[0]
+    time, angle = torch.linspace(0, 1, 100), 2 * torch.pi * torch.arange(100) / 100
+    expected = torch.stack([time, (1e-4 * angle).cos(), angle.cos(), -(1e-4 * angle).sin(), -angle.sin()], -1)
+    torch.testing.assert_close(z.detach(), expected, atol=1e-5, rtol=1e-5)

@@ -1,9 +1,13 @@
 import json
 
 import pytest
-from transformers import AutoTokenizer
+from conftest import random_dna
+from pyarrow import parquet
+from transformers import AutoTokenizer, LlamaConfig
 
-from textgenome.processing import build_dna_tokenizer
+from textgenome.configuration.base_models import BASE_MODELS, base_model_config
+from textgenome.processing import build_dna_tokenizer, variant_window
+from textgenome.processing.dna_tokenizers import vocabulary_of
 
 
 IDS = {"hyenadna": dict(zip("ACGTN", range(7, 12))), "genos": dict(zip("CGTAN", range(5, 10)))}
@@ -48,3 +52,69 @@ def test_saved_as_data_only(vocabulary, tmp_path):
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded("acgu")["input_ids"] == tokenizer("acgu")["input_ids"]
     assert loaded.model_max_length == 77
+
+
+def expected_6mers(sequence: str) -> list[str]:
+    tokens, i = ["<cls>"], 0
+    while i < len(sequence):
+        size = 6 if len(sequence) - i >= 6 and set(sequence[i : i + 6]) <= set("ACGT") else 1
+        tokens.append(sequence[i : i + size])
+        i += size
+    return tokens
+
+
+def test_6mers_have_the_published_ids():
+    tokenizer = build_dna_tokenizer("nucleotide_transformer")
+    assert len(tokenizer) == 4105
+    golden = {"<unk>": 0, "<pad>": 1, "<mask>": 2, "<cls>": 3, "AAAAAA": 4, "AAAAAT": 5, "AAAAAC": 6, "AAAAAG": 7}
+    golden |= {"GGGGGG": 4099, "A": 4100, "T": 4101, "C": 4102, "G": 4103, "N": 4104}
+    assert {token: tokenizer.convert_tokens_to_ids(token) for token in golden} == golden
+
+
+@pytest.mark.parametrize("length", range(14))
+def test_6mers_around_their_boundary(length):
+    tokenizer = build_dna_tokenizer("nucleotide_transformer")
+    sequence = random_dna(length)
+    assert tokenizer.convert_ids_to_tokens(tokenizer(sequence)["input_ids"]) == expected_6mers(sequence)
+    assert tokenizer.decode(tokenizer(sequence)["input_ids"], skip_special_tokens=True) == sequence
+
+
+@pytest.mark.parametrize("sequence", ["NNNNNNNN", "ACGTANACGTAC", "ACGTACNNACGTA", "acgtacRacgtac", "NACGTAC"])
+def test_6mers_beside_unknown_bases(sequence):
+    tokenizer = build_dna_tokenizer("nucleotide_transformer")
+    read = "".join(base if base in "ACGT" else "N" for base in sequence.upper())
+    assert tokenizer.convert_ids_to_tokens(tokenizer(sequence)["input_ids"]) == expected_6mers(read)
+
+
+def test_bytes():
+    tokenizer = build_dna_tokenizer("bytes")
+    assert tokenizer("ACGTN acgu")["input_ids"] == list(b"ACGTNACGT")
+    assert tokenizer.decode(tokenizer("ACGTN")["input_ids"]) == "ACGTN"
+    assert tokenizer.pad_token_id == 1
+
+
+@pytest.mark.parametrize("hub_id", [hub_id for hub_id in BASE_MODELS if "Qwen" not in hub_id])
+def test_the_vocabulary_follows_from_the_encoder(hub_id):
+    family = {"Genos": "genos", "hyenadna": "hyenadna", "nucleotide-transformer": "nucleotide_transformer"}
+    expected = next(vocabulary for name, vocabulary in family.items() if name in hub_id)
+    assert vocabulary_of(base_model_config(hub_id)) == expected
+
+
+def test_an_encoder_of_another_kind_has_no_vocabulary_of_ours():
+    assert vocabulary_of(LlamaConfig()) is None
+
+
+# The limit of Genos and of the large HyenaDNA, a million, holds every sequence whole.
+@pytest.mark.parametrize(
+    "vocabulary, own_limit",
+    [("genos", 1_048_576), ("hyenadna", 1026), ("nucleotide_transformer", 6000), ("bytes", 8192)],
+)
+def test_every_kegg_pair_differs_in_its_tokens(kegg_folder, vocabulary, own_limit):
+    tokenizer = build_dna_tokenizer(vocabulary)
+    rows = [row for file in kegg_folder.glob("*.parquet") for row in parquet.read_table(file).to_pylist()]
+    pairs = {(row["reference_sequence"], row["variant_sequence"]) for row in rows}
+    for size in (2048, own_limit):
+        windows = [window for pair in pairs for window in variant_window(*pair, size)]
+        encoded = tokenizer(windows, return_attention_mask=False)["input_ids"]
+        assert all(reference != variant for reference, variant in zip(encoded[::2], encoded[1::2]))
+        assert max(map(len, encoded)) <= size

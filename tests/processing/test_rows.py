@@ -5,6 +5,7 @@ from conftest import random_dna, variant_row
 from datasets import Dataset
 from transformers.utils import logging as transformers_logging
 
+from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.conversations import BadRow, row_to_messages
 from textgenome.processing.rows import as_conversations, load_rows
 
@@ -119,7 +120,7 @@ BAD = {
     "long": (
         {"messages": [{"role": "user", "content": [{"type": "dna", "dna": "A" * 99}]}, {"role": "assistant"}]},
         "messages[0].content[0]",
-        "99 bases, but the encoder reads at most 64",
+        "the DNA of 99 bases has 99 tokens, but the encoder reads at most 64",
     ),
     "reserved": ({"question": "Is <|dna_pad|> a token?"}, "question", "<|dna_pad|>, which is reserved"),
 }
@@ -128,7 +129,7 @@ BAD = {
 @pytest.mark.parametrize("columns, column, message", BAD.values(), ids=BAD)
 def test_bad_rows_name_column_and_position(columns, column, message):
     with pytest.raises(BadRow) as error:
-        row_to_messages(variant_row(**columns), max_dna_length=64)
+        row_to_messages(variant_row(**columns), dna_tokenizer=build_dna_tokenizer(model_max_length=64))
     assert error.value.column == column
     assert message in str(error.value)
 
