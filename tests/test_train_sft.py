@@ -18,6 +18,7 @@ from trl import SFTConfig, SFTTrainer, TrlParser
 
 from textgenome import HyenaDNAModel, TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.finetuning import prepare_model
 from textgenome.processing import TextGenomeCollator, row_to_messages
 from textgenome.processing.rows import load_rows
 
@@ -144,7 +145,7 @@ def test_lora_hits_only_the_language_model_where_names_are_equal():
     model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=llama))
     for layers in (None, ["q_proj", "v_proj"]):
         arguments = ModelArguments(model_name_or_path="x", lora_target_modules=layers)
-        adapted = get_peft_model(model, train_sft.prepare_model(model, arguments))
+        adapted = get_peft_model(model, prepare_model(model, arguments))
         names = [name for name, _ in adapted.named_parameters() if "lora_" in name]
         assert names and all(".language_model." in name for name in names)
         assert not any("lora_" in name and "lm_head" in name for name in names)

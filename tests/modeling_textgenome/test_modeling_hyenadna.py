@@ -30,9 +30,9 @@ def bases(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("length", [1, 2, 7, 128, 1000])
 def test_fft_convolution_equals_the_direct_one(length):
-    signal, filters = torch.randn(2, 3, length), torch.randn(3, length)
+    signal, filters = torch.randn(2, 3, length), torch.randn(3, length) / length**0.5
     direct = F.conv1d(F.pad(signal, (length - 1, 0)), filters.flip(-1)[:, None], groups=3)
-    torch.testing.assert_close(fft_convolution(signal, filters), direct, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(fft_convolution(signal, filters), direct, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -86,6 +86,33 @@ def test_gradient_reaches_every_weight_that_is_used():
     model = HyenaDNAModel(HyenaDNAConfig(d_model=8, d_inner=16, max_seq_len=32)).double()
     model(bases(2, 20)).last_hidden_state.pow(3).sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_gradients_of_the_convolution():
+    signal = torch.randn(2, 3, 9, dtype=torch.double, requires_grad=True)
+    filters = torch.randn(3, 9, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(fft_convolution, (signal, filters))
+
+
+def test_gradients_of_the_network(model):
+    """Along random directions, against finite differences: the filters are float32 whatever the weights are."""
+    ids, weights = bases(2, 20), torch.randn(2, 20, 16)
+
+    def objective() -> torch.Tensor:
+        return (model(ids).last_hidden_state * weights).sum()
+
+    objective().backward()
+    for name, parameter in model.named_parameters():
+        direction = torch.randn_like(parameter)
+        direction *= 2e-3 / direction.norm()
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter += sign * direction
+                values.append(objective().item())
+                parameter -= sign * direction
+        expected = (parameter.grad * direction).sum().item()
+        assert (values[0] - values[1]) / 2 == pytest.approx(expected, rel=0.05, abs=5e-4), name
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(model):

@@ -13,7 +13,9 @@ from transformers import (
     AutoModelForMultimodalLM,
     GPT2Config,
     LlamaConfig,
+    LlamaForCausalLM,
     MixtralConfig,
+    MixtralForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -353,6 +355,18 @@ def test_from_text_dna_pretrained(tiny_processor, tmp_path):
     loaded = AutoModelForMultimodalLM.from_pretrained(tmp_path / "fused").eval()
     batch = encode(tiny_processor, PROMPTS[:1])
     torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits)
+
+
+@pytest.mark.parametrize("encoder, causal", [("mixtral", MixtralForCausalLM), ("llama", LlamaForCausalLM)])
+def test_the_head_of_a_causal_encoder_is_dropped(tmp_path, encoder, causal):
+    checkpoint = causal(ENCODERS[encoder]).eval()
+    checkpoint.save_pretrained(tmp_path)
+    text = Qwen3ForCausalLM(tiny_config().text_config)
+    model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(text, str(tmp_path))
+    assert not any("lm_head" in name for name in model.model.dna_encoder.state_dict())
+    ids = torch.randint(5, 10, (1, 12))
+    states = model.get_dna_features(ids[None], torch.ones_like(ids)[None]).last_hidden_state
+    torch.testing.assert_close(states, checkpoint.base_model(ids, use_cache=False).last_hidden_state)
 
 
 def test_from_text_dna_pretrained_takes_models_and_grows_the_embedding():

@@ -1,0 +1,47 @@
+"""The table of model sizes in docs/encoders.md: counted on the meta device, from the committed sizes, no network.
+
+Example run:
+
+    python benchmarks/model_sizes.py
+"""
+
+import random
+from pathlib import Path
+
+import torch
+import yaml
+from peft import get_peft_model
+
+from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome.configuration.arguments import ModelArguments
+from textgenome.configuration.base_models import base_model_config
+from textgenome.finetuning import prepare_model
+from textgenome.processing import build_dna_tokenizer
+from textgenome.processing.dna_tokenizers import vocabulary_of
+
+
+RECIPES = Path(__file__).parents[1] / "configuration" / "recipes"
+
+
+def main() -> None:
+    print("| language model | encoder | parameters | trained (LoRA r32, projector, markers) | bf16 | placeholders |")
+    print("|---|---|---|---|---|---|")
+    for recipe in sorted(RECIPES.glob("kegg_qwen3_*.yaml")):
+        settings = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        text, dna = (base_model_config(settings[name]) for name in ("text_model", "dna_model"))
+        tokenizer = build_dna_tokenizer(vocabulary_of(dna))
+        window = "".join(random.Random(0).choices("ACGT", k=settings["dna_window"]))
+        ids = tokenizer(window)["input_ids"]
+        placeholders = 2 * sum(token not in tokenizer.all_special_ids for token in ids)
+        arguments = ModelArguments(text_model=settings["text_model"], dna_model=settings["dna_model"])
+        with torch.device("meta"):
+            model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna))
+            total = sum(parameter.numel() for parameter in model.parameters())
+            adapted = get_peft_model(model, prepare_model(model, arguments))
+        trained, _ = adapted.get_nb_trainable_parameters()
+        names = (settings[name].split("/")[1] for name in ("text_model", "dna_model"))
+        print(f"| {' | '.join(names)} | {total:,} | {trained:,} | {2 * total / 1e9:.1f} GB | {placeholders:,} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Which parts of the fused model are trained, and which by LoRA."""
+
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from textgenome.configuration.arguments import ModelArguments
+from textgenome.modeling_textgenome import find_layers
+
+
+NEW_MODULES = ["projector", "dna_markers"]  # what joins the two models, trained in every run
+
+
+def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | None:
+    """Freeze what is not to be trained; return what PEFT is to adapt, or None for training without LoRA."""
+    encoder, language_model = model.model.dna_encoder, model.model.language_model
+    encoder.requires_grad_(not args.freeze_dna_encoder)
+    language_model.requires_grad_(not args.freeze_language_model)
+    model.lm_head.requires_grad_(not args.freeze_language_model)
+    for name in NEW_MODULES:
+        # New weights move by less than bfloat16 can tell apart.
+        model.model.get_submodule(name).float()
+    layers = find_layers(encoder)[-args.train_dna_layers :] if args.train_dna_layers else []
+    for layer in layers:
+        layer.requires_grad_(True)
+    if not args.use_peft:
+        return None
+    trained = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
+    # By path, since the DNA encoder may have layers of the same names.
+    targets = linear_layers("language_model", language_model, args.lora_target_modules)
+    if args.lora_dna_encoder:
+        targets += "|" + linear_layers("dna_encoder", encoder)
+    return LoraConfig(
+        r=args.lora_r,
+        lora_alpha=args.lora_alpha,
+        lora_dropout=args.lora_dropout,
+        target_modules=targets,
+        modules_to_save=NEW_MODULES + trained + ([] if args.freeze_dna_encoder else ["dna_encoder"]),
+        task_type="CAUSAL_LM",
+    )
+
+
+def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = None) -> str:
+    """A pattern of the linear layers of one part of the model, or of those of its layers that bear the names."""
+    if names is None:
+        kinds = (torch.nn.Linear, Conv1D)
+        names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, kinds)}
+        # HyenaDNA's filter networks number theirs, like whole blocks, and are evaluated without calling them.
+        names = sorted(name for name in names if not name.isdigit())
+    return rf".*\.{part}\..*\.({'|'.join(names)})"
+
+
+__all__ = ["NEW_MODULES", "linear_layers", "prepare_model"]
