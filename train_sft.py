@@ -211,13 +211,13 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {data.dataset_test_split}.")
 
     with training.main_process_first(local=False, desc="building the base model"):
-        if training.process_index == 0:
-            remember_settings(data, model_args, output_dir)
         if source is None:
             # Absolute, since it is what an adapter will know its base by.
             source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
                 build_base(data, model_args, dna_tokenizer, rows, Path(source))
+        if training.process_index == 0:
+            remember_settings(data, model_args, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
     processor.dna_window = data.dna_window
     if data.reasoning_format:
@@ -279,4 +279,5 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
 
 
 if __name__ == "__main__":
-    main(*TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config())
+    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments), description=__doc__)
+    main(*parser.parse_args_and_config())

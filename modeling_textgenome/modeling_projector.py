@@ -44,18 +44,12 @@ class TextGenomeMLPProjector(nn.Module):
         return self.linear_2(self.act(self.linear_1(states))), mask
 
 
-class TextGenomePooledProjector(nn.Module):
+class TextGenomePooledProjector(TextGenomeLinearProjector):
     """The mean over neighbours, then one linear layer: full resolution near the variant, less of it elsewhere.
 
     `pool_ids` of shape `(sequences, length)` says which placeholder of its sequence each token goes into, counted
     from 0.
     """
-
-    def __init__(self, config: TextGenomeConfig):
-        super().__init__()
-        self.linear = nn.Linear(
-            config.dna_config.hidden_size, config.text_config.hidden_size, bias=config.projector_bias
-        )
 
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, pool_ids: torch.Tensor | None = None
