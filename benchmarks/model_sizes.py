@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 import yaml
 from peft import get_peft_model
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
-from textgenome.configuration.base_models import base_model_config
+from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.finetuning import prepare_model
+from textgenome.modeling_textgenome import build_dna_encoder
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
 
@@ -23,7 +25,25 @@ from textgenome.processing.dna_tokenizers import vocabulary_of
 RECIPES = Path(__file__).parents[1] / "configuration" / "recipes"
 
 
+def count(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def base_models() -> None:
+    print("| base model | parameters | with its head | licence |\n|---|---|---|---|")
+    for hub_id, facts in BASE_MODELS.items():
+        config = base_model_config(hub_id)
+        heads = {"esm": AutoModelForMaskedLM, "mixtral": AutoModelForCausalLM, "qwen3": AutoModelForCausalLM}
+        with torch.device("meta"):
+            without = f"{count(build_dna_encoder(config)):,}"
+            head = heads.get(config.model_type)
+            whole = f"{count(head.from_config(config)):,}" if head else "-"
+        print(f"| {hub_id} | {without} | {whole} | {facts['license']} |")
+    print()
+
+
 def main() -> None:
+    base_models()
     print("| language model | encoder | parameters | trained (LoRA r32, projector, markers) | bf16 | placeholders |")
     print("|---|---|---|---|---|---|")
     for recipe in sorted(RECIPES.glob("kegg_qwen3_*.yaml")):
@@ -36,7 +56,7 @@ def main() -> None:
         arguments = ModelArguments(text_model=settings["text_model"], dna_model=settings["dna_model"])
         with torch.device("meta"):
             model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna))
-            total = sum(parameter.numel() for parameter in model.parameters())
+            total = count(model)
             adapted = get_peft_model(model, prepare_model(model, arguments))
         trained, _ = adapted.get_nb_trainable_parameters()
         names = (settings[name].split("/")[1] for name in ("text_model", "dna_model"))

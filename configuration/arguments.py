@@ -170,7 +170,12 @@ class ModelArguments:
                 "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
             )
         check_choices(self)
-        joined = [name for name in ("dna_tokenizer", "projector_type", "dna_feature_layer") if getattr(self, name)]
+        of_the_checkpoint = ("dna_tokenizer", "dna_feature_layer", "show_special_tokens", "projector_")
+        joined = [
+            each.name
+            for each in fields(self)
+            if each.name.startswith(of_the_checkpoint) and getattr(self, each.name) != each.default
+        ]
         if self.model_name_or_path and joined:
             raise ValueError(f"{', '.join(joined)}: a fused checkpoint has its own. Set this only to join two models.")
         ways = [not self.freeze_dna_encoder, self.train_dna_layers > 0, self.lora_dna_encoder]

@@ -21,9 +21,18 @@ def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | 
     for name in NEW_MODULES:
         # New weights move by less than bfloat16 can tell apart.
         model.model.get_submodule(name).float()
-    layers = find_layers(encoder)[-args.train_dna_layers :] if args.train_dna_layers else []
+    layers = []
+    if args.train_dna_layers:
+        count = model.config.dna_config.num_hidden_layers
+        # Layers behind the one that feeds the projector would get no gradient.
+        used = find_layers(encoder, count)[0][: model.config.dna_feature_layer % (count + 1)]
+        if not 0 < args.train_dna_layers <= len(used):
+            raise ValueError(f"train_dna_layers is {args.train_dna_layers}, but {len(used)} feed the projector.")
+        layers = list(used)[-args.train_dna_layers :]
     for layer in layers:
         layer.requires_grad_(True)
+    if layers or not args.freeze_dna_encoder:
+        encoder.float()  # as the new weights; the layers below with it, so that one type runs through
     if not args.use_peft:
         return None
     trained = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]

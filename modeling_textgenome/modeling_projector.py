@@ -56,12 +56,12 @@ class TextGenomePooledProjector(TextGenomeLinearProjector):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if pool_ids is None:
             raise ValueError("The `pooled` projector needs `dna_pool_ids`, which the processor returns.")
-        count = int(pool_ids.masked_fill(~mask, -1).max()) + 1
-        # (sequences, length, placeholders): one where the token goes into the placeholder
-        members = F.one_hot(pool_ids.clamp(max=count - 1), count).to(states.dtype) * mask[..., None]
-        sizes = members.sum(1)
-        pooled = members.transpose(1, 2) @ states / sizes.clamp(min=1)[..., None]
-        return self.linear(pooled), sizes > 0
+        sequences, count = len(states), int(pool_ids.max()) + 1
+        index = (pool_ids + count * torch.arange(sequences, device=pool_ids.device)[:, None])[mask]
+        sums = states.new_zeros(sequences * count, states.shape[-1]).index_add(0, index, states[mask])
+        sizes = states.new_zeros(sequences * count).index_add(0, index, states.new_ones(len(index)))
+        means = sums / sizes.clamp(min=1)[:, None]
+        return self.linear(means.view(sequences, count, -1)), (sizes > 0).view(sequences, count)
 
 
 class TextGenomeResamplerProjector(nn.Module):

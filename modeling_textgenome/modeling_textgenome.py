@@ -69,19 +69,20 @@ class TextGenomeDNAOutput(BaseModelOutputWithPooling):
     num_features: torch.LongTensor | None = None
 
 
-def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
-    """The layers of an encoder, whatever it calls them."""
-    count = encoder.config.num_hidden_layers
-    for module in encoder.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise ValueError(f"{type(encoder).__name__} has no list of {count} layers to choose dna_feature_layer from.")
+def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
+    """The list of layers of an encoder, whatever it calls it; two lists if an adapter trains a copy of the encoder."""
+    found = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    if not found:
+        raise ValueError(f"The DNA encoder {type(encoder).__name__} has no list of {count} layers.")
+    return found
 
 
-def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Take off the pooling head that BERT-like encoders carry: it would be trained by nothing and stall DDP."""
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
+def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Take off the heads of BERT-like and causal encoders: they would be trained by nothing and stall DDP."""
+    encoder = encoder.base_model
+    for head in ("pooler", "contact_head"):
+        if getattr(encoder, head, None) is not None:
+            setattr(encoder, head, None)
     return encoder
 
 
@@ -90,7 +91,7 @@ def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
     if config.model_type == HyenaDNAConfig.model_type:
         return HyenaDNAModel._from_config(config)
-    return without_pooler(AutoModel.from_config(config))
+    return without_heads(AutoModel.from_config(config))
 
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
@@ -98,7 +99,7 @@ def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
     values, _ = PreTrainedConfig.get_config_dict(name_or_path)
     if values.get("model_type") == HyenaDNAConfig.model_type:
         return HyenaDNAModel.from_pretrained(name_or_path, **kwargs)
-    return without_pooler(AutoModel.from_pretrained(name_or_path, **kwargs))
+    return without_heads(AutoModel.from_pretrained(name_or_path, **kwargs))
 
 
 class TextGenomePreTrainedModel(PreTrainedModel):
@@ -144,19 +145,24 @@ class TextGenomeModel(TextGenomePreTrainedModel):
 
     def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
         """The states of the layer that feeds the projector: `(sequences, length)` to `(sequences, length, width)`."""
-        layer = self.config.dna_feature_layer % (self.config.dna_config.num_hidden_layers + 1)
+        count = self.config.dna_config.num_hidden_layers
+        layer = self.config.dna_feature_layer % (count + 1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
-            if layer == self.config.dna_config.num_hidden_layers:
+            if layer == count:
                 return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
             # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
             states = []
-            hook = find_layers(self.dna_encoder)[layer].register_forward_pre_hook(
-                lambda _, args, kwargs: states.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
-            )
+
+            def take(_, args, kwargs):
+                states.append(args[0] if args else kwargs["hidden_states"])
+
+            layers = [each[layer] for each in find_layers(self.dna_encoder, count)]
+            hooks = [each.register_forward_pre_hook(take, with_kwargs=True) for each in layers]
             try:
                 self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True)
             finally:
-                hook.remove()
+                for hook in hooks:
+                    hook.remove()
         return states[0]
 
     def get_dna_features(
@@ -355,7 +361,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         Args:
             text_model: A causal language model: Hub id, folder, or the model itself.
             dna_model: A DNA encoder: Hub id, folder, or the model itself.
-            dtype: Data type of all weights, by default that of each checkpoint.
+            dtype: Data type of all weights, by default that of the language model's checkpoint.
             attn_implementation: For both models, e.g. `sdpa`.
             config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they stand in
                 the processor as `dna_token_id`, `dna_start_token_id` and `dna_end_token_id`. The embedding of the
@@ -365,7 +371,9 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         if isinstance(text_model, str):
             text_model = AutoModelForCausalLM.from_pretrained(text_model, **kwargs)
         if isinstance(dna_model, str):
-            dna_model = load_dna_encoder(dna_model, **kwargs)
+            # In the type of the language model: saved together, both would come back in the type of the first.
+            dna_model = load_dna_encoder(dna_model, **{**kwargs, "dtype": text_model.dtype})
+        dna_model = without_heads(dna_model)
         last_token = max([value for key, value in config_overrides.items() if key.endswith("token_id")], default=-1)
         if last_token >= text_model.get_input_embeddings().num_embeddings:
             text_model.resize_token_embeddings(last_token + 1)
@@ -376,7 +384,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         with torch.device("meta"):
             model = cls(config)
         model.model.language_model = text_model.base_model
-        model.model.dna_encoder = without_pooler(dna_model)
+        model.model.dna_encoder = dna_model
         model.lm_head = text_model.get_output_embeddings()
         for new in (model.model.projector, model.model.dna_markers):
             new.to_empty(device=text_model.device).to(text_model.dtype)

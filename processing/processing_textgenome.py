@@ -67,7 +67,7 @@ class TextGenomeProcessor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         return [*self.tokenizer.model_input_names, "dna_input_ids", "dna_attention_mask", "dna_pool_ids"]
 
-    def pool_ids(self, ids: list[int], change: range | None = None) -> list[int]:
+    def pool_ids(self, ids: list[int], change: set[int] | None = None) -> list[int]:
         """Which placeholder of its sequence each DNA token goes into, counted from 0, for the `pooled` projector.
 
         Args:
@@ -208,20 +208,25 @@ class TextGenomeProcessor(ProcessorMixin):
 
     def _pool(self, encoded: list[list[int]], sequences: list[str], variants: list[int]) -> list[list[int] | None]:
         """Check that the tokens of each pair differ, and for the `pooled` projector say what goes where."""
-        changes = [None] * len(encoded)
         for i in variants:
-            reference, variant = encoded[i : i + 2]
-            if reference == variant:
+            if encoded[i] == encoded[i + 1]:
                 raise ValueError("Reference and variant have equal DNA tokens: the model would see no variant.")
-            if self.projector_type == "pooled":
-                start = common_prefix(reference, variant)
-                suffix = common_prefix(reference[start:][::-1], variant[start:][::-1])
-                for j in (i, i + 1):
-                    margin = -(-self.projector_full_resolution * len(encoded[j]) // len(sequences[j]))
-                    changes[j] = range(start - margin, len(encoded[j]) - suffix + margin)
-        if self.projector_type != "pooled":
-            return changes
-        return [self.pool_ids(ids, change) for ids, change in zip(encoded, changes)]
+        if self.projector_type != "pooled" or not encoded:
+            return [None] * len(encoded)
+
+        near = [None] * len(encoded)  # the bases around the variant
+        for i in variants:
+            pair = sequences[i : i + 2]
+            start = common_prefix(*pair)
+            suffix = common_prefix(*(sequence[start:][::-1] for sequence in pair))
+            for j in (i, i + 1):
+                reach = self.projector_full_resolution
+                near[j] = (start - reach, len(sequences[j]) - suffix + reach)
+        offsets = self.dna_tokenizer(sequences, return_offsets_mapping=True)["offset_mapping"]
+        return [
+            self.pool_ids(ids, bases and {i for i, (a, b) in enumerate(spans) if a < bases[1] and b > bases[0]})
+            for ids, spans, bases in zip(encoded, offsets, near)
+        ]
 
     def apply_chat_template(self, conversation, *args, processor_kwargs: dict | None = None, **kwargs):
         """Render, and with `tokenize=True` also tokenize, conversations with `dna` and `variant` blocks.

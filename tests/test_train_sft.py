@@ -402,3 +402,30 @@ def test_lora_on_the_encoder_needs_its_own_setting(table):
     names = [name for name in load_file(out / "adapter_model.safetensors") if "dna_encoder" in name]
     assert names and all("lora_" in name for name in names)
     assert any("in_proj" in name for name in names)
+
+
+@pytest.mark.parametrize("encoder", ["hyenadna", "mixtral", "esm"])
+@pytest.mark.parametrize(
+    "way",
+    [{"freeze_dna_encoder": False}, {"train_dna_layers": 1}, {"lora_dna_encoder": True}],
+    ids=lambda way: next(iter(way)),
+)
+def test_ways_to_train_an_encoder_below_its_last_layer(table, encoder, way):
+    models = {"model_name_or_path": None, "text_config": json.dumps(TEXT), "text_vocab_size": 300, "dna_window": 64}
+    models["dna_config"] = json.dumps({"model_type": encoder, **ENCODERS[encoder]})
+    out = train(table, **models, **way, dna_feature_layer=1, learning_rate=1e-2)
+    base = AutoModelForMultimodalLM.from_pretrained(out / "base").state_dict()
+    adapter = load_file(out / "adapter_model.safetensors")
+    trained = {
+        name.removeprefix("base_model.model."): value for name, value in adapter.items() if "dna_encoder" in name
+    }
+    if "lora_dna_encoder" in way:
+        assert any(value.abs().sum() > 0 for name, value in trained.items() if "lora_B" in name)
+    else:
+        assert any(not torch.equal(value, base[name]) for name, value in trained.items())
+    assert all(value.dtype == torch.float32 for value in trained.values())
+
+
+def test_more_layers_than_feed_the_projector_are_refused(table):
+    with pytest.raises(ValueError, match="train_dna_layers is 2, but 1 feed the projector"):
+        from_random_weights(table, train_dna_layers=2, dna_feature_layer=1)

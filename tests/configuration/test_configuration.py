@@ -127,9 +127,19 @@ def test_a_recipe_with_a_value_that_is_no_choice_is_refused(tmp_path, line):
         parse(tmp_path, "--config", str(recipe))
 
 
-def test_what_a_fused_checkpoint_has_of_its_own_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="projector_type: a fused checkpoint has its own"):
-        parse(tmp_path, "--model_name_or_path", "x", "--projector_type", "mlp")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--projector_type", "mlp"],
+        ["--dna_feature_layer", "0"],
+        ["--projector_num_queries", "3"],
+        ["--show_special_tokens"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_what_a_fused_checkpoint_has_of_its_own_is_refused(tmp_path, flags):
+    with pytest.raises(ValueError, match=f"{flags[0].strip('-')}: a fused checkpoint has its own"):
+        parse(tmp_path, "--model_name_or_path", "x", *flags)
 
 
 def test_longest_input_of_an_encoder():

@@ -317,7 +317,7 @@ def test_any_encoder(tiny_processor, encoder, layer):
     model.train()
     model(**batch, labels=batch["input_ids"]).loss.backward()
     # What stands behind the layer that feeds the projector has no part in the loss.
-    unused = [n for n, p in model.named_parameters() if p.grad is None and "contact_head" not in n]
+    unused = [n for n, p in model.named_parameters() if p.grad is None]
     assert unused == [] or layer == 1
     first_layer = next(p for n, p in model.model.dna_encoder.named_parameters() if "layer" in n)
     assert first_layer.grad.abs().sum() > 0
@@ -369,13 +369,32 @@ def test_the_head_of_a_causal_encoder_is_dropped(tmp_path, encoder, causal):
     torch.testing.assert_close(states, checkpoint.base_model(ids, use_cache=False).last_hidden_state)
 
 
+def test_a_causal_encoder_that_is_handed_over_loses_its_head():
+    text, dna = Qwen3ForCausalLM(tiny_config().text_config), MixtralForCausalLM(ENCODERS["mixtral"])
+    model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(text, dna)
+    assert model.model.dna_encoder is dna.model
+
+
+def test_both_models_come_in_the_type_of_the_language_model(tmp_path):
+    text = Qwen3ForCausalLM(tiny_config().text_config).to(torch.bfloat16)
+    text.save_pretrained(tmp_path / "text")
+    HyenaDNAModel(ENCODERS["hyenadna"]).save_pretrained(tmp_path / "dna")
+    model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(str(tmp_path / "text"), str(tmp_path / "dna"))
+    model.save_pretrained(tmp_path / "fused")
+    loaded = AutoModelForMultimodalLM.from_pretrained(tmp_path / "fused")
+    assert loaded.dtype == loaded.lm_head.weight.dtype == torch.bfloat16
+    encoder = loaded.model.dna_encoder
+    assert encoder.layers[0].mixer.in_proj.weight.dtype == torch.bfloat16
+    assert encoder.layers[0].mixer.filter_fn.bias.dtype == torch.float32
+
+
 def test_from_text_dna_pretrained_takes_models_and_grows_the_embedding():
     config = Qwen3Config(**{**tiny_config().text_config.to_dict(), "vocab_size": 100})
     model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(
         Qwen3ForCausalLM(config), EsmModel(ENCODERS["esm"]), dna_token_id=105
     )
     assert model.lm_head.weight.shape[0] == model.config.text_config.vocab_size == 106
-    assert model.model.dna_encoder.pooler is None
+    assert model.model.dna_encoder.pooler is None and model.model.dna_encoder.contact_head is None
 
 
 def test_adapter_carries_projector_and_markers_and_merges(tiny_model, tiny_processor, tmp_path):
@@ -468,6 +487,26 @@ def test_pooling_keeps_every_token_near_the_variant(tiny_processor):
     assert pools[0].bincount().tolist() == [4, 4, 4, 4, 4, 2, *[1] * 8]
     assert pools[1].bincount().tolist() == [4, 4, 4, 4, 4, 2, *[1] * 4]
     assert (batch["input_ids"] == processor.dna_token_id).sum() == 14 + 10
+
+
+def test_pooling_is_near_the_variant_for_6mers_that_an_insertion_shifts(tiny_processor):
+    processor, _ = with_projector(tiny_processor, projector_type="pooled", **PROJECTORS["pooled"])
+    processor.dna_tokenizer = build_dna_tokenizer("nucleotide_transformer")
+    processor.dna_hidden_token_ids = [processor.dna_tokenizer.cls_token_id]
+    processor.dna_window = 700
+    reference = random_dna(600)
+    pair = {"type": "variant", "reference": reference, "variant": reference[:300] + "GG" + reference[300:]}
+    batch = encode(processor, [[{"role": "user", "content": [pair]}]])
+    assert (batch["input_ids"] == processor.dna_token_id).sum() < 2 * (100 / 4 + 8)
+
+
+def test_pooled_takes_a_batch_without_shown_dna(tiny_processor):
+    settings = {"projector_type": "pooled", "dna_hidden_token_ids": [1]}
+    processor, model = with_projector(tiny_processor, **settings)
+    model.train()
+    text = encode(processor, [PROMPTS[2]])
+    model(**text, labels=text["input_ids"]).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
 def test_pooled_features_are_means(tiny_processor):
