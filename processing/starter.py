@@ -32,7 +32,7 @@ QUESTIONS = (
 )
 SPLITS = {"train": 27_000, "validation": 240}
 LENGTHS = (32, 72)
-WITH_TWO = 1 / 3  # share of references with a second signal that the variant leaves alone
+WITH_TWO = 1 / 4  # share of references with a second signal that the variant leaves alone
 WITHOUT_DNA = 17  # every so many rows; shares no factor with the number of classes
 
 
@@ -60,14 +60,14 @@ def _row(broken: str, rng: random.Random) -> dict[str, str]:
     kept = rng.sample([name for name in SIGNALS if name != broken], int(rng.random() < WITH_TWO))
     while True:
         reference, place = _reference(broken, kept, rng)
-        variant, change = _break(reference, place, broken, rng)
+        variant = _break(reference, place, broken, rng)
         # By chance the random DNA may hold a signal of its own, or the change may make one.
         if _signals(reference) == sorted([broken, *kept]) and _signals(variant) == kept:
             break
     return {
         "question": rng.choice(QUESTIONS),
         "answer": f"{broken} loss",
-        "reasoning": f"The reference has a {broken}. In the variant {change} breaks it.",
+        "reasoning": f"The reference has a {broken}. The variant breaks it.",
         "reference_sequence": reference,
         "variant_sequence": variant,
     }
@@ -95,18 +95,18 @@ def _random_dna(length: int, rng: random.Random) -> str:
     return sequence.replace("CG", rng.choice(("CA", "TG")))
 
 
-def _break(reference: str, place: int, broken: str, rng: random.Random) -> tuple[str, str]:
-    """The variant, and what kind of change it is."""
+def _break(reference: str, place: int, broken: str, rng: random.Random) -> str:
+    """The variant: a substitution, a deletion or an insertion of one base in the signal."""
     motif, start, end = SIGNALS[broken]
     first, last = place + start, place + end
     while True:
-        change = rng.choices(("a substitution", "a deletion", "an insertion"), (0.7, 0.15, 0.15))[0]
-        position = rng.randrange(first + (change == "an insertion"), last)
-        base = "" if change == "a deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
-        variant = reference[:position] + base + reference[position + (change != "an insertion") :]
+        change = rng.choices(("substitution", "deletion", "insertion"), (0.7, 0.15, 0.15))[0]
+        position = rng.randrange(first + (change == "insertion"), last)
+        base = "" if change == "deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
+        variant = reference[:position] + base + reference[position + (change != "insertion") :]
         # An A put before the G of an AG, say, leaves an AG one base further: nothing is lost.
         if motif[start:end] not in variant[max(first - 1, 0) : last + 1]:
-            return variant, change
+            return variant
 
 
 __all__ = ["SIGNALS", "SPLITS", "starter_rows"]
