@@ -32,7 +32,7 @@ QUESTIONS = (
 )
 SPLITS = {"train": 27_000, "validation": 240}
 LENGTHS = (32, 72)
-WITH_TWO = 1 / 4  # share of references with a second signal that the variant leaves alone
+WITH_TWO = 1 / 3  # share of references with a second signal that the variant leaves alone
 WITHOUT_DNA = 17  # every so many rows; shares no factor with the number of classes
 
 
