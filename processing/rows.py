@@ -82,35 +82,47 @@ def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> d
     return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
 
 
-def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
-    """File, number in the file, and row."""
+def list_splits(name: str) -> list[str]:
+    """Names of the splits of a file, folder or data set, as `load_rows` takes them.
+
+    Raises:
+        FileNotFoundError: If there is no such file, folder or data set.
+    """
     path = Path(name)
     if path.exists():
-        for file in _files(path, split):
+        return list(_files(path))
+    if _HUB_ID.fullmatch(name) and path.suffix not in READERS:
+        return get_dataset_split_names(name)
+    raise FileNotFoundError(f"{name}: there is no such file or folder.")
+
+
+def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
+    """File, number in the file, and row."""
+    split = _known_split(name, split)
+    path = Path(name)
+    if path.exists():
+        for file in _files(path)[split]:
             for number, row in enumerate(_read_file(file)):
                 yield file.name, number, row
-    elif _HUB_ID.fullmatch(name) and path.suffix not in READERS:
-        split = _known_split(name, split, get_dataset_split_names(name))
+    else:
         for number, row in enumerate(load_dataset(name, split=split)):
             yield f"{name} ({split})", number, row
-    else:
-        raise FileNotFoundError(f"{name}: there is no such file or folder.")
 
 
-def _files(path: Path, split: str) -> list[Path]:
+def _files(path: Path) -> dict[str, list[Path]]:
     if path.is_file():
-        files = {"train": [path]}
-    else:
-        # By the rules of `datasets` for which file names mean which split.
-        found = DataFilesDict.from_patterns(get_data_patterns(str(path)), base_path=str(path))
-        files = {
-            str(name): sorted(Path(file) for file in matches if Path(file).suffix in READERS)
-            for name, matches in found.items()
-        }
-    return files[_known_split(str(path), split, [name for name in files if files[name]])]
+        return {"train": [path]}
+    # By the rules of `datasets` for which file names mean which split.
+    found = DataFilesDict.from_patterns(get_data_patterns(str(path)), base_path=str(path))
+    files = {
+        str(name): sorted(Path(file) for file in matches if Path(file).suffix in READERS)
+        for name, matches in found.items()
+    }
+    return {name: files[name] for name in files if files[name]}
 
 
-def _known_split(name: str, split: str, splits: list[str]) -> str:
+def _known_split(name: str, split: str) -> str:
+    splits = list_splits(name)
     for candidate in (split, SPLIT_ALIASES.get(split)):
         if candidate in splits:
             return candidate
@@ -151,4 +163,4 @@ def _read_parquet(path: Path) -> list[dict]:
 
 READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
-__all__ = ["as_conversations", "load_rows"]
+__all__ = ["as_conversations", "list_splits", "load_rows"]

@@ -1,0 +1,102 @@
+"""Trivial baselines: what a model must beat before its accuracy says anything about DNA.
+
+Their settings are fixed, never chosen on the rows they are evaluated on.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from tqdm import tqdm
+
+from textgenome.processing.processing_dna import normalize_dna
+
+
+NEIGHBOUR_K = 16
+COMPOSITION_K = 6
+INVERSE_REGULARIZATION = 100.0
+MAX_ITERATIONS = 1000
+
+
+def predict_baselines(train_rows: list[Mapping], rows: list[Mapping]) -> dict[str, list[str]]:
+    """Fit the baselines on the rows that a model trains on, and predict the answers of others.
+
+    - `majority`: the most frequent answer.
+    - `question look-up`: the most frequent answer to exactly this question, else the majority.
+    - `question tf-idf`: logistic regression on the words of the question.
+    - `reference 16-mers`: the answer of the training row whose reference shares most distinct 16-mers, the first of
+      those that tie.
+    - `reference 6-mers`: logistic regression on the 6-mer counts of the reference, scaled to unit length.
+
+    Args:
+        train_rows: Rows with `question`, `answer`, `reference_sequence` and `variant_sequence`.
+        rows: Rows with the same columns; their answers are not read.
+
+    Returns:
+        The predicted answers, one a row, by the name of the baseline. Answers are spelt as in `train_rows`.
+    """
+    answers = [row["answer"] for row in train_rows]
+    if len(set(answers)) == 1:  # nothing to learn, which a regression refuses
+        return {name: answers[:1] * len(rows) for name in BASELINES}
+    predictions = {}
+    progress = tqdm(BASELINES.items(), desc="Fitting baselines", unit="baseline", disable=None)
+    for name, (features, predict) in progress:
+        predictions[name] = predict([features(row) for row in train_rows], answers, [features(row) for row in rows])
+    return predictions
+
+
+def _question(row: Mapping) -> str:
+    return row["question"]
+
+
+def _reference(row: Mapping) -> str:
+    return normalize_dna(row["reference_sequence"])
+
+
+def _majority(train: list[str], answers: list[str], given: list[str]) -> list[str]:
+    return [Counter(answers).most_common(1)[0][0]] * len(given)
+
+
+def _look_up(train: list[str], answers: list[str], given: list[str]) -> list[str]:
+    seen = defaultdict(Counter)
+    for question, answer in zip(train, answers):
+        seen[question][answer] += 1
+    return [seen.get(question, Counter(answers)).most_common(1)[0][0] for question in given]
+
+
+def _tfidf_regression(train: list[str], answers: list[str], given: list[str]) -> list[str]:
+    model = make_pipeline(TfidfVectorizer(), _regression())
+    return model.fit(train, answers).predict(given).tolist()
+
+
+def _nearest_neighbour(train: list[str], answers: list[str], given: list[str]) -> list[str]:
+    kmers = _kmer_counts(NEIGHBOUR_K, binary=True)
+    shared = kmers.fit_transform(train) @ kmers.transform(given).T
+    return [answers[i] for i in shared.toarray().argmax(axis=0)]
+
+
+def _kmer_regression(train: list[str], answers: list[str], given: list[str]) -> list[str]:
+    model = make_pipeline(_kmer_counts(COMPOSITION_K), Normalizer(), _regression())
+    return model.fit(train, answers).predict(given).tolist()
+
+
+def _kmer_counts(k: int, binary: bool = False) -> CountVectorizer:
+    return CountVectorizer(analyzer="char", ngram_range=(k, k), lowercase=False, binary=binary)
+
+
+def _regression() -> LogisticRegression:
+    return LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=MAX_ITERATIONS)
+
+
+BASELINES: dict[str, tuple[Callable, Callable]] = {
+    "majority": (_question, _majority),
+    "question look-up": (_question, _look_up),
+    "question tf-idf": (_question, _tfidf_regression),
+    "reference 16-mers": (_reference, _nearest_neighbour),
+    "reference 6-mers": (_reference, _kmer_regression),
+}
+
+__all__ = ["predict_baselines"]
