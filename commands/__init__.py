@@ -3,6 +3,7 @@
 import typer
 
 from textgenome.commands.env import env
+from textgenome.commands.split import split
 
 
 app = typer.Typer(
@@ -11,12 +12,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(env)
-
-
-@app.callback()
-def textgenome() -> None:
-    # With a callback typer keeps `env` a subcommand although it is the only one.
-    pass
+app.command()(split)
 
 
 __all__ = ["app"]

@@ -1,0 +1,56 @@
+"""`textgenome split`: train, validation and test files that share no locus, or at random."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from transformers.utils import requires_backends
+
+
+def split(
+    dataset_name: Annotated[
+        str, typer.Option("--dataset_name", help="File, folder or Hub id. All its splits are joined first.")
+    ],
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", help="New folder for train, validation and test (Parquet).")
+    ],
+    by: Annotated[
+        Literal["random", "locus"],
+        typer.Option(help="Random 8:1:1, or about 8:1:1 with no gene, sequence or 64-mer in two parts."),
+    ] = "locus",
+    seed: Annotated[int, typer.Option(help="The same rows and seed give the same files.")] = 0,
+    gene_column: Annotated[
+        str | None,
+        typer.Option("--gene_column", help='Column with the gene. Default: "of this GENE allele" in the question.'),
+    ] = None,
+    on_bad_row: Annotated[
+        Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows, or leave them out.")
+    ] = "raise",
+) -> None:
+    """Split a table into train, validation and test, and count what they share.
+
+    A random split of variants measures memory: most evaluated genes stand in train. By locus, evaluated DNA is new.
+    The counts are written beside the files, as split.json. Needs the extra: pip install "textgenome[evaluation]".
+
+    textgenome split --dataset_name ../shared/data/kegg --by locus --output_dir outputs/kegg_locus
+    """
+    requires_backends(split, ["scipy"])
+    from textgenome.evaluation.splits import write_splits
+
+    try:
+        report = write_splits(dataset_name, output_dir, by, seed, gene_column, on_bad_row)
+    except (OSError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    if "gene" not in report["leakage"]["test"]:
+        typer.echo("No row names a gene: rows are grouped by their DNA alone.")
+    for part, rows in report["sizes"].items():
+        typer.echo(f"{part}: {rows} rows")
+    typer.echo("Evaluated diseases, with their rows in train / validation / test:")
+    for disease, counts in report["diseases_evaluated"].items():
+        typer.echo(f"- {disease}: {' / '.join(map(str, counts.values()))}")
+    kept = ", ".join(f"{disease} ({rows})" for disease, rows in report["diseases_in_train_only"].items())
+    typer.echo(f"Diseases in train only: {kept or 'none'}")
+    for part, shared in report["leakage"].items():
+        counts = ", ".join(f"{name} {rows}" for name, rows in shared.items())
+        typer.echo(f"Rows of {part} that share with train: {counts}")

@@ -1,0 +1,256 @@
+"""Splitting tables into train, validation and test, with an account of what the parts share.
+
+A random split of a table with several variants a gene measures memory: most evaluated genes stand in train too. A
+locus-disjoint split keeps together what lies at one locus, so that the evaluated DNA is new.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from datasets import concatenate_datasets
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from textgenome.processing.processing_dna import normalize_dna
+from textgenome.processing.rows import list_splits, load_rows
+
+
+K = 64
+PARTS = ("train", "validation", "test")
+EVALUATED = ("validation", "test")
+SPLIT_ORDER = {"train": 0, "validation": 1, "val": 1, "test": 2}
+LINKS = ("gene", "sequence", f"{K}-mer")
+_GENE = re.compile(r"\bof this (\S+) allele\b")
+_BASE_CODES = bytes.maketrans(b"ACGTN", bytes(range(5)))
+_N = 4
+_HASH_WEIGHTS = np.random.default_rng(0).integers(2**64, size=K, dtype=np.uint64)
+
+Traits = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def write_splits(
+    dataset_name: str,
+    output_dir: str | Path,
+    by: str = "locus",
+    seed: int = 0,
+    gene_column: str | None = None,
+    on_bad_row: str = "raise",
+) -> dict:
+    """Join the splits of a table, split it anew, and write `train.parquet`, `validation.parquet` and `test.parquet`.
+
+    Rows keep their columns and, within a file, their order. The same rows and seed give the same bytes.
+
+    Args:
+        dataset_name: See `load_rows`. Splits are joined in the order train, validation, test.
+        output_dir: A new or empty folder. It also gets the report, as `split.json`.
+        by: `random` or `locus`, see `split_at_random` and `split_by_locus`.
+        seed: Seed of the split.
+        gene_column: See `row_traits`.
+        on_bad_row: See `load_rows`.
+
+    Returns:
+        The report: `seed`, `by`, `sizes`, `diseases_evaluated` with their rows in each part, `diseases_in_train_only`
+        with their rows, and `leakage` (see `count_leakage`).
+
+    Raises:
+        FileExistsError: If there is something in `output_dir`.
+        ValueError: If rows are bad or conversations, or if there are too few to split.
+    """
+    if by not in ("random", "locus"):
+        raise ValueError(f"Split by random or by locus, not by {by!r}.")
+    output_dir = Path(output_dir)
+    if output_dir.exists() and any(output_dir.iterdir()):
+        raise FileExistsError(f"{output_dir} is not empty: name a new folder.")
+    tables = []
+    for split in sorted(list_splits(dataset_name), key=lambda name: SPLIT_ORDER.get(name, len(SPLIT_ORDER))):
+        tables.append(load_rows(dataset_name, split, on_bad_row))
+        for number, row in enumerate(tables[-1]):
+            if row.get("messages") is not None:
+                raise ValueError(
+                    f"{dataset_name}, split {split!r}, row {number}: conversations have no columns of DNA."
+                )
+    rows = concatenate_datasets(tables)
+    answers = list(rows["answer"])
+    traits = row_traits(rows.to_list(), gene_column)
+    parts = split_at_random(len(rows), seed) if by == "random" else split_by_locus(answers, traits, seed)
+
+    counts = {part: Counter(answers[i] for i in numbers) for part, numbers in parts.items()}
+    evaluated = sorted(counts["validation"] | counts["test"])
+    report = {
+        "seed": seed,
+        "by": by,
+        "sizes": {part: len(numbers) for part, numbers in parts.items()},
+        "diseases_evaluated": {name: {part: counts[part][name] for part in PARTS} for name in evaluated},
+        "diseases_in_train_only": {name: n for name, n in sorted(counts["train"].items()) if name not in evaluated},
+        "leakage": count_leakage(parts, traits),
+    }
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for part, numbers in parts.items():
+        rows.select(numbers).to_parquet(output_dir / f"{part}.parquet")
+    (output_dir / "split.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return report
+
+
+def row_traits(rows: list[Mapping], gene_column: str | None = None) -> Traits:
+    """What rows may have in common: question, gene, sequence, pair of sequences, 64-mer.
+
+    A 64-mer and its reverse complement are the same; those with N do not count. They are known by a hash of 64 bits:
+    two different ones that collide, a chance of about 2^-62, could join two groups but never part one.
+
+    Args:
+        rows: Rows with `question`, `answer`, `reference_sequence` and `variant_sequence`.
+        gene_column: Column that names the gene. Without it, GENE in "of this GENE allele" in the question.
+
+    Returns:
+        By the name of the trait two arrays of equal length: numbers of rows, and the integer that stands for what the
+        row has. A row comes once for each 64-mer, about 64 kB for a pair of 4,001 bases. Without any gene, that trait
+        is left out.
+
+    Raises:
+        ValueError: If there is no column `gene_column`.
+    """
+    if gene_column is not None and gene_column not in rows[0]:
+        raise ValueError(f"There is no column {gene_column!r}, only {', '.join(rows[0])}.")
+    pairs = [tuple(normalize_dna(row[f"{side}_sequence"]) for side in ("reference", "variant")) for row in rows]
+    progress = tqdm(pairs, desc=f"Reading {K}-mers", unit="row", disable=None)
+    kmers = [np.unique(np.concatenate([_canonical_kmers(sequence) for sequence in pair])) for pair in progress]
+    numbers = np.arange(len(rows))
+    genes = [_gene(row, gene_column) for row in rows]
+    named = np.array([gene is not None for gene in genes])
+    traits = {
+        "question": (numbers, _integers([row["question"] for row in rows])),
+        "gene": (numbers[named], _integers([gene for gene in genes if gene is not None])),
+        "sequence": (numbers.repeat(2), _integers([sequence for pair in pairs for sequence in pair])),
+        "pair": (numbers, _integers(pairs)),
+        f"{K}-mer": (numbers.repeat([len(one) for one in kmers]), np.concatenate(kmers)),
+    }
+    return {name: trait for name, trait in traits.items() if name != "gene" or named.any()}
+
+
+def split_at_random(rows: int, seed: int = 0) -> dict[str, list[int]]:
+    """Deal so many rows 8:1:1, rounded as in the published split of 1,449 rows: 1,159, 144 and the other 146.
+
+    Returns:
+        Row numbers, ascending, by the name of the part.
+
+    Raises:
+        ValueError: If there are fewer than ten rows.
+    """
+    if rows < 10:
+        raise ValueError(f"{rows} rows are too few to split 8:1:1.")
+    order = random.Random(seed).sample(range(rows), rows)
+    train, validation = rows * 8 // 10, rows // 10
+    ends = {"train": (0, train), "validation": (train, train + validation), "test": (train + validation, rows)}
+    return {part: sorted(order[start:end]) for part, (start, end) in ends.items()}
+
+
+def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[str, list[int]]:
+    """Deal groups of rows about 8:1:1, so that no gene, sequence or 64-mer stands in two parts.
+
+    Rows with one of these in common are in one group, and so are rows that others link. Groups come in a random order.
+    Each goes to the evaluated part that lacks most rows of its diseases, of each of which both want a tenth, if that
+    brings the part nearer to what it wants. Then a disease that is not evaluated yet gives its smallest group. All
+    else is train, and so is each group that holds the last of a disease: what is evaluated can be learnt.
+
+    Args:
+        answers: The disease of each row.
+        traits: Of the same rows, from `row_traits`.
+        seed: Order of the groups.
+
+    Returns:
+        Row numbers, ascending, by the name of the part.
+
+    Raises:
+        ValueError: If validation or test would be empty.
+    """
+    links = [_links(*traits[name]) for name in LINKS if name in traits]
+    first, second = (np.concatenate(ends) for ends in zip(*links))
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(answers), len(answers)))
+    _, group_of = connected_components(graph, directed=False)
+    diseases = [Counter() for _ in range(group_of.max() + 1)]
+    for group, answer in zip(group_of, answers):
+        diseases[group][answer] += 1
+
+    wanted = {answer: rows / 10 for answer, rows in Counter(answers).items()}
+    in_train = Counter(answer for group in diseases for answer in group)
+    dealt = {part: Counter() for part in EVALUATED}
+    part_of = ["train"] * len(diseases)
+    shuffled = random.Random(seed).sample(range(len(diseases)), len(diseases))
+    for unseen_only, order in enumerate((shuffled, sorted(shuffled, key=lambda group: diseases[group].total()))):
+        for group in order:
+            held = diseases[group]
+            if part_of[group] != "train" or any(in_train[answer] == 1 for answer in held):
+                continue
+            lacks = {part: sum(wanted[answer] - dealt[part][answer] for answer in held) for part in EVALUATED}
+            part = max(EVALUATED, key=lambda part: (lacks[part], -dealt[part].total()))
+            unseen = held.keys() - (dealt["validation"] + dealt["test"]).keys()
+            if unseen if unseen_only else lacks[part] > held.total() / 2:
+                part_of[group] = part
+                dealt[part] += held
+                in_train.subtract(held.keys())
+    parts = {part: [i for i, group in enumerate(group_of) if part_of[group] == part] for part in PARTS}
+    for part in EVALUATED:
+        if not parts[part]:
+            raise ValueError(
+                f"No rows for {part}: they are {len(diseases)} groups, too few with a disease that others have too."
+            )
+    return parts
+
+
+def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict[str, int]]:
+    """How many rows of validation and of test have something in common with a row of train.
+
+    Args:
+        parts: Row numbers by the name of the part.
+        traits: Of the same rows, from `row_traits`.
+
+    Returns:
+        By the name of the part and of the trait, the number of rows.
+    """
+    leakage = {part: {} for part in EVALUATED}
+    for name, (rows, values) in traits.items():
+        seen = values[np.isin(rows, parts["train"])]
+        for part in EVALUATED:
+            inside = np.isin(rows, parts[part])
+            leakage[part][name] = len(np.unique(rows[inside][np.isin(values[inside], seen)]))
+    return leakage
+
+
+def _gene(row: Mapping, gene_column: str | None) -> str | None:
+    if gene_column is not None:
+        return str(row[gene_column] or "").strip() or None
+    found = _GENE.search(row["question"])
+    return found and found.group(1)
+
+
+def _integers(values: list) -> np.ndarray:
+    seen = {}
+    return np.array([seen.setdefault(value, len(seen)) for value in values])
+
+
+def _canonical_kmers(sequence: str) -> np.ndarray:
+    """Hashes (uint64) of the 64-mers of a sequence, in each the smaller of both strands."""
+    if len(sequence) < K:
+        return np.empty(0, np.uint64)
+    codes = np.frombuffer(sequence.encode().translate(_BASE_CODES), np.uint8).astype(np.uint64)
+    windows = sliding_window_view(codes, K)
+    hashes = np.minimum(windows @ _HASH_WEIGHTS, (3 - windows) @ _HASH_WEIGHTS[::-1])
+    return hashes[(windows < _N).all(axis=1)]
+
+
+def _links(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chain the rows that have the same value: the two ends of each link."""
+    order = np.argsort(values, kind="stable")
+    rows, values = rows[order], values[order]
+    same = values[1:] == values[:-1]
+    return rows[:-1][same], rows[1:][same]
+
+
+__all__ = ["count_leakage", "row_traits", "split_at_random", "split_by_locus", "write_splits"]
