@@ -73,9 +73,8 @@ def write_splits(
         tables.append(load_rows(dataset_name, split, on_bad_row))
         for number, row in enumerate(tables[-1]):
             if row.get("messages") is not None:
-                raise ValueError(
-                    f"{dataset_name}, split {split!r}, row {number}: conversations have no columns of DNA."
-                )
+                place = f"{dataset_name}, split {split!r}, row {number}"
+                raise ValueError(f"{place}: a conversation in `messages` has no columns of DNA to split by.")
     rows = concatenate_datasets(tables)
     answers = list(rows["answer"])
     traits = row_traits(rows.to_list(), gene_column)
@@ -199,7 +198,8 @@ def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[st
     for part in EVALUATED:
         if not parts[part]:
             raise ValueError(
-                f"No rows for {part}: they are {len(diseases)} groups, too few with a disease that others have too."
+                f"Nothing is left for {part}: too few diseases stand in two groups of linked rows or more "
+                f"({len(diseases)} groups of {len(answers)} rows)."
             )
     return parts
 
