@@ -34,15 +34,15 @@ def split(
 
     textgenome split --dataset_name ../shared/data/kegg --by locus --output_dir outputs/kegg_locus
     """
-    requires_backends(split, ["scipy"])
-    from textgenome.evaluation.splits import write_splits
-
     try:
+        requires_backends(split, ["scipy"])
+        from textgenome.evaluation.splits import write_splits
+
         report = write_splits(dataset_name, output_dir, by, seed, gene_column, on_bad_row)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
-    if "gene" not in report["leakage"]["test"]:
+    if by == "locus" and "gene" not in report["leakage"]["test"]:
         typer.echo("No row names a gene: rows are grouped by their DNA alone.")
     for part, rows in report["sizes"].items():
         typer.echo(f"{part}: {rows} rows")

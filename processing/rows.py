@@ -87,9 +87,12 @@ def list_splits(name: str) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
+        ValueError: If a folder holds no files of a known format.
     """
     path = Path(name)
     if path.exists():
+        if not _files(path):
+            raise ValueError(f"{name}: there are no files that can be read, only {', '.join(READERS)} can.")
         return list(_files(path))
     if _HUB_ID.fullmatch(name) and path.suffix not in READERS:
         return get_dataset_split_names(name)
@@ -126,7 +129,7 @@ def _known_split(name: str, split: str) -> str:
     for candidate in (split, SPLIT_ALIASES.get(split)):
         if candidate in splits:
             return candidate
-    raise ValueError(f"{name}: there is no split {split!r}, only {', '.join(splits) or 'files of no known format'}.")
+    raise ValueError(f"{name}: there is no split {split!r}, only {', '.join(splits)}.")
 
 
 def _read_file(path: Path) -> Iterable[dict]:

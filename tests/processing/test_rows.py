@@ -7,7 +7,7 @@ from transformers.utils import logging as transformers_logging
 
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.conversations import BadRow, row_to_messages
-from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.processing.rows import as_conversations, list_splits, load_rows
 
 
 @pytest.fixture
@@ -149,6 +149,16 @@ def test_a_folder_with_splits_in_file_names(tmp_path, names):
     assert load_rows(str(tmp_path), "val").to_list() == [variant_row(seed=1)]
     with pytest.raises(ValueError, match="no split 'test', only train, validation"):
         load_rows(str(tmp_path), "test")
+
+
+def test_the_splits_of_a_table_are_listed(tmp_path):
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(ValueError, match="there are no files that can be read"):
+        list_splits(str(tmp_path))
+    assert list_splits(str(write(tmp_path / "dev.csv", [variant_row()]))) == ["train"]
+    assert list_splits(str(tmp_path)) == ["validation"]
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        list_splits(str(tmp_path / "none.csv"))
 
 
 def test_formats_and_columns_may_differ_between_files(tmp_path):
