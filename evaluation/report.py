@@ -1,0 +1,123 @@
+"""The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from textgenome.evaluation.extraction import normalize_answer
+from textgenome.evaluation.predictions import AS_IS
+from textgenome.evaluation.results import answer_of
+
+
+MISTAKES = 20
+OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
+KINDS = {"model": "Model", "text only": "Text only", "control": "Controls", "baseline": "Baselines"}
+CONTROL_MEANINGS = {
+    "DNA exchanged": "Each row is shown the DNA of another row: a drop means that answers depend on which DNA is shown.",
+    "DNA removed": "Only the question is asked: a drop means that the model needs DNA, or that a prompt without any is "
+    "strange to it, which is why the exchange is the primary control.",
+    "DNA shuffled": "The bases of each window are shuffled, its dinucleotide counts kept: a drop means that their order "
+    "matters, beyond composition.",
+    "pair swapped": "The variant is shown as the reference and the reference as the variant: a drop means that the model "
+    "tells one from the other.",
+    "reference only": "The reference is shown in place of the variant, too: a drop means that the change itself is used, "
+    "and not only the place that it lies in.",
+    "constant question": "All rows are asked one question that names no gene and no pathway: a drop means that the text "
+    "gave the answers away.",
+    "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on the "
+    "names of genes.",
+}
+# Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
+_BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
+
+
+def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
+    """Write what `metrics` says, and the worst mistakes, as a page to read and to print.
+
+    Shown in detail is the model as it is or, where only baselines were run, the best one. Base letters in texts, 12 or
+    more in a run, are replaced by their number.
+
+    Args:
+        path: The page, an `.html` file.
+        metrics: The content of `metrics.json`: `conditions`, by name what `summarize` and `compare` return, and facts
+            of the run.
+        rows: The evaluated rows, with `question` and `answer`.
+        known: By condition one record for each row, as for `summarize`.
+    """
+    conditions = metrics["conditions"]
+    detailed = AS_IS if AS_IS in conditions else max(conditions, key=lambda name: conditions[name]["accuracy"])
+    groups = [
+        (title, {name: summary for name, summary in conditions.items() if summary["kind"] == kind})
+        for kind, title in KINDS.items()
+    ]
+    truths = [normalize_answer(row["answer"]) for row in rows]
+    answers = [answer_of(record) for record in known[detailed]]
+    bins = conditions[detailed].get("reliability", [])
+    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=hide_bases)
+    page = environment.from_string(template).render(
+        metrics=metrics,
+        groups=[(title, group) for title, group in groups if group],
+        meanings={name: text for name, text in CONTROL_MEANINGS.items() if name in conditions},
+        detailed=detailed,
+        summary=conditions[detailed],
+        confusion=count_confusions(truths, answers),
+        calibration_error=sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(rows),
+        mistakes=find_mistakes(rows, truths, answers, known[detailed]),
+        wrong=sum(truth != answer for truth, answer in zip(truths, answers)),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def hide_bases(value: object) -> object:
+    """Put `[N bases]` for sequences in a text that is to be shown."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _BASES.sub(lambda match: f"[{sum(not letter.isspace() for letter in match.group())} bases]", value)
+
+
+def count_confusions(truths: Sequence[str], answers: Sequence[str | None]) -> dict:
+    """The confusion matrix: labels by how many rows have them; answers that are no true label of any row together.
+
+    Returns:
+        `columns`, the names; `rows`, a list of `label`, `rows` and `cells`, each of which is a Counter of answers.
+    """
+    sizes = Counter(truths)
+    labels = sorted(sizes, key=lambda label: (-sizes[label], label))
+    cells: dict[tuple[str, str], Counter] = {}
+    for truth, answer in zip(truths, answers):
+        column = NO_ANSWER if answer is None else answer if answer in sizes else OTHER_ANSWER
+        cells.setdefault((truth, column), Counter())[answer or NO_ANSWER] += 1
+    found = {column for _, column in cells}
+    columns = [*labels, *(name for name in (OTHER_ANSWER, NO_ANSWER) if name in found)]
+    return {
+        "columns": columns,
+        "rows": [
+            {"label": label, "rows": sizes[label], "cells": [cells.get((label, name), Counter()) for name in columns]}
+            for label in labels
+        ],
+    }
+
+
+def find_mistakes(
+    rows: list[Mapping], truths: Sequence[str], answers: Sequence[str | None], records: list[dict]
+) -> list[dict]:
+    """The worst mistakes: those with the most probable wrong answer, or else of the most frequent confusion, first."""
+    confused = Counter(zip(truths, answers))
+    mistakes = []
+    for number, (row, truth, answer, record) in enumerate(zip(rows, truths, answers, records)):
+        if answer != truth:
+            named = [score for label, score in record.get("scores", {}).items() if normalize_answer(label) == answer]
+            mistake = {"row": number, "question": row["question"], "truth": truth, "answer": answer}
+            mistake |= {"times": confused[truth, answer], "output": record.get("output")}
+            mistakes.append({**mistake, "confidence": math.exp(max(named)) if named else None})
+    mistakes.sort(key=lambda each: (-(each["confidence"] or 0), -each["times"], each["truth"], each["answer"] or ""))
+    return mistakes[:MISTAKES]
+
+
+__all__ = ["CONTROL_MEANINGS", "write_report"]
