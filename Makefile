@@ -27,5 +27,5 @@ outputs/starter/train_results.json: .venv/.installed
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[evaluation,test,quality]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,quality]"
 	touch $@

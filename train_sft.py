@@ -51,7 +51,6 @@ from textgenome.processing import (
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.rows import as_conversations, load_rows
-from textgenome.processing.starter import starter_rows
 
 
 logger = logging.get_logger("textgenome.train_sft")
@@ -88,8 +87,6 @@ class SaveOnTermination(TrainerCallback):
 
 
 def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    if data.dataset_name == "starter":
-        return starter_rows(split)
     options = {"dna_tokenizer": dna_tokenizer, **conversation_options(data)}
     return load_rows(data.dataset_name, split, on_bad_row=data.on_bad_row, **options)
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from transformers.utils import requires_backends
+
+from textgenome.commands.options import Seed
+from textgenome.evaluation.splits import write_splits
 
 
 def split(
@@ -18,7 +20,7 @@ def split(
         Literal["random", "locus"],
         typer.Option(help="Random 8:1:1, or about 8:1:1 with no gene, sequence or 64-mer in two parts."),
     ] = "locus",
-    seed: Annotated[int, typer.Option(help="The same rows and seed give the same files.")] = 0,
+    seed: Seed = 0,
     gene_column: Annotated[
         str | None,
         typer.Option("--gene_column", help='Column with the gene. Default: "of this GENE allele" in the question.'),
@@ -30,18 +32,11 @@ def split(
     """Split a table into train, validation and test, and count what they share.
 
     A random split of variants measures memory: most evaluated genes stand in train. By locus, evaluated DNA is new.
-    The counts are written beside the files, as split.json. Needs the extra: pip install "textgenome[evaluation]".
+    The counts are written beside the files, as split.json.
 
-    textgenome split --dataset_name ../shared/data/kegg --by locus --output_dir outputs/kegg_locus
+    Example: textgenome split --dataset_name FOLDER --by locus --output_dir outputs/locus
     """
-    try:
-        requires_backends(split, ["scipy"])
-        from textgenome.evaluation.splits import write_splits
-
-        report = write_splits(dataset_name, output_dir, by, seed, gene_column, on_bad_row)
-    except (ImportError, OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    report = write_splits(dataset_name, output_dir, by, seed, gene_column, on_bad_row)
     if by == "locus" and "gene" not in report["leakage"]["test"]:
         typer.echo("No row names a gene: rows are grouped by their DNA alone.")
     for part, rows in report["sizes"].items():

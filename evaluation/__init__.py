@@ -1,8 +1,21 @@
-"""What the model does with the DNA: generation, answers, controls."""
+"""What the model does with the DNA: generation, answers, metrics, controls, baselines, splits, the report."""
 
-from textgenome.evaluation.controls import compare_controls, exchange_dna
+from textgenome.evaluation.controls import CONTROLS
+from textgenome.evaluation.evaluating import compare_controls, evaluate_baselines, evaluate_model
 from textgenome.evaluation.extraction import extract_answer
 from textgenome.evaluation.generation import generate
+from textgenome.evaluation.metrics import mcnemar, score_answers
+from textgenome.evaluation.scoring import score_labels
 
 
-__all__ = ["compare_controls", "exchange_dna", "extract_answer", "generate"]
+__all__ = [
+    "CONTROLS",
+    "compare_controls",
+    "evaluate_baselines",
+    "evaluate_model",
+    "extract_answer",
+    "generate",
+    "mcnemar",
+    "score_answers",
+    "score_labels",
+]

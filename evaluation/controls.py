@@ -1,26 +1,26 @@
-"""Does the model use the DNA? Its accuracy as is, beside that with other DNA and with none."""
+"""Does the model use the DNA, and what of it? The same rows, changed in one way each.
+
+A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence`, and returns
+the same rows in the same order with that one change. A row without DNA has None in both columns.
+"""
 
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 
-from transformers import PreTrainedModel
-
-from textgenome.evaluation.extraction import extract_answer
-from textgenome.evaluation.generation import generate
-from textgenome.processing.conversations import row_to_messages
-from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.evaluation.prompts import PAIR
 
 
-PAIR = ("reference_sequence", "variant_sequence")
+# That of `kegg_hard`, the public rows without the pathway text (BioReason, arXiv 2505.23579).
+CONSTANT_QUESTION = "What disease does this contribute to?"
+_ALLELE = re.compile(r"\bof this (\S+) allele\b")
+_LISTED_GENE = re.compile(r"(?:Genes in the pathway:|\|)\s*([A-Za-z][\w-]*);([^|\n]*)")
+_SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 
 
 def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
-    """Give each row the pair of another row; every pair is used once.
-
-    Args:
-        rows: At least two, with `reference_sequence` and `variant_sequence`.
-        seed: Which row gives to which.
-    """
+    """Give each row the pair of another row; every pair is used once."""
     if len(rows) < 2:
         raise ValueError("It takes two rows to exchange their DNA.")
     order = list(range(len(rows)))
@@ -29,50 +29,120 @@ def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     return [{**row, **{column: rows[donors[i]][column] for column in PAIR}} for i, row in enumerate(rows)]
 
 
-def compare_controls(
-    model: PreTrainedModel,
-    processor: TextGenomeProcessor,
-    rows: list[Mapping],
-    dna: str = "variant",
-    dna_truncation: str = "variant_window",
-    batch_size: int = 64,
-    seed: int = 0,
-    **generation_options,
-) -> dict[str, float]:
-    """Accuracy by generation: as is, with the DNA exchanged between rows, and with the DNA removed.
+def remove_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Leave the question only."""
+    return [{**row, **dict.fromkeys(PAIR)} for row in rows]
 
-    An answer is right if it equals the truth up to case; a row without an answer is wrong. Rows are asked in the way
-    they train: those without reasoning behind an empty think block.
 
-    Args:
-        model: The fused model.
-        processor: Its processor.
-        rows: Rows with the five columns of `row_to_messages`.
-        dna: How the model was trained; with `none` there is no DNA to exchange or remove.
-        dna_truncation: How it was trained.
-        batch_size: Rows at a time.
-        seed: Which rows exchange their DNA.
-        generation_options: For `model.generate`.
+def shuffle_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Shuffle each window by itself, keeping its dinucleotides.
 
-    Returns:
-        The accuracies between 0 and 1 by the name of the condition.
+    What the pair differs in by composition stays: a lost CpG is still one CpG less.
     """
-    conditions = {"as is": (rows, dna)}
-    if dna != "none":
-        conditions |= {"DNA exchanged": (exchange_dna(rows, seed), dna), "DNA removed": (rows, "none")}
-    accuracies = {}
-    for name, (given, shown) in conditions.items():
-        options = {"dna": shown, "dna_truncation": dna_truncation, "dna_window": processor.dna_window}
-        right = 0
-        for thinks in (True, False):
-            asked = [row for row in given if bool((row.get("reasoning") or "").strip()) == thinks]
-            prompts = [row_to_messages(row, **options)[:-1] for row in asked]
-            texts = generate(model, processor, prompts, batch_size, enable_thinking=thinks, **generation_options)
-            answers = [extract_answer(text) for text in texts]
-            truths = [extract_answer(f"Answer: {row['answer']}") for row in asked]
-            right += sum(answer is not None and answer == truth for answer, truth in zip(answers, truths))
-        accuracies[name] = right / len(rows)
-    return accuracies
+    rng = random.Random(seed)
+    return [{**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in PAIR}} for row in rows]
 
 
-__all__ = ["compare_controls", "exchange_dna"]
+def swap_pair(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Show the variant as the reference and the reference as the variant."""
+    first, second = PAIR
+    return [{**row, first: row[second], second: row[first]} for row in rows]
+
+
+def show_reference_only(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Show the reference in place of the variant, too."""
+    return [{**row, PAIR[1]: row[PAIR[0]]} for row in rows]
+
+
+def ask_constant_question(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Ask every row the same question, that of `kegg_hard`, which tells no pathway and no gene."""
+    return [{**row, "question": CONSTANT_QUESTION} for row in rows]
+
+
+def mask_genes(rows: list[Mapping], seed: int = 0) -> list[dict]:
+    """Put random symbols for the genes that the question names, others in each row.
+
+    The genes are those of "of this GENE allele" and of the list "Genes in the pathway: GENE; name | ...", whose full
+    names go too, and words of the pathway that begin such symbols, as CREB does CREB1. A question without genes stays.
+    """
+    rng = random.Random(seed)
+    return [{**row, "question": _mask(row["question"], rng)} for row in rows]
+
+
+def _mask(question: str, rng: random.Random) -> str:
+    listed = {symbol: name.strip() for symbol, name in _LISTED_GENE.findall(question)}
+    genes = {*listed, *_ALLELE.findall(question)}
+    symbols: dict[str, str] = {}
+
+    def symbol_for(word: str) -> str:
+        if word not in symbols:
+            symbols[word] = "".join(rng.choices("BDFGHJKLMNPQRSTVWXZ", k=4)) + str(rng.randint(1, 99))
+        return symbols[word]
+
+    def replace(match: re.Match) -> str:
+        word = match.group()
+        family = len(word) > 2 and word.isupper() and any(gene.startswith(word) for gene in genes)
+        return symbol_for(word) if word in genes or family else word
+
+    for symbol, name in listed.items():
+        question = question.replace(f"{symbol}; {name}", f"{symbol}; {symbol}")
+    return _SYMBOL.sub(replace, question)
+
+
+def shuffle_dinucleotides(sequence: str, rng: random.Random) -> str:
+    """A random sequence with the same dinucleotides, and so the same letters and the same ends.
+
+    A random Eulerian walk, after Altschul and Erickson, Mol. Biol. Evol. 2:526 (1985).
+    """
+    followers: dict[str, list[str]] = {}
+    for letter, follower in pairwise(sequence):
+        followers.setdefault(letter, []).append(follower)
+    end = sequence[-1]
+    while True:
+        # The last way out of every letter must lead to the end, or the walk would stop before all are used.
+        last = {letter: rng.choice(choices) for letter, choices in followers.items() if letter != end}
+        if all(_leads_to(end, letter, last) for letter in last):
+            break
+    walks = {}
+    for letter, choices in followers.items():
+        rest = list(choices)
+        if letter in last:
+            rest.remove(last[letter])
+        rng.shuffle(rest)
+        walks[letter] = iter(rest + [last[letter]] if letter in last else rest)
+    shuffled = [sequence[0]]
+    for _ in sequence[1:]:
+        shuffled.append(next(walks[shuffled[-1]]))
+    return "".join(shuffled)
+
+
+def _leads_to(end: str, letter: str, last: dict[str, str]) -> bool:
+    for _ in last:
+        if letter == end:
+            break
+        letter = last[letter]
+    return letter == end
+
+
+# By the names under which they stand in the tables. The first is the primary one.
+CONTROLS: dict[str, Callable[[list[Mapping], int], list[dict]]] = {
+    "DNA exchanged": exchange_dna,
+    "DNA removed": remove_dna,
+    "DNA shuffled": shuffle_dna,
+    "pair swapped": swap_pair,
+    "reference only": show_reference_only,
+    "constant question": ask_constant_question,
+    "genes masked": mask_genes,
+}
+
+__all__ = [
+    "CONTROLS",
+    "ask_constant_question",
+    "exchange_dna",
+    "mask_genes",
+    "remove_dna",
+    "show_reference_only",
+    "shuffle_dinucleotides",
+    "shuffle_dna",
+    "swap_pair",
+]

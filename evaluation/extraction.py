@@ -1,21 +1,54 @@
-"""Finding the answer in what the model wrote."""
+"""Finding the answer in what the model wrote: our way, and the two ways of the predecessors, to be shown beside it."""
 
 import re
+import unicodedata
 
 
-_THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
-_ANSWER = re.compile(r"^[\W_]*answer[*_]*\s*:(.*)$", re.IGNORECASE | re.MULTILINE)
-_EDGES = " \t\r\n.,;:!?*_`\"'“”‘’«»()[]{}"
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+_ANSWER = re.compile(r"^[^\w\n]*answer[*_`]*[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_EDGES = " \t.,;:!?*_`\"'«»()[]{}<>#"
+# Typographic quotes and dashes to those of a keyboard.
+_KEYBOARD = str.maketrans("‘’‚‛“”„‟′″‐‑–—", "''''\"\"\"\"'\"----")
+
+
+def normalize_answer(answer: str) -> str:
+    """Fold what makes no other answer: case, typographic quotes and dashes, whitespace, punctuation at both ends."""
+    folded = unicodedata.normalize("NFKC", answer).translate(_KEYBOARD).casefold()
+    return " ".join(folded.split()).strip(_EDGES)
 
 
 def extract_answer(text: str) -> str | None:
-    """The last `Answer:` line outside the think block: lower case, quotes and punctuation trimmed, whitespace folded.
+    """The last `Answer:` line outside the think block, normalised.
+
+    A think block that was cut off holds all that follows. Where the text ends one that the prompt began, it starts
+    behind it.
 
     Returns:
         The answer, or None where there is none.
     """
-    answers = _ANSWER.findall(_THOUGHT.sub("", text.replace("<|im_end|>", "")))
-    return " ".join(answers[-1].lower().split()).strip(_EDGES) or None if answers else None
+    spoken = _THOUGHT.sub("", text.partition("<|im_end|>")[0]).rpartition("</think>")[2]
+    lines = _ANSWER.findall(spoken)
+    return normalize_answer(lines[-1]) or None if lines else None
 
 
-__all__ = ["extract_answer"]
+def extract_single_entry(text: str) -> str | None:
+    """The answer as the Genos text-genome fusion reads it: the first line that holds `answer:`, the think block too.
+
+    Returns:
+        What follows `answer:` on that line up to `<|im_end|>`, in lower case, or None where no line holds it.
+    """
+    for line in text.lower().splitlines():
+        if "answer:" in line:
+            return line.partition("answer:")[2].partition("<|im_end|>")[0].strip()
+    return None
+
+
+def truth_anywhere(text: str, truth: str) -> bool:
+    """Whether the truth stands anywhere in the output, reasoning included: what the predecessors count as right.
+
+    It is no measure of answers: a name within a longer name counts, and so does a disease that the model rules out.
+    """
+    return truth.strip().lower() in text.lower()
+
+
+__all__ = ["extract_answer", "extract_single_entry", "normalize_answer", "truth_anywhere"]

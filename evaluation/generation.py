@@ -1,6 +1,6 @@
 """Batched generation."""
 
-from itertools import chain
+from collections.abc import Iterator
 
 import torch
 from tqdm import tqdm
@@ -9,15 +9,31 @@ from transformers import PreTrainedModel
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
-@torch.no_grad()
 def generate(
+    model: PreTrainedModel, processor: TextGenomeProcessor, conversations: list[list[dict]], **options
+) -> list[str]:
+    """Continue conversations. See `generate_batches` for the options.
+
+    Returns:
+        What the assistant says to each, without special tokens but with its think block.
+    """
+    texts = [""] * len(conversations)
+    for batch in generate_batches(model, processor, conversations, **options):
+        for i, text, _ in batch:
+            texts[i] = text
+    return texts
+
+
+@torch.no_grad()
+def generate_batches(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
     conversations: list[list[dict]],
     batch_size: int = 64,
-    enable_thinking: bool = True,
+    enable_thinking: bool | list[bool] = True,
+    description: str = "Generating",
     **generation_options,
-) -> list[str]:
+) -> Iterator[list[tuple[int, str, int]]]:
     """Continue conversations, greedily unless the options say otherwise, longest prompts first.
 
     Args:
@@ -25,36 +41,68 @@ def generate(
         processor: Its processor.
         conversations: Each ends where the assistant is to speak.
         batch_size: Conversations at a time.
-        enable_thinking: Whether the assistant reasons first; without, it continues an empty think block.
+        enable_thinking: Whether the assistant reasons first, for all or for each; without, it continues an empty think
+            block.
+        description: Of the progress bar.
         generation_options: For `model.generate`, such as `max_new_tokens`.
 
-    Returns:
-        What the assistant says to each, without special tokens but with its think block.
+    Yields:
+        For each of a batch: its place in `conversations`, what the assistant says, and in how many tokens, that which
+        ends its turn included.
     """
     was_training = model.training
     model.eval()
-    dna = [sum(map(len, chain(*processor.dna_of(messages)))) for messages in conversations]
-    order = sorted(range(len(conversations)), key=lambda i: -dna[i])
-    texts = [""] * len(conversations)
-    options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, **generation_options}
-    for start in tqdm(range(0, len(order), batch_size), desc="Generating", unit="batch", disable=None):
-        rows = order[start : start + batch_size]
-        inputs = processor.apply_chat_template(
-            [conversations[i] for i in rows],
-            add_generation_prompt=True,
-            enable_thinking=enable_thinking,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding_side": "left"},
-        ).to(model.device)
-        outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
-        for i, ids in zip(rows, outputs):
-            texts[i] = processor.tokenizer.decode(ids, skip_special_tokens=False)
-    for token in (processor.tokenizer.pad_token, processor.tokenizer.eos_token):
-        texts = [text.split(token)[0] for text in texts]
+    tokenizer = processor.tokenizer
+    eos = model.generation_config.eos_token_id
+    ends = {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id, tokenizer.pad_token_id}
+    options = {"do_sample": False, **generation_options}
+    if not options["do_sample"]:
+        options |= dict.fromkeys(("temperature", "top_p", "top_k"))
+    thinks = [enable_thinking] * len(conversations) if isinstance(enable_thinking, bool) else enable_thinking
+    batches = by_length(conversations, batch_size, thinks)
+    for places in tqdm(batches, desc=description, unit="batch", disable=None):
+        inputs = prompt_inputs(processor, [conversations[i] for i in places], thinks[places[0]]).to(model.device)
+        outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()
+        batch = []
+        for i, ids in zip(places, outputs):
+            length = next((n for n, token in enumerate(ids) if token in ends), len(ids))
+            batch.append((i, tokenizer.decode(ids[:length]), min(length + 1, len(ids))))
+        yield batch
     model.train(was_training)
-    return texts
 
 
-__all__ = ["generate"]
+def by_length(conversations: list[list[dict]], batch_size: int, kinds: list | None = None) -> list[list[int]]:
+    """Batches of places, the longest conversations first: little padding, and memory runs out at once or never.
+
+    With `kinds`, one for each conversation, those of a batch are all of one kind.
+    """
+
+    def length(messages: list[dict]) -> int:
+        blocks = [
+            block for message in messages if isinstance(message["content"], list) for block in message["content"]
+        ]
+        return sum(len(value) for block in blocks for value in block.values())
+
+    kinds = kinds or [None] * len(conversations)
+    batches = []
+    for kind in dict.fromkeys(kinds):
+        places = [i for i in range(len(conversations)) if kinds[i] == kind]
+        places.sort(key=lambda i: -length(conversations[i]))
+        batches += [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
+    return batches
+
+
+def prompt_inputs(processor: TextGenomeProcessor, conversations: list[list[dict]], enable_thinking: bool):
+    """What the model takes to continue the conversations, padded on the left."""
+    return processor.apply_chat_template(
+        conversations,
+        add_generation_prompt=True,
+        enable_thinking=enable_thinking,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding_side": "left"},
+    )
+
+
+__all__ = ["by_length", "generate", "generate_batches", "prompt_inputs"]

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.starter import SPLITS, starter_rows
 
 
 logger = logging.get_logger(__name__)
@@ -30,7 +31,7 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
 
     Args:
         name: A file (JSON, JSON lines, CSV or Parquet), a folder of them in which the split stands in the file names
-            (`train.parquet`, `val-00001.jsonl`...), or the id of a data set on the Hub.
+            (`train.parquet`, `val-00001.jsonl`...), the id of a data set on the Hub, or `starter`, the built-in rows.
         split: Name of the split; `val` and `validation` mean the same. A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
         conversation_options: See `row_to_messages`.
@@ -43,6 +44,8 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
         ValueError: If there is no such split, a file cannot be read, or rows are bad. The message names file, row
             (counted from 0), column and position of up to ten of them.
     """
+    if name == "starter":
+        return starter_rows(_known_split(name, split, list(SPLITS)))
     good, bad = [], []
     for file, number, row in tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None):
         try:

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 from conftest import ROOT
+from transformers import AutoModelForMultimodalLM, AutoProcessor
 
+from textgenome.evaluation import generate
+from textgenome.evaluation.prompts import as_prompt, cut_windows
 from textgenome.processing.starter import starter_rows
 
 
@@ -64,3 +67,11 @@ def test_the_small_kegg_recipe_starts_on_the_public_rows(kegg_folder, tmp_path):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ})
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_the_starter_answers_alike_alone_and_in_batches():
+    model, processor = AutoModelForMultimodalLM.from_pretrained(STARTER), AutoProcessor.from_pretrained(STARTER)
+    rows = starter_rows("validation").select(range(64)).to_list()
+    prompts = [as_prompt(row) for row in cut_windows(rows, dna_window=processor.dna_window)]
+    alone, together = (generate(model, processor, prompts, batch_size=size, max_new_tokens=64) for size in (1, 64))
+    assert together == alone

@@ -1,0 +1,28 @@
+"""`textgenome baselines`: what a model must beat."""
+
+from pathlib import Path
+
+import typer
+
+from textgenome.commands.options import DatasetName, OutputDir, Seed, Split, Synonyms, read_synonyms
+from textgenome.evaluation import evaluate_baselines
+from textgenome.evaluation.results import format_table
+
+
+def baselines(
+    dataset_name: DatasetName,
+    output_dir: OutputDir,
+    split: Split = "validation",
+    synonyms: Synonyms = None,
+    seed: Seed = 0,
+) -> None:
+    """Fit trivial baselines on the train split and evaluate them; no model is needed.
+
+    Majority class, question look-up, regression on the words of the question, nearest neighbour by 16-mers, regression
+    on 6-mers. Writes metrics.json and report.html.
+
+    Example: textgenome baselines --dataset_name my_rows --split val --output_dir outputs/baselines
+    """
+    metrics = evaluate_baselines(dataset_name, split, output_dir, synonyms=read_synonyms(synonyms), seed=seed)
+    typer.echo(format_table(metrics))
+    typer.echo(f"\n{Path(output_dir) / 'report.html'}")

@@ -1,0 +1,90 @@
+"""`textgenome evaluate`: how good is a model, and does it use the DNA?"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from textgenome.commands.options import DatasetName, OutputDir, Seed, Split, Synonyms, read_synonyms
+from textgenome.evaluation import CONTROLS, evaluate_model
+from textgenome.evaluation.results import format_table
+
+
+def evaluate(
+    model: Annotated[str, typer.Option("--model", help="Folder or Hub id of a trained model, or an adapter folder.")],
+    dataset_name: DatasetName,
+    output_dir: OutputDir,
+    split: Split = "validation",
+    controls: Annotated[
+        str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
+    ] = "",
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")
+    ] = False,
+    text_only_model: Annotated[
+        str | None, typer.Option("--text_only_model", help="A model of the same recipe with `dna: none`, to compare.")
+    ] = None,
+    mode: Annotated[
+        Literal["generate", "score", "both"],
+        typer.Option(
+            help="`generate` writes reasoning and answer; `score` ranks the known answers without reasoning, much "
+            "faster; `both` does both.",
+        ),
+    ] = "generate",
+    synonyms: Synonyms = None,
+    revision: Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")] = "main",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the weights: auto, bfloat16, float16 or float32.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")] = 64,
+    enable_thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--enable_thinking/--no_enable_thinking",
+            help="Reason first. By default as in training: rows that have reasoning do.",
+        ),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", min=1, help="Longest output.")] = 1024,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0, help="0 always takes the most likely token; above, sample.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")
+    ] = 1,
+    seed: Seed = 0,
+) -> None:
+    """Evaluate a model on a table: accuracy with intervals, controls and baselines.
+
+    Writes metrics.json, predictions.jsonl (no sequences) and report.html. The same command resumes a run that was
+    stopped. Several GPUs share the rows under `accelerate launch -m textgenome.commands evaluate ...`.
+    Research use only, not for diagnosis.
+
+    Example: textgenome evaluate --model outputs/starter --dataset_name starter --output_dir outputs/starter/evaluation
+    --controls all --baselines
+    """
+    names = list(CONTROLS) if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
+    unknown = [name for name in names if name not in CONTROLS]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CONTROLS)}, or all.")
+    sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature else {}
+    metrics = evaluate_model(
+        model,
+        dataset_name,
+        split,
+        output_dir,
+        names,
+        baselines=baselines,
+        text_only_model=text_only_model,
+        mode=mode,
+        synonyms=read_synonyms(synonyms),
+        revision=revision,
+        dtype=dtype,
+        batch_size=batch_size,
+        enable_thinking=enable_thinking,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        **sampling,
+    )
+    if metrics:
+        typer.echo(format_table(metrics))
+        typer.echo(f"\n{Path(output_dir) / 'report.html'}")

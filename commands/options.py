@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+DatasetName = Annotated[
+    str,
+    typer.Option(
+        "--dataset_name",
+        help="A JSON, JSON lines, CSV or Parquet file, a folder of them with the splits in the file names, a data set "
+        "id on the Hub, or `starter`.",
+    ),
+]
+Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
+OutputDir = Annotated[Path, typer.Option("--output_dir", help="Folder for the results.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn at random.")]
+Synonyms = Annotated[
+    Path | None,
+    typer.Option(
+        "--synonyms",
+        exists=True,
+        dir_okay=False,
+        help="A CSV file without header, `name,meaning` a line: names that mean another one, for a second accuracy.",
+    ),
+]
+
+
+def read_synonyms(path: Path | None) -> dict[str, str] | None:
+    """The table of synonyms: a name to what it means."""
+    if path is None:
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    for number, row in enumerate(rows):
+        if len(row) != 2:
+            raise typer.BadParameter(f"{path}, row {number}: expected two columns, `name,meaning`, got {len(row)}.")
+    return dict(rows)

@@ -1,0 +1,261 @@
+"""Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, set_seed
+from transformers.utils import logging
+
+from textgenome.evaluation.baselines import predict_baselines
+from textgenome.evaluation.controls import CONTROLS
+from textgenome.evaluation.extraction import extract_answer, normalize_answer
+from textgenome.evaluation.generation import generate
+from textgenome.evaluation.predictions import AS_IS, Predictions, generate_predictions, score_predictions
+from textgenome.evaluation.prompts import as_prompt, cut_windows, reasons
+from textgenome.evaluation.report import write_report
+from textgenome.evaluation.results import compare, fingerprint_rows, summarize, versions
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.rows import load_rows
+
+
+logger = logging.get_logger(__name__)
+
+PRIMARY_CONTROLS = ("DNA exchanged", "DNA removed")
+TEXT_ONLY = "text-only model"
+
+
+def evaluate_model(
+    model: str,
+    dataset_name: str,
+    split: str,
+    output_dir: str | Path,
+    controls: list[str],
+    baselines: bool = False,
+    text_only_model: str | None = None,
+    mode: str = "generate",
+    synonyms: dict[str, str] | None = None,
+    revision: str = "main",
+    dtype: str = "auto",
+    batch_size: int = 64,
+    enable_thinking: bool | None = None,
+    seed: int = 0,
+    **generation_options,
+) -> dict | None:
+    """Evaluate a fused model on a table, and write `metrics.json`, `predictions.jsonl` and `report.html`.
+
+    What was asked already is not asked again: the same call resumes a run that was killed, and adds controls to one
+    that is finished. Processes under `accelerate launch` share the rows.
+
+    Args:
+        model: Folder or Hub id of a model, or folder of an adapter.
+        dataset_name: See `load_rows`.
+        split: Which of its splits.
+        output_dir: Where to.
+        controls: Names in `CONTROLS`. One that changes no row is left out.
+        baselines: Whether to fit the trivial baselines on the train split, too.
+        text_only_model: A model that was trained by the same recipe with `dna: none`.
+        mode: `generate`, `score` (rank the answers of the train split, without generation), or `both`.
+        synonyms: See `score_answers`.
+        revision: Of the model on the Hub.
+        dtype: Of its weights.
+        batch_size: Rows at a time.
+        enable_thinking: See `generate_predictions`.
+        seed: Of controls, sampling and bootstrap.
+        generation_options: For `model.generate`.
+
+    Returns:
+        The content of `metrics.json`, on the main process.
+
+    Raises:
+        ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
+    """
+    started, state, output_dir = time.monotonic(), PartialState(), Path(output_dir)
+    rows = load_rows(dataset_name, split).to_list()
+    truths = [row["answer"] for row in rows]
+    train_rows = load_train_rows(dataset_name) if baselines or mode != "generate" else []
+    labels = sorted({row["answer"].strip() for row in (*train_rows, *rows)})
+    run = {
+        "model": model,
+        "revision": revision,
+        "weights": fingerprint_weights(model),
+        "text_only_model": text_only_model,
+        "dataset_name": dataset_name,
+        "split": split,
+        "data_fingerprint": fingerprint_rows(rows),
+        "dtype": dtype,
+        "enable_thinking": enable_thinking,
+        "seed": seed,
+        "generation": {"do_sample": False, **generation_options},
+    }
+    with state.main_process_first():
+        remember_run(run, output_dir)
+    predictions = Predictions(output_dir)
+
+    def ask(name: str, conditions: dict[str, list[dict]]) -> None:
+        set_seed(seed)
+        loaded = AutoModelForMultimodalLM.from_pretrained(name, revision=revision, dtype=dtype).to(state.device)
+        processor = AutoProcessor.from_pretrained(name, revision=revision)
+        for condition, given in conditions.items():
+            if mode != "score":
+                options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
+                generate_predictions(loaded, processor, given, condition, predictions, **options)
+            if mode != "generate":
+                score_predictions(loaded, processor, given, condition, predictions, labels, batch_size)
+
+    settings = training_settings(model)
+    dna_window = AutoProcessor.from_pretrained(model, revision=revision).dna_window
+    windows = cut_windows(rows, dna_window=dna_window, **settings)
+    kinds = {AS_IS: "model", **dict.fromkeys(controls, "control")}
+    conditions = {AS_IS: windows}
+    for name in controls:
+        changed = CONTROLS[name](windows, seed)
+        if changed == windows:
+            logger.warning(f"{name}: this changes none of these rows, and is left out.")
+        else:
+            conditions[name] = changed
+    ask(model, conditions)
+    if text_only_model is not None:
+        kinds[TEXT_ONLY] = "text only"
+        ask(text_only_model, {TEXT_ONLY: cut_windows(rows, dna="none")})
+    predictions.merge()
+    if not state.is_main_process:
+        return None
+
+    known = {name: predictions.of(name) for name in (*conditions, *([TEXT_ONLY] if text_only_model else []))}
+    if baselines:
+        fitted = baseline_records(train_rows, rows)
+        kinds |= dict.fromkeys(fitted, "baseline")
+        known |= fitted
+    metrics = {**run, "mode": mode, "recipe": read_json(Path(model) / "settings.json")}
+    metrics["conditions"] = {
+        name: {
+            **summarize(records, truths, kinds[name], synonyms, seed),
+            **(compare(records, known[AS_IS], truths) if name != AS_IS else {}),
+        }
+        for name, records in known.items()
+    }
+    metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
+    return write_results(output_dir, metrics, rows, known)
+
+
+def evaluate_baselines(
+    dataset_name: str, split: str, output_dir: str | Path, synonyms: dict[str, str] | None = None, seed: int = 0
+) -> dict:
+    """Fit the trivial baselines on the train split, and write what `evaluate_model` writes. It takes no model."""
+    started, rows = time.monotonic(), load_rows(dataset_name, split).to_list()
+    truths = [row["answer"] for row in rows]
+    known = baseline_records(load_train_rows(dataset_name), rows)
+    metrics = {
+        "dataset_name": dataset_name,
+        "split": split,
+        "data_fingerprint": fingerprint_rows(rows),
+        "seed": seed,
+        "conditions": {
+            name: summarize(records, truths, "baseline", synonyms, seed) for name, records in known.items()
+        },
+        "wall_time_s": round(time.monotonic() - started, 1),
+        **surroundings(),
+    }
+    return write_results(Path(output_dir), metrics, rows, known)
+
+
+def compare_controls(
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    rows: list[Mapping],
+    dna: str = "variant",
+    dna_truncation: str = "variant_window",
+    batch_size: int = 64,
+    seed: int = 0,
+    **generation_options,
+) -> dict[str, float]:
+    """Accuracy by generation: as is, with the DNA exchanged between rows, and with it removed; nothing is written.
+
+    Args:
+        model: The fused model.
+        processor: Its processor.
+        rows: Rows with the five columns of `row_to_messages`.
+        dna: How the model was trained; with `none` there is no DNA to exchange or remove.
+        dna_truncation: How it was trained.
+        batch_size: Rows at a time.
+        seed: Which rows exchange their DNA.
+        generation_options: For `model.generate`.
+
+    Returns:
+        The accuracies between 0 and 1 by the name of the condition.
+    """
+    shown = {"dna": dna, "dna_truncation": dna_truncation, "dna_window": processor.dna_window}
+    windows = cut_windows(rows, **shown)
+    truths = [row["answer"] for row in rows]
+    accuracies = {}
+    for name in (AS_IS, *(PRIMARY_CONTROLS if dna != "none" else ())):
+        given = windows if name == AS_IS else CONTROLS[name](windows, seed)
+        texts = generate(
+            model,
+            processor,
+            [as_prompt(row) for row in given],
+            batch_size=batch_size,
+            enable_thinking=[reasons(row) for row in given],
+            description=name,
+            **generation_options,
+        )
+        right = [extract_answer(text) == normalize_answer(truth) for text, truth in zip(texts, truths)]
+        accuracies[name] = sum(right) / len(right)
+    return accuracies
+
+
+def baseline_records(train_rows: list[Mapping], rows: list[Mapping]) -> dict[str, list[dict]]:
+    return {
+        name: [{"row": row, "answer": normalize_answer(answer)} for row, answer in enumerate(answers)]
+        for name, answers in predict_baselines(train_rows, rows).items()
+    }
+
+
+def load_train_rows(dataset_name: str) -> list[dict]:
+    return [row for row in load_rows(dataset_name, "train").to_list() if row.get("messages") is None]
+
+
+def training_settings(model: str) -> dict[str, str]:
+    """How the model was shown the DNA in training, as `train_sft.py` left it beside the model."""
+    settings = read_json(Path(model) / "settings.json") or {}
+    return {name: settings[name] for name in ("dna", "dna_truncation") if name in settings}
+
+
+def fingerprint_weights(model: str) -> list[str] | None:
+    """Names, sizes and times of the weights in a folder, enough to see that a folder was trained again."""
+    files = sorted(Path(model).glob("*.safetensors"))
+    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files] or None
+
+
+def remember_run(run: dict, output_dir: Path) -> None:
+    """Keep the settings beside the predictions, and refuse to go on with others."""
+    path = output_dir / "settings.json"
+    before = read_json(path)
+    if before is None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    elif before != json.loads(json.dumps(run)):
+        changed = [name for name in run if before.get(name) != run[name]]
+        raise ValueError(
+            f"{output_dir} holds another evaluation (it differs in {', '.join(changed)}). Name another output_dir, or "
+            "remove this one."
+        )
+
+
+def surroundings() -> dict:
+    return {"versions": versions(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def read_json(path: Path) -> dict | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_report(folder / "report.html", metrics, rows, known)
+    return metrics

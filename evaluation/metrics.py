@@ -1,0 +1,121 @@
+"""Scores of answers with their intervals, and paired tests between two sets of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import precision_recall_fscore_support
+
+from textgenome.evaluation.extraction import normalize_answer
+
+
+BOOTSTRAP_SAMPLES = 1000
+MACRO = ("macro_precision", "macro_recall", "macro_f1")
+
+
+def accuracy_interval(right: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share, after Wilson, J. Am. Stat. Assoc. 22:209 (1927)."""
+    interval = binomtest(right, total).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
+    """Exact test of McNemar, Psychometrika 12:153 (1947): do two answers to the same rows differ in accuracy?
+
+    Args:
+        first: For each row, whether the one answer is right.
+        second: For each row, whether the other one is.
+
+    Returns:
+        `only_first` and `only_second`, how many rows only one of them has right, and the two-sided `p_value`.
+    """
+    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if first.shape != second.shape:
+        raise ValueError(f"A paired test needs the same rows twice, got {len(first)} and {len(second)}.")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    differing = only_first + only_second
+    p_value = binomtest(only_first, differing).pvalue if differing else 1.0
+    return {"only_first": only_first, "only_second": only_second, "p_value": float(p_value)}
+
+
+def score_answers(
+    truths: Sequence[str],
+    answers: Sequence[str | None],
+    synonyms: dict[str, str] | None = None,
+    seed: int = 0,
+) -> dict:
+    """Score answers against the truth. Both are normalised; what is no answer (None) counts as wrong.
+
+    Args:
+        truths: The true answer of each row, at least one.
+        answers: The answer to each row.
+        synonyms: Which names mean which other one; only `accuracy_with_synonyms` folds them.
+        seed: Of the bootstrap.
+
+    Returns:
+        `accuracy` with `accuracy_interval` (95 %, Wilson); `macro_precision`, `macro_recall` and `macro_f1` over the
+        labels of the truth, undefined ones counting as 1, with `..._interval` (95 %, bootstrap percentiles of 1,000
+        samples of the rows) and `..._zero_division_0`, where they count as 0; `no_answer`, the share of rows without
+        an answer; `accuracy_with_synonyms`, if there are any; `per_class`, a list of `label`, `rows`, `precision`,
+        `recall` and `f1`. All between 0 and 1 but `rows`.
+    """
+    if not truths or len(truths) != len(answers):
+        raise ValueError(f"Need an answer to each of at least one row, got {len(answers)} to {len(truths)}.")
+    truths = [normalize_answer(truth) for truth in truths]
+    missing = sum(answer is None for answer in answers)
+    answers = [normalize_answer(answer or "") for answer in answers]
+    right = sum(truth == answer for truth, answer in zip(truths, answers))
+    scores = {
+        "rows": len(truths),
+        "accuracy": right / len(truths),
+        "accuracy_interval": accuracy_interval(right, len(truths)),
+        "no_answer": missing / len(truths),
+    }
+    if synonyms:
+        folded = {normalize_answer(name): normalize_answer(meaning) for name, meaning in synonyms.items()}
+        same = sum(folded.get(truth, truth) == folded.get(answer, answer) for truth, answer in zip(truths, answers))
+        scores["accuracy_with_synonyms"] = same / len(truths)
+
+    # As numbers: the bootstrap scores them a thousand times.
+    names = sorted(set(truths))
+    numbers = {name: number for number, name in enumerate(names)}
+    true = np.array([numbers[truth] for truth in truths])
+    given = np.array([numbers.get(answer, -1) for answer in answers])
+    for suffix, zero_division in (("", 1.0), ("_zero_division_0", 0.0)):
+        macro = precision_recall_fscore_support(
+            true, given, labels=range(len(names)), average="macro", zero_division=zero_division
+        )
+        scores |= {f"{name}{suffix}": float(value) for name, value in zip(MACRO, macro)}
+    low, high = np.percentile(resample_macro(true, given, len(names), seed), (2.5, 97.5), axis=0)
+    scores |= {f"{name}_interval": (float(low[i]), float(high[i])) for i, name in enumerate(MACRO)}
+    columns = precision_recall_fscore_support(true, given, labels=range(len(names)), zero_division=0.0)
+    scores["per_class"] = [
+        {"label": name, "rows": int(rows), "precision": float(p), "recall": float(r), "f1": float(f)}
+        for name, p, r, f, rows in zip(names, *columns)
+    ]
+    return scores
+
+
+def resample_macro(true: np.ndarray, given: np.ndarray, labels: int, seed: int) -> np.ndarray:
+    """Bootstrap of the macro scores, after Efron, Ann. Stat. 7:1 (1979), all samples at once.
+
+    Args:
+        true: The label of each row, `(rows,)`, from 0 to `labels` - 1.
+        given: The answer to each, the same, or -1 for any other.
+        labels: How many there are.
+        seed: Of the samples.
+
+    Returns:
+        Macro precision, recall and F1 of each sample, `(samples, 3)`, over the labels that the truth of the sample
+        holds; undefined scores count as 1.
+    """
+    drawn = np.random.default_rng(seed).multinomial(len(true), np.full(len(true), 1 / len(true)), BOOTSTRAP_SAMPLES)
+    is_true, is_given = (each[:, None] == np.arange(labels) for each in (true, given))
+    hits, supports, answers = (drawn @ each.astype(float) for each in (is_true & is_given, is_true, is_given))
+    with np.errstate(invalid="ignore"):
+        precision = np.where(answers > 0, hits / answers, 1.0)
+        scores = np.stack([precision, hits / supports, 2 * hits / (supports + answers)])
+    return np.nanmean(np.where(supports > 0, scores, np.nan), axis=-1).T
+
+
+__all__ = ["accuracy_interval", "mcnemar", "resample_macro", "score_answers"]

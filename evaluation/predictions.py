@@ -1,0 +1,123 @@
+"""What a model says to each row under each condition, kept in a file as it comes, so that a killed run resumes."""
+
+import json
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import PreTrainedModel
+
+from textgenome.evaluation.generation import generate_batches
+from textgenome.evaluation.prompts import as_prompt, reasons
+from textgenome.evaluation.scoring import score_labels
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
+
+
+AS_IS = "as is"
+FILE = "predictions.jsonl"
+
+
+class Predictions:
+    """The predictions in a folder. Processes that share the work write a file each, until `merge`.
+
+    Attributes:
+        records: By condition and number of the row, what is known: `output` and `tokens` of a generation, `scores` of
+            the labels. None holds a sequence.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.part = folder / f"predictions.{PartialState().process_index}.part.jsonl"
+        self.records: dict[tuple[str, int], dict] = {}
+        self._read()
+        PartialState().wait_for_everyone()  # before any of them writes: all must agree on what is missing
+
+    def _read(self) -> None:
+        for path in [self.folder / FILE, *sorted(self.folder.glob("predictions.*.part.jsonl"))]:
+            for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the line that a kill cut off: its row is asked again
+                self.records.setdefault((record["condition"], record["row"]), {}).update(record)
+
+    def of(self, condition: str) -> list[dict]:
+        """What is known of a condition, by row."""
+        return [record for (name, _), record in sorted(self.records.items()) if name == condition]
+
+    def missing(self, condition: str, rows: int, kind: str) -> list[int]:
+        """Which rows have no `output`, or no `scores`, yet, of those that fall to this process."""
+        state = PartialState()
+        todo = [row for row in range(rows) if kind not in self.records.get((condition, row), {})]
+        return todo[state.process_index :: state.num_processes]
+
+    def write(self, records: list[dict]) -> None:
+        """Add records, each with its `condition` and `row`, to the file of this process."""
+        with self.part.open("a", encoding="utf-8") as file:
+            if file.tell():
+                file.write("\n")  # a line that a kill cut off must not swallow the next one
+            file.write("\n".join(json.dumps(record, ensure_ascii=False) for record in records))
+        for record in records:
+            self.records.setdefault((record["condition"], record["row"]), {}).update(record)
+
+    def merge(self) -> None:
+        """Put what all processes wrote into one file. To be called by all of them."""
+        state = PartialState()
+        state.wait_for_everyone()
+        self._read()
+        if state.is_main_process:
+            lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(self.records.items()))
+            unfinished = self.folder / f"{FILE}.unfinished"
+            unfinished.write_text("".join(lines), encoding="utf-8")
+            unfinished.rename(self.folder / FILE)
+            for path in self.folder.glob("predictions.*.part.jsonl"):
+                path.unlink()
+        state.wait_for_everyone()
+
+
+def generate_predictions(
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    rows: list[dict],
+    condition: str,
+    predictions: Predictions,
+    enable_thinking: bool | None = None,
+    **options,
+) -> None:
+    """Ask about the rows that have no output yet under this condition.
+
+    Args:
+        model: The fused model.
+        processor: Its processor.
+        rows: All rows, as the condition shows them.
+        condition: Its name.
+        predictions: Where to.
+        enable_thinking: Whether the model reasons first; by default as rows train: those with `reasoning` do.
+        options: See `generate_batches`.
+    """
+    places = predictions.missing(condition, len(rows), "output")
+    prompts = [as_prompt(rows[i]) for i in places]
+    thinks = [reasons(rows[i]) if enable_thinking is None else enable_thinking for i in places]
+    for batch in generate_batches(model, processor, prompts, enable_thinking=thinks, description=condition, **options):
+        predictions.write(
+            [{"condition": condition, "row": places[i], "output": text, "tokens": n} for i, text, n in batch]
+        )
+
+
+def score_predictions(
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    rows: list[dict],
+    condition: str,
+    predictions: Predictions,
+    labels: list[str],
+    batch_size: int,
+) -> None:
+    """Rank the labels for the rows that have no scores yet under this condition. See `score_labels`."""
+    places = predictions.missing(condition, len(rows), "scores")
+    prompts = [as_prompt(rows[i]) for i in places]
+    for batch in score_labels(model, processor, prompts, labels, batch_size, description=condition):
+        predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
+
+
+__all__ = ["AS_IS", "Predictions", "generate_predictions", "score_predictions"]

@@ -1,0 +1,60 @@
+"""Rows of a table to prompts, in two steps: cut the windows, then, with or without a change between, ask."""
+
+from collections.abc import Mapping
+
+from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.processing_dna import truncate_dna, variant_window
+
+
+PAIR = ("reference_sequence", "variant_sequence")
+
+
+def cut_windows(
+    rows: list[Mapping], dna: str = "variant", dna_truncation: str = "variant_window", dna_window: int = 2048
+) -> list[dict]:
+    """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
+
+    Args:
+        rows: Rows with the columns of `row_to_messages`, but not `messages`.
+        dna: As in `row_to_messages`.
+        dna_truncation: As in `row_to_messages`.
+        dna_window: As in `row_to_messages`.
+
+    Raises:
+        ValueError: If a row is none that the model could be asked about; the message names row and column.
+    """
+    cut = []
+    for number, row in enumerate(rows):
+        try:
+            if row.get("messages") is not None:
+                raise BadRow("messages", "only rows with a question and an answer can be evaluated")
+            row_to_messages(row, dna, dna_truncation, dna_window)
+        except BadRow as error:
+            raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
+        shortened = truncate_dna(row) if dna_truncation == "per_side" else row
+        pair = (None, None) if dna == "none" else variant_window(*(shortened[name] for name in PAIR), dna_window)
+        cut.append({**row, **dict(zip(PAIR, pair))})
+    return cut
+
+
+def as_prompt(row: Mapping) -> list[dict]:
+    """The turn of the user, as in training, of a row whose windows are cut.
+
+    A pair without a difference, as a control makes it, is shown as two plain sequences: these are not checked for one.
+    """
+    reference, variant = (row[name] for name in PAIR)
+    if reference is None:
+        dna = []
+    elif reference == variant:
+        dna = [{"type": "dna", "dna": sequence} for sequence in (reference, variant)]
+    else:
+        dna = [{"type": "variant", "reference": reference, "variant": variant}]
+    return [{"role": "user", "content": [*dna, {"type": "text", "text": row["question"].strip()}]}]
+
+
+def reasons(row: Mapping) -> bool:
+    """Whether a row trains the model to reason before it answers."""
+    return bool((row.get("reasoning") or "").strip())
+
+
+__all__ = ["PAIR", "as_prompt", "cut_windows", "reasons"]

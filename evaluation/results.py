@@ -1,0 +1,120 @@
+"""From predictions to the table of results."""
+
+import hashlib
+import json
+import math
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from textgenome.evaluation.extraction import extract_answer, extract_single_entry, normalize_answer, truth_anywhere
+from textgenome.evaluation.metrics import mcnemar, score_answers
+
+
+PACKAGES = ("textgenome", "torch", "transformers", "peft", "tokenizers", "scikit-learn")
+BINS = 10
+
+
+def summarize(
+    records: list[Mapping], truths: list[str], kind: str, synonyms: dict[str, str] | None = None, seed: int = 0
+) -> dict:
+    """Score what is known of all rows under one condition.
+
+    Args:
+        records: One for each row, in their order, with `output` and `tokens`, with `scores`, or with `answer`.
+        truths: The true answers.
+        kind: What the condition is: `model`, `control`, `text only` or `baseline`.
+        synonyms: See `score_answers`.
+        seed: See `score_answers`.
+
+    Returns:
+        What `score_answers` returns for the answers: generated, or else the best-scored labels. And `kind`; of a
+        generation `tokens_per_answer` and the predecessors' figures, `accuracy_single_entry` and `truth_anywhere`; of
+        scores `scored_accuracy` and `reliability`, a list of bins with `low`, `high`, `rows`, `confidence` and
+        `accuracy`.
+    """
+    answers = [answer_of(record) for record in records]
+    summary = {"kind": kind, **score_answers(truths, answers, synonyms, seed)}
+    if "output" in records[0]:
+        texts, number = [record["output"] for record in records], len(records)
+        entries = [extract_single_entry(text) for text in texts]
+        summary |= {
+            "tokens_per_answer": sum(record["tokens"] for record in records) / number,
+            "accuracy_single_entry": sum(e == t.strip().lower() for e, t in zip(entries, truths)) / number,
+            "truth_anywhere": sum(truth_anywhere(text, truth) for text, truth in zip(texts, truths)) / number,
+        }
+    if "scores" in records[0]:
+        summary |= _score_reliability([record["scores"] for record in records], truths)
+    return summary
+
+
+def answer_of(record: Mapping) -> str | None:
+    """The answer in a record: as it stands, generated, or the label with the best score."""
+    if "answer" in record:
+        return record["answer"]
+    if "output" in record:
+        return extract_answer(record["output"])
+    return normalize_answer(max(record["scores"], key=record["scores"].get))
+
+
+def compare(records: list[Mapping], with_records: list[Mapping], truths: list[str]) -> dict:
+    """The difference in accuracy to another condition on the same rows, as `difference`, and the test of `mcnemar`."""
+    right, with_right = (
+        [answer_of(record) == normalize_answer(truth) for record, truth in zip(each, truths)]
+        for each in (records, with_records)
+    )
+    test = mcnemar(right, with_right)
+    return {"difference": (test["only_first"] - test["only_second"]) / len(truths), **test}
+
+
+def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dict:
+    best = [max(row, key=row.get) for row in scores]
+    confidences = [math.exp(row[label]) for row, label in zip(scores, best)]
+    right = [normalize_answer(label) == normalize_answer(truth) for label, truth in zip(best, truths)]
+    bins = []
+    for i in range(BINS):
+        rows = [n for n, confidence in enumerate(confidences) if min(int(confidence * BINS), BINS - 1) == i]
+        if rows:
+            bins.append(
+                {
+                    "low": i / BINS,
+                    "high": (i + 1) / BINS,
+                    "rows": len(rows),
+                    "confidence": sum(confidences[n] for n in rows) / len(rows),
+                    "accuracy": sum(right[n] for n in rows) / len(rows),
+                }
+            )
+    return {"scored_accuracy": sum(right) / len(right), "reliability": bins}
+
+
+def fingerprint_rows(rows: list[Mapping]) -> str:
+    """SHA-256 of the rows, whatever file they came in."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str | None]:
+    """Of the packages that a result may depend on, and of this one its commit, if it runs from a checkout."""
+    found = {name: metadata.version(name) for name in PACKAGES}
+    git = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    result = subprocess.run(git, capture_output=True, text=True)
+    return {**found, "commit": result.stdout.strip() or None if result.returncode == 0 else None}
+
+
+def format_table(metrics: Mapping) -> str:
+    """The conditions as a table for a terminal."""
+    header = f"{'':<24}{'accuracy':>9}  {'95 % interval':<14}{'macro F1':>9}{'to as is':>10}{'p':>10}"
+    lines = [header]
+    for name, scores in metrics["conditions"].items():
+        low, high = scores["accuracy_interval"]
+        line = f"{name:<24}{scores['accuracy']:>9.3f}  {f'{low:.3f}-{high:.3f}':<14}{scores['macro_f1']:>9.3f}"
+        if "difference" in scores:
+            line += f"{scores['difference']:>+10.3f}{scores['p_value']:>10.2g}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+__all__ = ["answer_of", "compare", "fingerprint_rows", "format_table", "summarize", "versions"]

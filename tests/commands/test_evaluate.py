@@ -1,0 +1,59 @@
+import pandas
+import pytest
+from conftest import TINY_CHECKPOINT, variant_row
+from typer.testing import CliRunner
+
+from textgenome.commands import app
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [variant_row(40, i, answer="glioma" if i % 2 else "melanoma", reasoning="Step 1") for i in range(4)]
+    path = tmp_path / "rows.csv"
+    pandas.DataFrame(rows).to_csv(path, index=False)
+    return str(path)
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_evaluate_prints_the_table(table, tmp_path):
+    synonyms = tmp_path / "synonyms.csv"
+    synonyms.write_text("melanoma,glioma\n")
+    flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--split", "train", "--output_dir", tmp_path / "out"]
+    flags += ["--controls", "pair swapped, DNA removed", "--mode", "score", "--synonyms", synonyms]
+    result = invoke("evaluate", *flags)
+    assert result.exit_code == 0, result.output
+    table_lines = [line.split("  ")[0] for line in result.output.splitlines() if "0." in line]
+    assert table_lines == ["as is", "pair swapped", "DNA removed"]
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_baselines_print_the_table(table, tmp_path):
+    result = invoke("baselines", "--dataset_name", table, "--split", "train", "--output_dir", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "question look-up" in result.output
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--controls", "DNA eaten"], "DNA eaten: choose from DNA exchanged"),
+        (["--mode", "guess"], "'guess' is not one of"),
+    ],
+)
+def test_wrong_flags_are_named(table, tmp_path, flags, message):
+    flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--output_dir", tmp_path / "out", *flags]
+    result = invoke("evaluate", *flags)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_bad_table_of_synonyms_is_named(table, tmp_path):
+    synonyms = tmp_path / "synonyms.csv"
+    synonyms.write_text("a,b\nc\n")
+    flags = ["--dataset_name", table, "--output_dir", tmp_path / "out", "--synonyms", synonyms]
+    result = invoke("baselines", *flags)
+    assert result.exit_code == 2
+    assert "row 1: expected two columns" in " ".join(result.output.replace("│", " ").split())

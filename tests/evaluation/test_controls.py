@@ -1,0 +1,113 @@
+import random
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from conftest import random_dna, variant_row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textgenome.evaluation.controls import CONTROLS, exchange_dna, mask_genes, shuffle_dinucleotides
+from textgenome.evaluation.prompts import PAIR, as_prompt, cut_windows
+from textgenome.processing import row_to_messages
+
+
+QUESTION = (
+    "Network Definition of the pathway: PDE11A* // cAMP -> (PRKAR1A+PRKACA) -> CREB => STAR -> Cortisol\n"
+    "Genes in the pathway: PDE11A; phosphodiesterase 11A | PRKAR1A; protein kinase A | PRKACA; protein kinase C | "
+    "CREB1; cAMP responsive element binding protein 1 | STAR; regulatory protein\n\n"
+    "Given this context, what is the biological effect of this PDE11A allele, specifically what disease?"
+)
+
+
+@pytest.fixture
+def rows():
+    return cut_windows([variant_row(100, seed=i, answer=str(i)) for i in range(9)], dna_window=64)
+
+
+def test_as_is_is_asked_as_in_training():
+    row = variant_row(100, question=" Why? ")
+    options = {"dna_window": 32}
+    assert as_prompt(cut_windows([row], **options)[0]) != row_to_messages(row, **options)[:-1]
+    (shown,) = (block for block in as_prompt(cut_windows([row], **options)[0])[0]["content"] if "variant" in block)
+    assert len(shown["reference"]) == 32 and shown["reference"] in row["reference_sequence"]
+    for options in ({"dna": "none"}, {"dna_window": 100}):
+        assert as_prompt(cut_windows([row], **options)[0]) == row_to_messages(row, **options)[:-1]
+
+
+def test_a_bad_row_is_named():
+    with pytest.raises(ValueError, match="Row 1, column 'variant_sequence'"):
+        cut_windows([variant_row(), {**variant_row(), "variant_sequence": variant_row()["reference_sequence"]}])
+    with pytest.raises(ValueError, match="Row 0, column 'messages'"):
+        cut_windows([{"messages": []}])
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_changes_nothing_else(rows, name):
+    changed = CONTROLS[name](rows, 3)
+    touched = {"question"} if name in ("constant question", "genes masked") else set(PAIR)
+    assert len(changed) == len(rows)
+    for before, after in zip(rows, changed):
+        assert {key for key in before if before[key] != after[key]} <= touched
+        as_prompt(after)
+    assert CONTROLS[name](rows, 3) == changed
+
+
+def test_exchanged_rows_get_the_pair_of_another_row(rows):
+    exchanged = exchange_dna(rows, seed=3)
+    assert exchanged != exchange_dna(rows, seed=4)
+    pairs, given_pairs = ([tuple(row[name] for name in PAIR) for row in each] for each in (rows, exchanged))
+    assert sorted(given_pairs) == sorted(pairs)
+    assert all(pair != other for pair, other in zip(pairs, given_pairs))
+    with pytest.raises(ValueError, match="two rows"):
+        exchange_dna(rows[:1])
+
+
+def test_what_each_shows(rows):
+    row = rows[0]
+    reference, variant = (row[name] for name in PAIR)
+    shown = {name: tuple(control(rows, 0)[0][column] for column in PAIR) for name, control in CONTROLS.items()}
+    assert shown["DNA removed"] == (None, None)
+    assert shown["pair swapped"] == (variant, reference)
+    assert shown["reference only"] == (reference, reference)
+    assert [Counter(each) for each in shown["DNA shuffled"]] == [Counter(reference), Counter(variant)]
+    assert shown["DNA shuffled"] != (reference, variant)
+    assert shown["constant question"] == shown["genes masked"] == (reference, variant)
+
+
+@given(st.text("ACGTN", min_size=1, max_size=80), st.integers(0, 9))
+def test_shuffling_keeps_dinucleotides(sequence, seed):
+    shuffled = shuffle_dinucleotides(sequence, random.Random(seed))
+    assert Counter(pairwise(shuffled)) == Counter(pairwise(sequence))
+    assert (shuffled[0], shuffled[-1]) == (sequence[0], sequence[-1])
+
+
+def test_shuffling_shuffles():
+    sequence = random_dna(200)
+    shuffled = [shuffle_dinucleotides(sequence, random.Random(i)) for i in range(20)]
+    assert len({sequence, *shuffled}) == 21
+    # From the first to the last letter, no place keeps its own much more often than random bases would.
+    kept = sum(a == b for each in shuffled for a, b in zip(each, sequence)) / (20 * 200)
+    assert 0.15 < kept < 0.35
+
+
+def test_genes_are_masked_by_symbols_of_the_row():
+    first, second = (row["question"] for row in mask_genes([{"question": QUESTION}] * 2))
+    for gene in ("PDE11A", "PRKAR1A", "PRKACA", "CREB", "STAR", "phosphodiesterase", "protein kinase"):
+        assert gene not in first
+    for word in ("cAMP", "Cortisol", "Given this context", "allele, specifically what disease?"):
+        assert word in first
+    assert first != second
+    # One symbol for a gene, wherever it stands.
+    masked = first.partition("of this ")[2].partition(" allele")[0]
+    assert first.count(masked) == 4
+    assert mask_genes([{"question": "What is lost?"}]) == [{"question": "What is lost?"}]
+
+
+def test_no_gene_of_the_public_rows_stays(kegg_folder):
+    from textgenome.processing.rows import load_rows
+
+    rows = load_rows(str(kegg_folder), "val").to_list()
+    for before, after in zip(rows, mask_genes(rows)):
+        gene = before["question"].partition("of this ")[2].partition(" allele")[0]
+        assert gene and gene not in after["question"].replace(";", " ").split()

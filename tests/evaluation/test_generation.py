@@ -1,0 +1,78 @@
+import pytest
+import torch
+from conftest import conversation, random_dna
+
+from textgenome.evaluation.generation import by_length, generate, generate_batches
+from textgenome.evaluation.scoring import score_labels
+from textgenome.processing import TextGenomeCollator
+
+
+LABELS = ["cancer", "a much longer name of a disease", "x"]
+
+
+@pytest.fixture
+def prompts():
+    return [conversation(random_dna(length), question="Why" * length) for length in (3, 60, 20, 31, 8)]
+
+
+def test_batched_generation_equals_one_by_one(tiny_model, tiny_processor, prompts):
+    together = generate(tiny_model, tiny_processor, prompts, batch_size=3, max_new_tokens=10)
+    alone = [generate(tiny_model, tiny_processor, [prompt], max_new_tokens=10)[0] for prompt in prompts]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+def test_tokens_are_counted_to_the_end_of_the_turn(tiny_model, tiny_processor, prompts):
+    found = [row for batch in generate_batches(tiny_model, tiny_processor, prompts, max_new_tokens=7) for row in batch]
+    assert {tokens for _, _, tokens in found} == {7}
+    end = tiny_processor.tokenizer.eos_token_id
+    with torch.no_grad():
+        tiny_model.lm_head.weight[end] = 1e3 * tiny_model.lm_head.weight.mean(0)
+    tiny_model.generation_config.suppress_tokens = [i for i in range(len(tiny_processor.tokenizer)) if i != end]
+    found = [row for batch in generate_batches(tiny_model, tiny_processor, prompts, max_new_tokens=7) for row in batch]
+    assert {row[1:] for row in found} == {("", 1)}
+
+
+def test_thinking_may_differ_from_row_to_row(tiny_model, tiny_processor, prompts):
+    seen = []
+    tiny_model.model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(tiny_processor.tokenizer.batch_decode(kwargs["input_ids"])),
+        with_kwargs=True,
+    )
+    thinks = [True, False, True, False, True]
+    generate(tiny_model, tiny_processor, prompts, enable_thinking=thinks, max_new_tokens=1)
+    assert [len(batch) for batch in seen] == [3, 2]
+    assert [{"</think>" in text for text in batch} for batch in seen] == [{False}, {True}]
+
+
+def test_the_longest_come_first(prompts):
+    assert by_length(prompts, 2) == [[1, 3], [2, 4], [0]]
+    assert by_length(prompts, 9, list("ababa")) == [[2, 4, 0], [1, 3]]
+
+
+def test_scores_are_the_likelihood_of_the_whole_turn(tiny_model, tiny_processor, prompts):
+    found = {
+        i: scores for batch in score_labels(tiny_model, tiny_processor, prompts, LABELS, 3) for i, scores in batch
+    }
+    assert sorted(found) == list(range(len(prompts)))
+    for i, prompt in enumerate(prompts):
+        likelihoods = []
+        for label in LABELS:
+            turn = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {label}"}]}
+            batch = TextGenomeCollator(tiny_processor)([{"messages": [*prompt, turn]}])
+            labels = batch.pop("labels")[:, 1:]
+            # The line end behind the turn is in every label alike.
+            labels[:, -1] = -100
+            with torch.no_grad():
+                logits = tiny_model(**batch).logits[:, :-1]
+            loss = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=-100, reduction="sum")
+            likelihoods.append(-loss)
+        expected = torch.stack(likelihoods).log_softmax(0).tolist()
+        assert list(found[i].values()) == pytest.approx(expected, rel=1e-5, abs=1e-4)
+
+
+def test_a_prompt_is_encoded_once(tiny_model, tiny_processor, prompts):
+    calls = []
+    tiny_model.model.dna_encoder.register_forward_hook(lambda *_: calls.append(1))
+    list(score_labels(tiny_model, tiny_processor, prompts, LABELS, batch_size=5))
+    assert len(calls) == 1
