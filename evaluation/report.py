@@ -17,20 +17,21 @@ from textgenome.evaluation.results import answer_of
 MISTAKES = 20
 OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
 KINDS = {"model": "Model", "text only": "Text only", "control": "Controls", "baseline": "Baselines"}
-CONTROL_MEANINGS = {
-    "DNA exchanged": "Each row is shown the DNA of another row: a drop means that answers depend on which DNA is shown.",
+MEANINGS = {
+    "text-only model": "Trained by the same recipe, but without DNA: what the model has right beyond it comes from DNA.",
+    "DNA exchanged": "Each row is shown the DNA of another row: a drop means that answers depend on which DNA it is.",
     "DNA removed": "Only the question is asked: a drop means that the model needs DNA, or that a prompt without any is "
-    "strange to it, which is why the exchange is the primary control.",
-    "DNA shuffled": "The bases of each window are shuffled, its dinucleotide counts kept: a drop means that their order "
+    "strange to it.",
+    "DNA shuffled": "The bases of each window are shuffled, its dinucleotides kept: a drop means that their order "
     "matters, beyond composition.",
-    "pair swapped": "The variant is shown as the reference and the reference as the variant: a drop means that the model "
-    "tells one from the other.",
-    "reference only": "The reference is shown in place of the variant, too: a drop means that the change itself is used, "
-    "and not only the place that it lies in.",
-    "constant question": "All rows are asked one question that names no gene and no pathway: a drop means that the text "
-    "gave the answers away.",
+    "pair swapped": "The variant is shown as the reference and the reference as the variant: a drop means that it "
+    "matters which is which.",
+    "reference only": "The reference is shown in place of the variant, too: a drop means that the change is used, and "
+    "not only the place where it lies.",
+    "constant question": "All rows are asked one question that names no gene and no pathway: a drop means that the "
+    "text of the questions gave answers away.",
     "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on the "
-    "names of genes.",
+    "names.",
 }
 # Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
 _BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
@@ -63,7 +64,7 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     page = environment.from_string(template).render(
         metrics=metrics,
         groups=[(title, group) for title, group in groups if group],
-        meanings={name: text for name, text in CONTROL_MEANINGS.items() if name in conditions},
+        meanings={name: text for name, text in MEANINGS.items() if name in conditions},
         detailed=detailed,
         summary=conditions[detailed],
         confusion=count_confusions(truths, answers),
@@ -120,4 +121,4 @@ def find_mistakes(
     return mistakes[:MISTAKES]
 
 
-__all__ = ["CONTROL_MEANINGS", "write_report"]
+__all__ = ["MEANINGS", "write_report"]
