@@ -18,10 +18,10 @@ MISTAKES = 20
 OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
 KINDS = {"model": "Model", "text only": "Text only", "control": "Controls", "baseline": "Baselines"}
 MEANINGS = {
-    "text-only model": "Trained by the same recipe, but without DNA: what the model has right beyond it comes from DNA.",
+    "text-only model": "Trained by the same recipe without DNA: what the model has right beyond it comes from DNA.",
     "DNA exchanged": "Each row is shown the DNA of another row: a drop means that answers depend on which DNA it is.",
-    "DNA removed": "Only the question is asked: a drop means that the model needs DNA, or that a prompt without any is "
-    "strange to it.",
+    "DNA removed": "Only the question is asked: a drop means that the model needs DNA, or that a prompt without any "
+    "is strange to it.",
     "DNA shuffled": "The bases of each window are shuffled, its dinucleotides kept: a drop means that their order "
     "matters, beyond composition.",
     "pair swapped": "The variant is shown as the reference and the reference as the variant: a drop means that it "
@@ -30,8 +30,8 @@ MEANINGS = {
     "not only the place where it lies.",
     "constant question": "All rows are asked one question that names no gene and no pathway: a drop means that the "
     "text of the questions gave answers away.",
-    "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on the "
-    "names.",
+    "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on "
+    "the names.",
 }
 # Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
 _BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
