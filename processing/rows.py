@@ -45,7 +45,7 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
             (counted from 0), column and position of up to ten of them.
     """
     if name == "starter":
-        return starter_rows(_known_split(name, split, list(SPLITS)))
+        return starter_rows(_known_split(name, split))
     good, bad = [], []
     for file, number, row in tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None):
         try:
@@ -86,12 +86,14 @@ def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> d
 
 
 def list_splits(name: str) -> list[str]:
-    """Names of the splits of a file, folder or data set, as `load_rows` takes them.
+    """Names of the splits of a table, as `load_rows` takes them.
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
         ValueError: If a folder holds no files of a known format.
     """
+    if name == "starter":
+        return list(SPLITS)
     path = Path(name)
     if path.exists():
         if not _files(path):

@@ -258,3 +258,10 @@ def test_a_users_file_leaves_no_copy_in_the_cache(tmp_path, monkeypatch):
     load_rows(str(write(tmp_path / "mine.csv", [row])), "train")
     written = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file()) if cache.exists() else b""
     assert row["reference_sequence"].encode() not in written
+
+
+def test_the_built_in_rows():
+    assert list_splits("starter") == ["train", "validation"]
+    assert len(load_rows("starter", "val")) == 240
+    with pytest.raises(ValueError, match="only train, validation"):
+        load_rows("starter", "test")
