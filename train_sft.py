@@ -13,9 +13,7 @@ checkpoint first, SIGKILL loses what came after the last one. A finished run is 
 remove the output folder or name another. Research use only, not for diagnosis.
 """
 
-import json
 import resource
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -27,9 +25,7 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedTokenizerBase,
-    TrainerCallback,
     set_seed,
 )
 from transformers.utils import logging
@@ -37,53 +33,22 @@ from trl import SFTTrainer, TrlParser
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.configuration.configuration_textgenome import max_dna_tokens
 from textgenome.evaluation import compare_controls
 from textgenome.finetuning import prepare_model
 from textgenome.processing import (
     TextGenomeCollator,
-    build_dna_tokenizer,
     build_processor,
     chat_template,
     texts_of,
     train_text_tokenizer,
 )
 from textgenome.processing.conversations import DNA_COLUMNS
-from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
+from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.resuming import remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_sft")
-
-# What may change from one start to the next without another model coming out.
-FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
-
-
-class SaveOnTermination(TrainerCallback):
-    """On SIGTERM during training, save a checkpoint after the running step and stop.
-
-    The trainer's own `enable_jit_checkpoint` may save within a step, after its dropout was drawn; a run that resumes
-    from there takes another course.
-    """
-
-    def __init__(self):
-        self.terminated = False
-        self.previous_handler = None
-        self.first_step = 0
-
-    def on_signal(self, signum, frame):
-        self.terminated = True
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.previous_handler = signal.signal(signal.SIGTERM, self.on_signal)
-        self.first_step = state.global_step
-
-    def on_train_end(self, args, state, control, **kwargs):
-        signal.signal(signal.SIGTERM, self.previous_handler)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_save |= self.terminated
-        control.should_training_stop |= self.terminated
 
 
 def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -103,32 +68,7 @@ def load_dna_tokenizer(model: ModelArguments) -> PreTrainedTokenizerBase:
         if not isinstance(config, TextGenomeConfig):
             raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
         return AutoProcessor.from_pretrained(name, revision=revision).dna_tokenizer
-    values = model.dna_config or PreTrainedConfig.get_config_dict(model.dna_model)[0]
-    config = TextGenomeConfig(dna_config=values).dna_config
-    vocabulary = model.dna_tokenizer or vocabulary_of(config) or model.dna_model
-    if vocabulary is None:
-        raise ValueError(f"Name a dna_tokenizer: {', '.join(VOCABULARIES)}, a folder or a Hub id.")
-    if vocabulary in VOCABULARIES:
-        tokenizer = build_dna_tokenizer(vocabulary)
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
-    tokenizer.model_max_length = max_dna_tokens(config) or tokenizer.model_max_length
-    return tokenizer
-
-
-def remember_settings(data: DataArguments, model: ModelArguments, output_dir: Path) -> None:
-    """Keep the settings beside the run, and refuse to go on with others: they would not fit its checkpoints."""
-    path, settings = output_dir / "settings.json", {**asdict(data), **asdict(model)}
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in settings if before.get(name) != settings[name] and name not in FREE_SETTINGS]
-        if changed:
-            raise ValueError(
-                f"{output_dir} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or "
-                "remove this one for a fresh start."
-            )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return find_dna_tokenizer(model.dna_model, model.dna_config, model.dna_tokenizer)
 
 
 def build_base(
@@ -178,12 +118,6 @@ def build_base(
     unfinished.rename(folder)
 
 
-def last_checkpoint(output_dir: Path) -> str | None:
-    """The newest checkpoint that was written to its end, the state of the trainer being its last file."""
-    finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json")]
-    return str(max(finished, key=lambda path: int(path.name.rpartition("-")[2]))) if finished else None
-
-
 def peak_memory_gb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
@@ -214,7 +148,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             if not Path(source).exists():
                 build_base(data, model_args, dna_tokenizer, rows, Path(source))
         if training.process_index == 0:
-            remember_settings(data, model_args, output_dir)
+            remember_settings({**asdict(data), **asdict(model_args)}, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
     processor.dna_window = data.dna_window
     if data.reasoning_format:
@@ -229,7 +163,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     if data.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
 
-    termination = SaveOnTermination()
     trainer = SFTTrainer(
         model=model,
         args=training,
@@ -238,23 +171,15 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=prepare_model(model, model_args),
-        callbacks=[termination],
     )
-    checkpoint = training.resume_from_checkpoint or last_checkpoint(output_dir)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    if termination.terminated:
-        logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
-        sys.exit(128 + signal.SIGTERM)
-    trainer.save_model()
-    if trainer.state.global_step > termination.first_step:
+    result = train_or_resume(trainer)
+    if result is not None:
         key = "train_tokens_per_second"
         speeds = [log[key] for log in trainer.state.log_history if key in log]
         metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
         metrics[key] = speeds[-1] if speeds else None
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
-    else:
-        logger.warning(f"{output_dir} holds a finished run: nothing is left to train.")
 
     metrics = trainer.evaluate() if training.do_eval else {}
     if data.generation_rows and trainer.is_world_process_zero():

@@ -17,7 +17,7 @@ from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.finetuning import prepare_model
-from textgenome.modeling_textgenome import build_dna_encoder
+from textgenome.modeling_dna_encoder import build_dna_encoder
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
 

@@ -1,9 +1,13 @@
-"""The settings of `train_sft.py`, one field a flag or a line of a recipe."""
+"""The settings of `train_sft.py` and `train_classifier.py`, one field a flag or a line of a recipe."""
 
 import json
 from dataclasses import dataclass, field, fields
 
+import transformers
 from trl import SFTConfig
+
+
+WAYS = "Choose one way to train the DNA encoder: all of it, its last layers, or LoRA on it."
 
 
 def check_choices(arguments) -> None:
@@ -15,15 +19,15 @@ def check_choices(arguments) -> None:
 
 
 @dataclass
-class DataArguments:
-    """Which rows to train on, and what of them the model sees."""
+class RowArguments:
+    """Which rows to train on, and how wide a window of their DNA the model sees."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
             "help": "A JSON, JSON lines, CSV or Parquet file, a folder of them with the splits in the file names, a "
-            "data set id on the Hub, or `starter` for the built-in rows. Columns: question, answer, "
-            "reference_sequence, variant_sequence and perhaps reasoning; or messages."
+            "data set id on the Hub, or `starter` for the built-in rows. Columns: reference_sequence, "
+            "variant_sequence, answer, and for a model with text question and perhaps reasoning; or messages."
         },
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
@@ -32,16 +36,27 @@ class DataArguments:
         default="raise",
         metadata={"help": "`raise` stops before training, `skip` leaves out bad rows.", "choices": ["raise", "skip"]},
     )
+    dna_window: int | None = field(
+        default=None,
+        metadata={"help": "Most bases of each window around a variant, by default that of the checkpoint, or 2,048."},
+    )
+
+    def __post_init__(self):
+        if self.dataset_name is None:
+            raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
+        check_choices(self)
+
+
+@dataclass
+class DataArguments(RowArguments):
+    """Which rows to train on, and what of them the model sees."""
+
     dna: str = field(
         default="variant",
         metadata={
             "help": "`variant` shows the DNA; `none` leaves it out and trains the text-only control.",
             "choices": ["variant", "none"],
         },
-    )
-    dna_window: int | None = field(
-        default=None,
-        metadata={"help": "Most bases of each window around a variant, by default that of the checkpoint, or 2,048."},
     )
     dna_truncation: str = field(
         default="variant_window",
@@ -67,14 +82,43 @@ class DataArguments:
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
 
+
+@dataclass
+class EncoderArguments:
+    """Which DNA encoder to start from, and which parts of it to train."""
+
+    dna_model: str | None = field(default=None, metadata={"help": "A DNA encoder: a folder or a Hub id."})
+    dna_config: dict | str | None = field(
+        default=None, metadata={"help": "Configuration of a DNA encoder to start from random weights."}
+    )
+    dna_tokenizer: str | None = field(
+        default=None,
+        metadata={
+            "help": "`hyenadna`, `genos`, `nucleotide_transformer` or `bytes`, or a folder or Hub id to load a DNA "
+            "tokenizer from. By default what the encoder was trained with."
+        },
+    )
+    dna_feature_layer: int | None = field(
+        default=None,
+        metadata={"help": "Hidden state of the encoder that is used; by default the last, -1."},
+    )
+    attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
+    freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
+    train_dna_layers: int = field(
+        default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
+    )
+
     def __post_init__(self):
-        if self.dataset_name is None:
-            raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
+        # On the command line a configuration is JSON; a recipe has it as a mapping.
+        if isinstance(self.dna_config, str):
+            self.dna_config = json.loads(self.dna_config)
         check_choices(self)
+        if not self.freeze_dna_encoder and self.train_dna_layers:
+            raise ValueError(WAYS)
 
 
 @dataclass
-class ModelArguments:
+class ModelArguments(EncoderArguments):
     """Which model to start from, and which parts of it to train.
 
     Give one of three: `model_name_or_path`; `text_model` and `dna_model`; or `text_config` and `dna_config`.
@@ -87,23 +131,12 @@ class ModelArguments:
     text_model: str | None = field(
         default=None, metadata={"help": "A causal language model to join with `dna_model`: a folder or a Hub id."}
     )
-    dna_model: str | None = field(default=None, metadata={"help": "A DNA encoder: a folder or a Hub id."})
     text_config: dict | str | None = field(
         default=None,
         metadata={"help": "Configuration of a language model to start from random weights, with its `model_type`."},
     )
-    dna_config: dict | str | None = field(
-        default=None, metadata={"help": "Configuration of a DNA encoder to start from random weights."}
-    )
     text_vocab_size: int = field(
         default=1024, metadata={"help": "Entries of the tokenizer that is trained for a `text_config`."}
-    )
-    dna_tokenizer: str | None = field(
-        default=None,
-        metadata={
-            "help": "`hyenadna`, `genos`, `nucleotide_transformer` or `bytes`, or a folder or Hub id to load a DNA "
-            "tokenizer from. By default what the encoder was trained with."
-        },
     )
     show_special_tokens: bool = field(
         default=False,
@@ -122,10 +155,6 @@ class ModelArguments:
         default=16, metadata={"help": "Bases on each side of a variant that `pooled` keeps apart."}
     )
     projector_num_queries: int = field(default=64, metadata={"help": "Placeholders that `resampler` makes."})
-    dna_feature_layer: int | None = field(
-        default=None,
-        metadata={"help": "Hidden state of the encoder that feeds the projector; by default the last, -1."},
-    )
     dtype: str = field(
         default="auto",
         metadata={
@@ -133,11 +162,6 @@ class ModelArguments:
             "that of the checkpoints; what joins the models and LoRA are always float32.",
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
-    )
-    attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
-    freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
-    train_dna_layers: int = field(
-        default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
     )
     lora_dna_encoder: bool = field(
         default=False, metadata={"help": "Train the DNA encoder by LoRA on its linear layers, beside the others."}
@@ -158,18 +182,15 @@ class ModelArguments:
     )
 
     def __post_init__(self):
-        # On the command line a configuration is JSON; a recipe has it as a mapping.
+        super().__post_init__()
         if isinstance(self.text_config, str):
             self.text_config = json.loads(self.text_config)
-        if isinstance(self.dna_config, str):
-            self.dna_config = json.loads(self.dna_config)
         pairs = {"text_model": "dna_model", "text_config": "dna_config"}
         given = [name for name in ("model_name_or_path", *pairs) if getattr(self, name) is not None]
         if len(given) != 1 or any((getattr(self, a) is None) != (getattr(self, b) is None) for a, b in pairs.items()):
             raise ValueError(
                 "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
             )
-        check_choices(self)
         of_the_checkpoint = ("dna_tokenizer", "dna_feature_layer", "show_special_tokens", "projector_")
         joined = [
             each.name
@@ -178,9 +199,8 @@ class ModelArguments:
         ]
         if self.model_name_or_path and joined:
             raise ValueError(f"{', '.join(joined)}: a fused checkpoint has its own. Set this only to join two models.")
-        ways = [not self.freeze_dna_encoder, self.train_dna_layers > 0, self.lora_dna_encoder]
-        if sum(ways) > 1:
-            raise ValueError("Choose one way to train the DNA encoder: all of it, its last layers, or LoRA on it.")
+        if self.lora_dna_encoder and (not self.freeze_dna_encoder or self.train_dna_layers):
+            raise ValueError(WAYS)
         if self.lora_dna_encoder and not self.use_peft:
             raise ValueError("lora_dna_encoder needs use_peft.")
         if self.use_peft and self.freeze_language_model:
@@ -190,11 +210,30 @@ class ModelArguments:
 
 
 @dataclass
-class TrainingArguments(SFTConfig):
-    """TRL's `SFTConfig` with the defaults of the recipe that BioReason (arXiv 2505.23579) and Genos share.
+class ClassifierArguments(EncoderArguments):
+    """Which DNA encoder a classifier stands on. Give one of two: `dna_model` or `dna_config`."""
 
-    Settings with which SFTTrainer would tokenize the rows itself, and so drop the DNA, are refused.
-    """
+    dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "Data type of a frozen encoder, by default that of its checkpoint. The head is float32, and so is "
+            "an encoder that is trained.",
+            "choices": ["auto", "bfloat16", "float16", "float32"],
+        },
+    )
+    pooling_num_heads: int = field(
+        default=8, metadata={"help": "Heads of the attention pooling; they must divide the width of the encoder."}
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.dna_model is None) == (self.dna_config is None):
+            raise ValueError("Give one encoder: dna_model, or dna_config for random weights.")
+
+
+@dataclass
+class PublishedDefaults:
+    """The settings of the trainer that BioReason (arXiv 2505.23579) and Genos share."""
 
     per_device_train_batch_size: int = field(default=1, metadata={"help": "Rows on each device at a time."})
     gradient_accumulation_steps: int = field(default=8, metadata={"help": "Batches to an optimizer step."})
@@ -204,6 +243,15 @@ class TrainingArguments(SFTConfig):
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Steps of warm-up, or their share if below 1."})
     max_grad_norm: float = field(default=1.0, metadata={"help": "Longest gradient before it is clipped."})
+
+
+@dataclass
+class TrainingArguments(PublishedDefaults, SFTConfig):
+    """TRL's `SFTConfig` with the published defaults.
+
+    Settings with which SFTTrainer would tokenize the rows itself, and so drop the DNA, are refused.
+    """
+
     max_length: int | None = field(default=None, metadata={"help": "Must stay unset: rows are not cut."})
     assistant_only_loss: bool = field(default=True, metadata={"help": "Loss on the assistant's turns only."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
@@ -229,4 +277,20 @@ class TrainingArguments(SFTConfig):
             )
 
 
-__all__ = ["DataArguments", "ModelArguments", "TrainingArguments"]
+@dataclass
+class ClassifierTrainingArguments(PublishedDefaults, transformers.TrainingArguments):
+    """The `TrainingArguments` of transformers with the published defaults for a model of DNA alone."""
+
+    num_train_epochs: float = field(default=10, metadata={"help": "Passes over the rows."})
+    do_eval: bool = field(default=True, metadata={"help": "Evaluate on the test split after training."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
+
+
+__all__ = [
+    "ClassifierArguments",
+    "ClassifierTrainingArguments",
+    "DataArguments",
+    "ModelArguments",
+    "RowArguments",
+    "TrainingArguments",
+]

@@ -22,6 +22,20 @@ def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type:
     return AutoConfig.for_model(model_type, **values)
 
 
+def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int = -1) -> PreTrainedConfig:
+    """The configuration of the DNA encoder in that of a model which uses its hidden state `feature_layer`."""
+    config = build_sub_config(config, HyenaDNAConfig.model_type)
+    # A decoder that serves as an encoder must not fill a cache on every pass.
+    config.use_cache = False
+    layers = config.num_hidden_layers
+    if not -layers - 1 <= feature_layer <= layers:
+        raise ValueError(
+            f"Field 'dna_feature_layer' is {feature_layer}, but the DNA encoder has {layers} layers: choose from "
+            f"{-layers - 1} to {layers}."
+        )
+    return config
+
+
 @strict
 class TextGenomeConfig(PreTrainedConfig):
     """Configuration of `TextGenomeForConditionalGeneration`.
@@ -69,18 +83,10 @@ class TextGenomeConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         self.text_config = build_sub_config(self.text_config, "qwen3")
-        self.dna_config = build_sub_config(self.dna_config, HyenaDNAConfig.model_type)
-        # A decoder that serves as an encoder must not fill a cache on every pass.
-        self.dna_config.use_cache = False
+        self.dna_config = build_dna_config(self.dna_config, self.dna_feature_layer)
         super().__post_init__(**kwargs)
         # The language model decides whether its head is tied; transformers reads the answer from the top level.
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
-        layers = self.dna_config.num_hidden_layers
-        if not -layers - 1 <= self.dna_feature_layer <= layers:
-            raise ValueError(
-                f"Field 'dna_feature_layer' is {self.dna_feature_layer}, but the DNA encoder has {layers} layers: "
-                f"choose from {-layers - 1} to {layers}."
-            )
 
 
 def max_dna_tokens(config: PreTrainedConfig) -> int | None:
@@ -91,4 +97,4 @@ def max_dna_tokens(config: PreTrainedConfig) -> int | None:
     return length
 
 
-__all__ = ["TextGenomeConfig", "build_sub_config", "max_dna_tokens"]
+__all__ = ["TextGenomeConfig", "build_dna_config", "build_sub_config", "max_dna_tokens"]

@@ -1,5 +1,6 @@
 """What the model does with the DNA: generation, answers, metrics, controls, baselines, splits, the report."""
 
+from textgenome.evaluation.classification import classify
 from textgenome.evaluation.controls import CONTROLS
 from textgenome.evaluation.evaluating import compare_controls, evaluate_baselines, evaluate_model
 from textgenome.evaluation.extraction import extract_answer
@@ -10,6 +11,7 @@ from textgenome.evaluation.scoring import score_labels
 
 __all__ = [
     "CONTROLS",
+    "classify",
     "compare_controls",
     "evaluate_baselines",
     "evaluate_model",

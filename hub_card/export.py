@@ -6,32 +6,47 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ProcessorMixin
 
-from textgenome import modeling_hyenadna, modeling_projector, modeling_textgenome
-from textgenome.configuration import configuration_hyenadna, configuration_textgenome
-from textgenome.processing import processing_dna, processing_textgenome
-from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome import (
+    modeling_dna_encoder,
+    modeling_hyenadna,
+    modeling_projector,
+    modeling_textgenome,
+    modeling_textgenome_dna,
+)
+from textgenome.configuration import configuration_hyenadna, configuration_textgenome, configuration_textgenome_dna
+from textgenome.processing import processing_dna, processing_textgenome, processing_textgenome_dna
 
 
 REMOTE_MODULES = (
     configuration_hyenadna,
     configuration_textgenome,
+    configuration_textgenome_dna,
+    modeling_dna_encoder,
     modeling_hyenadna,
     modeling_projector,
     modeling_textgenome,
+    modeling_textgenome_dna,
     processing_dna,
     processing_textgenome,
+    processing_textgenome_dna,
 )
 MODEL_CLASS = "modeling_textgenome.TextGenomeForConditionalGeneration"
-PROCESSOR_CLASS = "processing_textgenome.TextGenomeProcessor"
-AUTO_MAP = {
-    "AutoConfig": "configuration_textgenome.TextGenomeConfig",
-    "AutoModel": MODEL_CLASS,
-    "AutoModelForCausalLM": MODEL_CLASS,
-    "AutoModelForImageTextToText": MODEL_CLASS,
-    "AutoModelForMultimodalLM": MODEL_CLASS,
-    "AutoProcessor": PROCESSOR_CLASS,
+AUTO_MAPS = {
+    "textgenome": {
+        "AutoConfig": "configuration_textgenome.TextGenomeConfig",
+        "AutoModel": MODEL_CLASS,
+        "AutoModelForCausalLM": MODEL_CLASS,
+        "AutoModelForImageTextToText": MODEL_CLASS,
+        "AutoModelForMultimodalLM": MODEL_CLASS,
+        "AutoProcessor": "processing_textgenome.TextGenomeProcessor",
+    },
+    "textgenome_dna": {
+        "AutoConfig": "configuration_textgenome_dna.TextGenomeDNAConfig",
+        "AutoModelForSequenceClassification": "modeling_textgenome_dna.TextGenomeForSequenceClassification",
+        "AutoProcessor": "processing_textgenome_dna.TextGenomeDNAProcessor",
+    },
 }
 _PACKAGE_IMPORT = re.compile(r"^from textgenome(?:\.\w+)*\.(\w+) import ", re.MULTILINE)
 
@@ -48,11 +63,11 @@ def remote_source(module: ModuleType) -> str:
     return source
 
 
-def export(model: PreTrainedModel, processor: TextGenomeProcessor, folder: str | Path) -> Path:
+def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) -> Path:
     """Write weights, configuration, processor and code.
 
     Args:
-        model: The fused model, adapters merged.
+        model: The fused model, adapters merged, or the DNA-only one.
         processor: Its processor.
         folder: Where to. Created if it is not there.
     """
@@ -62,8 +77,9 @@ def export(model: PreTrainedModel, processor: TextGenomeProcessor, folder: str |
     for module in REMOTE_MODULES:
         name = module.__name__.rpartition(".")[2]
         (folder / f"{name}.py").write_text(remote_source(module), encoding="utf-8")
-    _add(folder / "config.json", AUTO_MAP)
-    _add(folder / "processor_config.json", {"AutoProcessor": PROCESSOR_CLASS})
+    auto_map = AUTO_MAPS[model.config.model_type]
+    _add(folder / "config.json", auto_map)
+    _add(folder / "processor_config.json", {"AutoProcessor": auto_map["AutoProcessor"]})
     return folder
 
 

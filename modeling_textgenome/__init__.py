@@ -5,25 +5,33 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
+    AutoModelForSequenceClassification,
     AutoProcessor,
 )
 
-from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig
+from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
 from textgenome.modeling_hyenadna import HyenaDNAModel
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
+from textgenome.modeling_textgenome_dna import TextGenomeForSequenceClassification
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
+AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeForSequenceClassification, exist_ok=True)
 AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
+AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
 
 __all__ = [
     "HyenaDNAConfig",
     "HyenaDNAModel",
     "TextGenomeConfig",
+    "TextGenomeDNAConfig",
+    "TextGenomeDNAProcessor",
     "TextGenomeForConditionalGeneration",
+    "TextGenomeForSequenceClassification",
     "TextGenomeModel",
     "TextGenomeProcessor",
 ]

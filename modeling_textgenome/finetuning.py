@@ -1,38 +1,45 @@
-"""Which parts of the fused model are trained, and which by LoRA."""
+"""Which parts of a model are trained, and which by LoRA."""
 
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from textgenome.configuration.arguments import ModelArguments
-from textgenome.modeling_textgenome import find_layers
+from textgenome.configuration.arguments import EncoderArguments, ModelArguments
+from textgenome.modeling_dna_encoder import DNAEncoderMixin, find_layers
 
 
 NEW_MODULES = ["projector", "dna_markers"]  # what joins the two models, trained in every run
 
 
-def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | None:
-    """Freeze what is not to be trained; return what PEFT is to adapt, or None for training without LoRA."""
-    encoder, language_model = model.model.dna_encoder, model.model.language_model
+def prepare_dna_encoder(model: DNAEncoderMixin, args: EncoderArguments) -> list[torch.nn.Module]:
+    """Freeze the encoder but for what is to be trained; return the layers that are trained out of a frozen one."""
+    encoder = model.dna_encoder
     encoder.requires_grad_(not args.freeze_dna_encoder)
-    language_model.requires_grad_(not args.freeze_language_model)
-    model.lm_head.requires_grad_(not args.freeze_language_model)
-    for name in NEW_MODULES:
-        # New weights move by less than bfloat16 can tell apart.
-        model.model.get_submodule(name).float()
     layers = []
     if args.train_dna_layers:
         count = model.config.dna_config.num_hidden_layers
-        # Layers behind the one that feeds the projector would get no gradient.
+        # Layers behind the one whose states are used would get no gradient.
         used = find_layers(encoder, count)[0][: model.config.dna_feature_layer % (count + 1)]
         if not 0 < args.train_dna_layers <= len(used):
-            raise ValueError(f"train_dna_layers is {args.train_dna_layers}, but {len(used)} feed the projector.")
+            raise ValueError(f"train_dna_layers is {args.train_dna_layers}, but {len(used)} are used.")
         layers = list(used)[-args.train_dna_layers :]
     for layer in layers:
         layer.requires_grad_(True)
     if layers or not args.freeze_dna_encoder:
         encoder.float()  # as the new weights; the layers below with it, so that one type runs through
+    return layers
+
+
+def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | None:
+    """Freeze what is not to be trained; return what PEFT is to adapt, or None for training without LoRA."""
+    encoder, language_model = model.model.dna_encoder, model.model.language_model
+    language_model.requires_grad_(not args.freeze_language_model)
+    model.lm_head.requires_grad_(not args.freeze_language_model)
+    for name in NEW_MODULES:
+        # New weights move by less than bfloat16 can tell apart.
+        model.model.get_submodule(name).float()
+    layers = prepare_dna_encoder(model.model, args)
     if not args.use_peft:
         return None
     trained = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
@@ -60,4 +67,4 @@ def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = N
     return rf".*\.{part}\..*\.({'|'.join(names)})"
 
 
-__all__ = ["NEW_MODULES", "linear_layers", "prepare_model"]
+__all__ = ["NEW_MODULES", "linear_layers", "prepare_dna_encoder", "prepare_model"]

@@ -10,7 +10,6 @@ from transformers import (
     AutoModelForCausalLM,
     Cache,
     GenerationMixin,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
@@ -18,9 +17,8 @@ from transformers.processing_utils import Unpack
 from transformers.utils import can_return_tuple
 from transformers.utils.generic import TransformersKwargs
 
-from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
-from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_dna_encoder import DNAEncoderMixin, build_dna_encoder, load_dna_encoder, without_heads
 from textgenome.modeling_projector import PROJECTORS
 
 
@@ -69,39 +67,6 @@ class TextGenomeDNAOutput(BaseModelOutputWithPooling):
     num_features: torch.LongTensor | None = None
 
 
-def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
-    """The list of layers of an encoder, whatever it calls it; two lists if an adapter trains a copy of the encoder."""
-    found = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
-    if not found:
-        raise ValueError(f"The DNA encoder {type(encoder).__name__} has no list of {count} layers.")
-    return found
-
-
-def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Take off the heads of BERT-like and causal encoders: they would be trained by nothing and stall DDP."""
-    encoder = encoder.base_model
-    for head in ("pooler", "contact_head"):
-        if getattr(encoder, head, None) is not None:
-            setattr(encoder, head, None)
-    return encoder
-
-
-def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """A randomly initialised encoder."""
-    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
-    if config.model_type == HyenaDNAConfig.model_type:
-        return HyenaDNAModel._from_config(config)
-    return without_heads(AutoModel.from_config(config))
-
-
-def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
-    """A pretrained encoder. A `hyenadna` checkpoint is always read by the class of this package."""
-    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
-    if values.get("model_type") == HyenaDNAConfig.model_type:
-        return HyenaDNAModel.from_pretrained(name_or_path, **kwargs)
-    return without_heads(AutoModel.from_pretrained(name_or_path, **kwargs))
-
-
 class TextGenomePreTrainedModel(PreTrainedModel):
     config: TextGenomeConfig
     base_model_prefix = "model"
@@ -114,7 +79,7 @@ class TextGenomePreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
 
-class TextGenomeModel(TextGenomePreTrainedModel):
+class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
     """The fused model without the language model's head."""
 
     def __init__(self, config: TextGenomeConfig):
@@ -133,38 +98,6 @@ class TextGenomeModel(TextGenomePreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
-    @property
-    def trains_dna_encoder(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.dna_encoder.parameters())
-
-    def train(self, mode: bool = True):
-        super().train(mode)
-        if not self.trains_dna_encoder:
-            self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
-        return self
-
-    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
-        """The states of the layer that feeds the projector: `(sequences, length)` to `(sequences, length, width)`."""
-        count = self.config.dna_config.num_hidden_layers
-        layer = self.config.dna_feature_layer % (count + 1)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
-            if layer == count:
-                return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
-            # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
-            states = []
-
-            def take(_, args, kwargs):
-                states.append(args[0] if args else kwargs["hidden_states"])
-
-            layers = [each[layer] for each in find_layers(self.dna_encoder, count)]
-            hooks = [each.register_forward_pre_hook(take, with_kwargs=True) for each in layers]
-            try:
-                self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True)
-            finally:
-                for hook in hooks:
-                    hook.remove()
-        return states[0]
-
     def get_dna_features(
         self,
         dna_input_ids: torch.LongTensor,
@@ -181,28 +114,16 @@ class TextGenomeModel(TextGenomePreTrainedModel):
                 into, counted from 0.
         """
         present = dna_attention_mask.any(-1)
-        input_ids, mask = dna_input_ids[present], dna_attention_mask[present].bool()
-        # Tokens to the left and padding to the right, at most as wide as needed: what an encoder makes of a sequence
-        # then depends neither on the side of the padding nor on its neighbours in the batch.
-        lengths = mask.sum(-1)
-        width = int(lengths.max())
-        order = mask.long().argsort(dim=-1, descending=True, stable=True)[:, :width]
-        input_ids = input_ids.gather(1, order)
-        mask = torch.arange(width, device=mask.device) < lengths[:, None]
-        distinct, index = torch.unique(input_ids.masked_fill(~mask, -1), dim=0, return_inverse=True)
-        states = self.encode_dna(
-            distinct.masked_fill(distinct < 0, self.config.dna_config.pad_token_id or 0), (distinct >= 0).long()
-        )
-        states = states.to(next(self.projector.parameters()).dtype)
-
-        hidden = torch.tensor(self.config.dna_hidden_token_ids or [], dtype=torch.long, device=distinct.device)
-        shown = (distinct >= 0) & ~torch.isin(distinct, hidden)
+        encoded = self.encode_distinct_dna(dna_input_ids[present], dna_attention_mask[present])
+        index, states = encoded.index, encoded.states.to(next(self.projector.parameters()).dtype)
+        hidden = torch.tensor(self.config.dna_hidden_token_ids or [], dtype=torch.long, device=states.device)
+        shown = (encoded.tokens >= 0) & ~torch.isin(encoded.tokens, hidden)
         if dna_pool_ids is None:
             features, is_feature = self.projector(states, shown)
             features, is_feature = features[index], is_feature[index]
         else:
             # Equal sequences may stand beside different variants, and be pooled in different places.
-            pool_ids = dna_pool_ids[present].gather(1, order)
+            pool_ids = dna_pool_ids[present].gather(1, encoded.order)
             features, is_feature = self.projector(states[index], shown[index], pool_ids)
         rows = present.nonzero()[:, 0]
         counts = torch.zeros(len(present), dtype=torch.long, device=rows.device).index_add(0, rows, is_feature.sum(1))

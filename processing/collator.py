@@ -1,4 +1,4 @@
-"""Conversations to training batches."""
+"""Rows to training batches."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ import torch
 from transformers import BatchFeature
 
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 class TextGenomeCollator:
@@ -43,4 +44,29 @@ class TextGenomeCollator:
         return batch
 
 
-__all__ = ["TextGenomeCollator"]
+class TextGenomeDNACollator:
+    """Makes a batch for the DNA-only model of rows of a table.
+
+    Args:
+        processor: The processor.
+        label2id: The class of each answer.
+    """
+
+    def __init__(self, processor: TextGenomeDNAProcessor, label2id: dict[str, int]):
+        self.processor = processor
+        self.label2id = label2id
+
+    def __call__(self, rows: list[Mapping]) -> BatchFeature:
+        """Collate rows with `reference_sequence`, `variant_sequence` and `answer`.
+
+        Returns:
+            `dna_input_ids` and `dna_attention_mask` of shape `(batch, 2, dna_length)`, and `labels` of shape
+            `(batch,)`, -100 for an answer that is no class; all int64.
+        """
+        pairs = ([row[column] for row in rows] for column in ("reference_sequence", "variant_sequence"))
+        batch = self.processor(*pairs, return_tensors="pt")
+        batch["labels"] = torch.tensor([self.label2id.get(row["answer"].strip(), -100) for row in rows])
+        return batch
+
+
+__all__ = ["TextGenomeCollator", "TextGenomeDNACollator"]

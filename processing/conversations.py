@@ -50,13 +50,37 @@ def row_to_messages(
         _check_messages(row["messages"], dna_window, dna_tokenizer)
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
+    row = _check_columns(row, TEXT_COLUMNS, dna_truncation, dna_window, dna_tokenizer)
+    variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
+    question = {"type": "text", "text": row["question"]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
+    if row["reasoning"]:
+        answer["reasoning_content"] = row["reasoning"]
+    return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
+
+
+def check_pair(row: Mapping, dna_window: int = 2048, dna_tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+    """Check a row for the DNA-only model, which reads `reference_sequence`, `variant_sequence` and `answer`.
+
+    The arguments and what it raises are as in `row_to_messages`.
+    """
+    _check_columns(row, ("answer",), "variant_window", dna_window, dna_tokenizer)
+
+
+def _check_columns(
+    row: Mapping,
+    text_columns: tuple[str, ...],
+    dna_truncation: str,
+    dna_window: int,
+    dna_tokenizer: PreTrainedTokenizerBase | None,
+) -> dict:
     row = dict(row)
-    for column in (*TEXT_COLUMNS, *DNA_COLUMNS):
+    for column in (*text_columns, *DNA_COLUMNS):
         if row.get(column) is None and column != "reasoning":
             raise BadRow(column, "the column is missing or has no value")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
-    for column in TEXT_COLUMNS:
+    for column in text_columns:
         row[column] = _check_text(column, (row.get(column) or "").strip())
         if not row[column] and column != "reasoning":
             raise BadRow(column, "the text is empty")
@@ -72,13 +96,7 @@ def row_to_messages(
         _check_tokens(windows, dna_tokenizer)
     except ValueError as error:
         raise BadRow("variant_sequence", str(error)) from error
-
-    variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
-    question = {"type": "text", "text": row["question"]}
-    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
-    if row["reasoning"]:
-        answer["reasoning_content"] = row["reasoning"]
-    return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
+    return row
 
 
 def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -142,4 +160,4 @@ def _without_dna(message: dict) -> dict:
     return {**message, "content": [block for block in message["content"] if block["type"] == "text"]}
 
 
-__all__ = ["DNA_TOKENS", "BadRow", "row_to_messages"]
+__all__ = ["DNA_TOKENS", "BadRow", "check_pair", "row_to_messages"]

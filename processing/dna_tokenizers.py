@@ -7,7 +7,9 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Replace, Sequence
 from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from textgenome.configuration.configuration_textgenome import build_dna_config, max_dna_tokens
 
 
 # The order is the ids.
@@ -79,4 +81,26 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
     return None
 
 
-__all__ = ["VOCABULARIES", "build_dna_tokenizer", "vocabulary_of"]
+def find_dna_tokenizer(
+    dna_model: str | None = None, dna_config: dict | None = None, name: str | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that was asked for, or that the encoder was trained with; it knows how much the encoder reads.
+
+    Args:
+        dna_model: A DNA encoder: a folder or a Hub id.
+        dna_config: In place of it, the configuration of one, with its `model_type`.
+        name: One of `VOCABULARIES`, a folder or a Hub id.
+    """
+    config = build_dna_config(dna_config or PreTrainedConfig.get_config_dict(dna_model)[0])
+    vocabulary = name or vocabulary_of(config) or dna_model
+    if vocabulary is None:
+        raise ValueError(f"Name a dna_tokenizer: {', '.join(VOCABULARIES)}, a folder or a Hub id.")
+    if vocabulary in VOCABULARIES:
+        tokenizer = build_dna_tokenizer(vocabulary)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
+    tokenizer.model_max_length = max_dna_tokens(config) or tokenizer.model_max_length
+    return tokenizer
+
+
+__all__ = ["VOCABULARIES", "build_dna_tokenizer", "find_dna_tokenizer", "vocabulary_of"]

@@ -2,6 +2,7 @@
 
 import re
 
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 
@@ -97,6 +98,25 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     return windows
 
 
+def tokenize_dna(
+    dna_tokenizer: PreTrainedTokenizerBase, sequences: list[str], dna_window: int, **kwargs
+) -> list[list[int]]:
+    """The token ids of each sequence.
+
+    Raises:
+        ValueError: If a sequence has more tokens than the encoder reads.
+    """
+    encoded = dna_tokenizer(sequences, return_attention_mask=False, **kwargs)["input_ids"]
+    limit = dna_tokenizer.model_max_length
+    for ids, sequence in zip(encoded, sequences):
+        if len(ids) > limit:
+            raise ValueError(
+                f"A DNA sequence of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
+                f"{limit}. Cut it, or for a variant lower `dna_window`, which is {dna_window}."
+            )
+    return encoded
+
+
 def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
     """Cut the ends of a pair without looking for the variant, as BioReason's data preparation documents it.
 
@@ -114,4 +134,4 @@ def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
     return example
 
 
-__all__ = ["common_prefix", "normalize_dna", "truncate_dna", "variant_window"]
+__all__ = ["common_prefix", "normalize_dna", "tokenize_dna", "truncate_dna", "variant_window"]

@@ -5,7 +5,7 @@ from itertools import islice
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
+from textgenome.processing.processing_dna import common_prefix, normalize_dna, tokenize_dna, variant_window
 
 
 class TextGenomeProcessor(ProcessorMixin):
@@ -140,7 +140,9 @@ class TextGenomeProcessor(ProcessorMixin):
         options.pop("return_mm_token_type_ids", None)
 
         sequences = [normalize_dna(sequence) for sequence in sequences]
-        encoded = self._encode_dna(sequences, **(dna_kwargs or {}))
+        encoded = []
+        if sequences:
+            encoded = tokenize_dna(self.dna_tokenizer, sequences, self.dna_window, **(dna_kwargs or {}))
         tokenized = self.tokenizer(texts, **options)
         counts = [list(ids).count(self.dna_token_id) for ids in tokenized["input_ids"]]
         if sum(counts) != len(encoded):
@@ -170,19 +172,6 @@ class TextGenomeProcessor(ProcessorMixin):
             if self.projector_type == "pooled":
                 data["dna_pool_ids"] = _nest(pools, counts, 0)
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["offset_mapping"])
-
-    def _encode_dna(self, sequences: list[str], **kwargs) -> list[list[int]]:
-        if not sequences:
-            return []
-        encoded = self.dna_tokenizer(sequences, return_attention_mask=False, **kwargs)["input_ids"]
-        limit = self.dna_tokenizer.model_max_length
-        for ids, sequence in zip(encoded, sequences):
-            if len(ids) > limit:
-                raise ValueError(
-                    f"A DNA sequence of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
-                    f"{limit}. Cut it, or for a `variant` block lower `dna_window`, which is {self.dna_window}."
-                )
-        return encoded
 
     def _expand(self, row: dict[str, list], lengths: list[int], data: dict[str, list]) -> None:
         """Append `row` to `data` with its placeholders repeated: the i-th as often as `lengths` says."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,9 @@ ROWS_SHOWN = 10
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
-def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_options) -> Dataset:
+def load_rows(
+    name: str, split: str, on_bad_row: str = "raise", check: Callable = row_to_messages, **check_options
+) -> Dataset:
     """Load one split of a table, and check every row.
 
     Files of the user are read into memory and leave no copy in the cache of `datasets`.
@@ -34,7 +36,8 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
             (`train.parquet`, `val-00001.jsonl`...), the id of a data set on the Hub, or `starter`, the built-in rows.
         split: Name of the split; `val` and `validation` mean the same. A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
-        conversation_options: See `row_to_messages`.
+        check: What raises `BadRow` for a bad row: `row_to_messages`, or for a DNA-only model `check_pair`.
+        check_options: For `check`.
 
     Returns:
         The rows, in the columns in which they came.
@@ -51,7 +54,7 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
         try:
             if not isinstance(row, dict):
                 raise BadRow("all", "the row is no JSON object")
-            row_to_messages(row, **conversation_options)
+            check(row, **check_options)
             good.append(row)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")

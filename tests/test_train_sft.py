@@ -21,6 +21,7 @@ from textgenome.configuration.arguments import DataArguments, ModelArguments, Tr
 from textgenome.finetuning import prepare_model
 from textgenome.processing import TextGenomeCollator, row_to_messages
 from textgenome.processing.rows import load_rows
+from textgenome.resuming import last_checkpoint
 
 
 sys.path.insert(0, str(ROOT))
@@ -285,7 +286,7 @@ def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how, use_peft):
     assert ended.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
     assert not (table / "ended" / weights_file).exists()
     if how == signal.SIGTERM:
-        stopped = train_sft.last_checkpoint(table / "ended")
+        stopped = last_checkpoint(table / "ended")
         assert int(stopped.rpartition("-")[2]) % 10 != 0, "stopped at a regular checkpoint: saved nothing of its own"
     # What a kill in the middle of saving leaves behind.
     (table / "ended" / "checkpoint-39").mkdir()
@@ -427,5 +428,5 @@ def test_ways_to_train_an_encoder_below_its_last_layer(table, encoder, way):
 
 
 def test_more_layers_than_feed_the_projector_are_refused(table):
-    with pytest.raises(ValueError, match="train_dna_layers is 2, but 1 feed the projector"):
+    with pytest.raises(ValueError, match="train_dna_layers is 2, but 1 are used"):
         from_random_weights(table, train_dna_layers=2, dna_feature_layer=1)

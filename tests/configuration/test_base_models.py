@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
-from textgenome.modeling_textgenome import build_dna_encoder
+from textgenome.modeling_dna_encoder import build_dna_encoder
 
 
 RECIPES = sorted((Path(__file__).parents[2] / "configuration" / "recipes").glob("kegg_qwen3_*.yaml"))

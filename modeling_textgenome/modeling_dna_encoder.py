@@ -1,0 +1,125 @@
+"""The DNA encoder inside a model: building and loading one, and encoding padded batches with it."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.modeling_hyenadna import HyenaDNAModel
+
+
+def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
+    """The list of layers of an encoder, whatever it calls it; two lists if an adapter trains a copy of the encoder."""
+    found = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    if not found:
+        raise ValueError(f"The DNA encoder {type(encoder).__name__} has no list of {count} layers.")
+    return found
+
+
+def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Take off the heads of BERT-like and causal encoders: they would be trained by nothing and stall DDP."""
+    encoder = encoder.base_model
+    for head in ("pooler", "contact_head"):
+        if getattr(encoder, head, None) is not None:
+            setattr(encoder, head, None)
+    return encoder
+
+
+def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """A randomly initialised encoder."""
+    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
+    if config.model_type == HyenaDNAConfig.model_type:
+        return HyenaDNAModel._from_config(config)
+    return without_heads(AutoModel.from_config(config))
+
+
+def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
+    """A pretrained encoder. A `hyenadna` checkpoint is always read by the class of this package."""
+    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
+    if values.get("model_type") == HyenaDNAConfig.model_type:
+        return HyenaDNAModel.from_pretrained(name_or_path, **kwargs)
+    return without_heads(AutoModel.from_pretrained(name_or_path, **kwargs))
+
+
+class EncodedDNA(NamedTuple):
+    """The distinct sequences of a batch, encoded, tokens on the left.
+
+    Args:
+        states: `(distinct sequences, width, dna_hidden_size)`.
+        tokens: `(distinct sequences, width)`, int64, -1 for padding.
+        index: `(sequences,)`, which of them each sequence of the batch is.
+        order: `(sequences, width)`, where in the padded sequence each of its tokens stood.
+    """
+
+    states: torch.Tensor
+    tokens: torch.LongTensor
+    index: torch.LongTensor
+    order: torch.LongTensor
+
+
+class DNAEncoderMixin:
+    """For a model with a `dna_encoder`, whose configuration has a `dna_config` and a `dna_feature_layer`."""
+
+    @property
+    def trains_dna_encoder(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.dna_encoder.parameters())
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if not self.trains_dna_encoder:
+            self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
+        return self
+
+    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+        """The states of the layer `dna_feature_layer`: `(sequences, length)` to `(sequences, length, width)`."""
+        count = self.config.dna_config.num_hidden_layers
+        layer = self.config.dna_feature_layer % (count + 1)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
+            if layer == count:
+                return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
+            # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
+            states = []
+
+            def take(_, args, kwargs):
+                states.append(args[0] if args else kwargs["hidden_states"])
+
+            layers = [each[layer] for each in find_layers(self.dna_encoder, count)]
+            hooks = [each.register_forward_pre_hook(take, with_kwargs=True) for each in layers]
+            try:
+                self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+        return states[0]
+
+    def encode_distinct_dna(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor) -> EncodedDNA:
+        """Encode a batch in one pass, equal sequences once; a frozen encoder builds no graph.
+
+        Args:
+            input_ids: `(sequences, length)`.
+            attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side; each sequence has a token.
+        """
+        # Tokens to the left and padding to the right, at most as wide as needed: what an encoder makes of a sequence
+        # then depends neither on the side of the padding nor on its neighbours in the batch.
+        mask = attention_mask.bool()
+        lengths = mask.sum(-1)
+        width = int(lengths.max())
+        order = mask.long().argsort(dim=-1, descending=True, stable=True)[:, :width]
+        mask = torch.arange(width, device=mask.device) < lengths[:, None]
+        tokens = input_ids.gather(1, order).masked_fill(~mask, -1)
+        tokens, index = torch.unique(tokens, dim=0, return_inverse=True)
+        padding = self.config.dna_config.pad_token_id or 0
+        states = self.encode_dna(tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long())
+        return EncodedDNA(states, tokens, index, order)
+
+
+__all__ = [
+    "DNAEncoderMixin",
+    "EncodedDNA",
+    "build_dna_encoder",
+    "find_layers",
+    "load_dna_encoder",
+    "without_heads",
+]

@@ -1,0 +1,127 @@
+"""The DNA-only model: a DNA encoder and a classifier of pairs of sequences, without a language model."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import can_return_tuple
+
+from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
+from textgenome.modeling_dna_encoder import DNAEncoderMixin, build_dna_encoder, load_dna_encoder, without_heads
+
+
+class TextGenomeAttentionPooling(nn.Module):
+    """One learnt query that attends to the states of a sequence."""
+
+    def __init__(self, width: int, num_heads: int):
+        super().__init__()
+        self.query = nn.Parameter(torch.empty(1, 1, width))
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`(sequences, length, width)` to `(sequences, width)`; `mask` is bool, the tokens to attend to."""
+        query = self.query.expand(len(states), -1, -1)
+        return self.attention(query, states, states, key_padding_mask=~mask, need_weights=False)[0][:, 0]
+
+
+class TextGenomeForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
+    """The model of DNA alone that the Genos text-genome fusion is compared with.
+
+    Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
+    """
+
+    config: TextGenomeDNAConfig
+    supports_gradient_checkpointing = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+    # New weights move by less than bfloat16 can tell apart.
+    _keep_in_fp32_modules_strict = ["pooling", "classifier"]
+
+    def __init__(self, config: TextGenomeDNAConfig):
+        super().__init__(config)
+        width = config.dna_config.hidden_size
+        self.dna_encoder = build_dna_encoder(config.dna_config)
+        self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
+        self.classifier = nn.Sequential(
+            nn.Linear(2 * width, width),
+            nn.ReLU(),
+            nn.Dropout(config.classifier_dropout),
+            nn.Linear(width, config.num_labels),
+        )
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, TextGenomeAttentionPooling):
+            init.normal_(module.query, std=self.config.initializer_range)
+        else:
+            super()._init_weights(module)
+
+    @classmethod
+    def from_dna_pretrained(
+        cls,
+        dna_model: str | PreTrainedModel,
+        dtype: str | torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        **config_overrides,
+    ) -> "TextGenomeForSequenceClassification":
+        """Put a new classification head on a pretrained DNA encoder.
+
+        Args:
+            dna_model: Hub id, folder, or the model itself.
+            dtype: Data type of the encoder, by default that of its checkpoint; the head is float32.
+            attn_implementation: Of the encoder, e.g. `sdpa`.
+            config_overrides: Fields of `TextGenomeDNAConfig`, such as `id2label`.
+        """
+        if isinstance(dna_model, str):
+            dna_model = load_dna_encoder(dna_model, dtype=dtype or "auto", attn_implementation=attn_implementation)
+        dna_model = without_heads(dna_model)
+        config = TextGenomeDNAConfig(dna_config=dna_model.config, **config_overrides)
+        # On the meta device, or the random weights of the encoder would take its memory a second time.
+        with torch.device("meta"):
+            model = cls(config)
+        model.dna_encoder = dna_model
+        config.dtype = dna_model.dtype
+        for new in (model.pooling, model.classifier):
+            new.to_empty(device=dna_model.device).float()
+            new.apply(model._init_weights)
+        return model.eval()
+
+    @can_return_tuple
+    def forward(
+        self,
+        dna_input_ids: torch.LongTensor,
+        dna_attention_mask: torch.Tensor,
+        labels: torch.LongTensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Classify pairs of sequences, all of them in one pass of the encoder.
+
+        Args:
+            dna_input_ids: `(batch, 2, dna_length)`: the reference, and the variant.
+            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
+            labels: `(batch,)`, the class of each row, or -100 for none of them: such a row has no loss.
+
+        Returns:
+            `logits` of shape `(batch, num_labels)`, float32, and with labels the `loss`, the mean over rows.
+
+        Raises:
+            ValueError: If a row is no pair of sequences.
+        """
+        if dna_input_ids.dim() != 3 or dna_input_ids.shape[1] != 2 or not dna_attention_mask.any(-1).all():
+            raise ValueError(
+                "`dna_input_ids` must hold a reference and a variant for each row, as (batch, 2, dna_length), got "
+                f"{tuple(dna_input_ids.shape)}" + (" with an empty sequence." if dna_input_ids.dim() == 3 else ".")
+            )
+        encoded = self.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1))
+        states = encoded.states.to(self.pooling.query.dtype)
+        pooled = self.pooling(states, encoded.tokens >= 0)[encoded.index]
+        logits = self.classifier(pooled.view(len(dna_input_ids), -1)).float()
+        loss = None
+        if labels is not None:
+            # The mean over rows with a class, which is 0 where there is none of them.
+            loss = F.cross_entropy(logits, labels, reduction="sum") / (labels != -100).sum().clamp(min=1)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+__all__ = ["TextGenomeForSequenceClassification"]

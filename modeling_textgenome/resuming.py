@@ -1,0 +1,91 @@
+"""Training runs that may be stopped at any time, and go on by the same command."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import TrainOutput
+from transformers.utils import logging
+
+
+logger = logging.get_logger("textgenome.training")
+
+# What may change from one start to the next without another model coming out.
+FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
+
+
+class SaveOnTermination(TrainerCallback):
+    """On SIGTERM during training, save a checkpoint after the running step and stop.
+
+    The trainer's own `enable_jit_checkpoint` may save within a step, after its dropout was drawn; a run that resumes
+    from there takes another course.
+    """
+
+    def __init__(self):
+        self.terminated = False
+        self.previous_handler = None
+        self.first_step = 0
+
+    def on_signal(self, signum, frame):
+        self.terminated = True
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.previous_handler = signal.signal(signal.SIGTERM, self.on_signal)
+        self.first_step = state.global_step
+
+    def on_train_end(self, args, state, control, **kwargs):
+        signal.signal(signal.SIGTERM, self.previous_handler)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_save |= self.terminated
+        control.should_training_stop |= self.terminated
+
+
+def remember_settings(settings: dict, output_dir: Path) -> None:
+    """Keep the settings beside the run, and refuse to go on with others: they would not fit its checkpoints."""
+    path = output_dir / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in settings if before.get(name) != settings[name] and name not in FREE_SETTINGS]
+        if changed:
+            raise ValueError(
+                f"{output_dir} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or "
+                "remove this one for a fresh start."
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def last_checkpoint(output_dir: Path) -> str | None:
+    """The newest checkpoint that was written to its end, the state of the trainer being its last file."""
+    finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json")]
+    return str(max(finished, key=lambda path: int(path.name.rpartition("-")[2]))) if finished else None
+
+
+def train_or_resume(trainer: Trainer) -> TrainOutput | None:
+    """Train from the newest checkpoint on, and save the model.
+
+    Returns:
+        What `trainer.train` returns, or None if the folder held a finished run, of which nothing was left to train.
+
+    Raises:
+        SystemExit: On SIGTERM, with the status 143, once a checkpoint is saved.
+    """
+    termination = SaveOnTermination()
+    trainer.add_callback(termination)
+    output_dir = trainer.args.output_dir
+    checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(Path(output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    if termination.terminated:
+        logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
+        sys.exit(128 + signal.SIGTERM)
+    trainer.save_model()
+    if trainer.state.global_step == termination.first_step:
+        logger.warning(f"{output_dir} holds a finished run: nothing is left to train.")
+        return None
+    return result
+
+
+__all__ = ["SaveOnTermination", "last_checkpoint", "remember_settings", "train_or_resume"]
