@@ -16,7 +16,6 @@ class TextGenomeDNAConfig(PreTrainedConfig):
             embedding). The default -1 is the last one, after the final norm.
         pooling_num_heads: Heads of the attention pooling; they must divide the width of the encoder.
         classifier_dropout: Dropout before the last layer.
-        initializer_range: Standard deviation of the initial weights of the head.
     """
 
     model_type = "textgenome_dna"
@@ -26,7 +25,6 @@ class TextGenomeDNAConfig(PreTrainedConfig):
     dna_feature_layer: int = -1
     pooling_num_heads: int = 8
     classifier_dropout: float | int = 0.1
-    initializer_range: float | int = 0.02
 
     def __post_init__(self, **kwargs):
         self.dna_config = build_dna_config(self.dna_config, self.dna_feature_layer)

@@ -54,7 +54,11 @@ class TextGenomeForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         if isinstance(module, TextGenomeAttentionPooling):
-            init.normal_(module.query, std=self.config.initializer_range)
+            init.normal_(module.query)
+        elif isinstance(module, nn.Linear):
+            # By their width: a pooled sequence differs little from the next, and smaller weights would hide it.
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
+            init.zeros_(module.bias)
         else:
             super()._init_weights(module)
 

@@ -6,7 +6,14 @@ from transformers import AutoConfig
 from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, TextGenomeConfig
-from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.configuration.arguments import (
+    ClassifierArguments,
+    ClassifierTrainingArguments,
+    DataArguments,
+    ModelArguments,
+    RowArguments,
+    TrainingArguments,
+)
 from textgenome.configuration.configuration_textgenome import max_dna_tokens
 
 
@@ -14,8 +21,12 @@ RECIPES = sorted((Path(__file__).parents[2] / "configuration" / "recipes").glob(
 RANDOM_MODEL = ["--text_config", '{"model_type": "qwen3"}', "--dna_config", '{"model_type": "hyenadna"}']
 
 
-def parse(tmp_path, *flags, dataset_name="x.csv"):
-    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
+FUSED = (DataArguments, ModelArguments, TrainingArguments)
+CLASSIFIER = (RowArguments, ClassifierArguments, ClassifierTrainingArguments)
+
+
+def parse(tmp_path, *flags, dataset_name="x.csv", arguments=FUSED):
+    parser = TrlParser(arguments)
     named = ["--dataset_name", dataset_name] if dataset_name else []
     return parser.parse_args_and_config([*named, *flags, "--output_dir", str(tmp_path), "--use_cpu"])
 
@@ -63,7 +74,9 @@ def test_head_is_tied_as_the_language_model_says():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
-    data, _, training = parse(tmp_path, "--config", str(recipe), "--bf16", "false", dataset_name=None)
+    arguments = CLASSIFIER if recipe.stem.startswith("classifier") else FUSED
+    flags = ["--config", str(recipe), "--bf16", "false"]
+    data, _, training = parse(tmp_path, *flags, dataset_name=None, arguments=arguments)
     settings = yaml.safe_load(recipe.read_text())
     assert data.dataset_name == settings["dataset_name"]
     assert training.learning_rate == settings["learning_rate"]
@@ -77,6 +90,14 @@ def test_defaults_are_the_predecessors_recipe(tmp_path):
     assert (training.lr_scheduler_type, training.warmup_steps, training.max_grad_norm) == ("cosine", 0.1, 1.0)
     assert model.freeze_dna_encoder
     assert training.report_to == []
+
+
+def test_defaults_of_the_classifier_are_the_predecessors_recipe(tmp_path):
+    _, model, training = parse(tmp_path, "--dna_model", "x", arguments=CLASSIFIER)
+    assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (1, 8)
+    assert (training.num_train_epochs, training.learning_rate, training.weight_decay) == (10, 5e-5, 0.01)
+    assert model.freeze_dna_encoder and model.pooling_num_heads == 8
+    assert training.do_eval and training.report_to == []
 
 
 @pytest.mark.parametrize(
