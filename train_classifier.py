@@ -29,7 +29,6 @@ from textgenome.processing import TextGenomeDNACollator
 from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import load_rows
-from textgenome.processing.starter import starter_rows
 from textgenome.resuming import remember_settings, train_or_resume
 
 
@@ -39,7 +38,7 @@ logger = logging.get_logger("textgenome.train_classifier")
 def load_split(data: RowArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
     if data.dataset_name == "starter":
         # A few rows are conversations without DNA.
-        return starter_rows(split).filter(lambda row: row["reference_sequence"] is not None)
+        return load_rows("starter", split).filter(lambda row: row["reference_sequence"] is not None)
     options = {"dna_window": data.dna_window, "dna_tokenizer": dna_tokenizer}
     return load_rows(data.dataset_name, split, data.on_bad_row, check_pair, **options)
 

@@ -7,18 +7,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from accelerate import PartialState
-from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, set_seed
+from transformers import (
+    AutoModelForMultimodalLM,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+    PreTrainedModel,
+    set_seed,
+)
 from transformers.utils import logging
 
 from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.controls import CONTROLS
 from textgenome.evaluation.extraction import extract_answer, normalize_answer
 from textgenome.evaluation.generation import generate
-from textgenome.evaluation.predictions import AS_IS, Predictions, generate_predictions, score_predictions
-from textgenome.evaluation.prompts import as_prompt, cut_windows, reasons
+from textgenome.evaluation.predictions import (
+    AS_IS,
+    Predictions,
+    classify_predictions,
+    generate_predictions,
+    score_predictions,
+)
+from textgenome.evaluation.prompts import PAIR, as_prompt, cut_windows, reasons
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, fingerprint_rows, summarize, versions
+from textgenome.processing.conversations import check_pair, row_to_messages
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 from textgenome.processing.rows import load_rows
 
 
@@ -45,20 +59,20 @@ def evaluate_model(
     seed: int = 0,
     **generation_options,
 ) -> dict | None:
-    """Evaluate a fused model on a table, and write `metrics.json`, `predictions.jsonl` and `report.html`.
+    """Evaluate a model on a table, and write `metrics.json`, `predictions.jsonl` and `report.html`.
 
     What was asked already is not asked again: the same call resumes a run that was killed, and adds controls to one
     that is finished. Processes under `accelerate launch` share the rows.
 
     Args:
-        model: Folder or Hub id of a model, or folder of an adapter.
+        model: Folder or Hub id of a fused or a DNA-only model, or folder of an adapter.
         dataset_name: See `load_rows`.
         split: Which of its splits.
         output_dir: Where to.
-        controls: Names in `CONTROLS`. One that changes no row is left out.
+        controls: Names in `CONTROLS`. One that changes nothing that the model sees is left out.
         baselines: Whether to fit the trivial baselines on the train split, too.
         text_only_model: A model that was trained by the same recipe with `dna: none`.
-        mode: `generate`, `score` (rank the answers of the train split, without generation), or `both`.
+        mode: Of a fused model: `generate`, `score` (rank the known answers, without generation), or `both`.
         synonyms: See `score_answers`.
         revision: Of the model on the Hub.
         dtype: Of its weights.
@@ -74,9 +88,11 @@ def evaluate_model(
         ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
     """
     started, state, output_dir = time.monotonic(), PartialState(), Path(output_dir)
-    rows = load_rows(dataset_name, split).to_list()
+    processor = AutoProcessor.from_pretrained(model, revision=revision)
+    dna_only = isinstance(processor, TextGenomeDNAProcessor)
+    rows = load_rows(dataset_name, split, check=check_pair if dna_only else row_to_messages).to_list()
     truths = [row["answer"] for row in rows]
-    train_rows = load_train_rows(dataset_name) if baselines or mode != "generate" else []
+    train_rows = load_train_rows(dataset_name) if baselines or (mode != "generate" and not dna_only) else []
     labels = sorted({row["answer"].strip() for row in (*train_rows, *rows)})
     run = {
         "model": model,
@@ -97,24 +113,30 @@ def evaluate_model(
 
     def ask(name: str, conditions: dict[str, list[dict]]) -> None:
         set_seed(seed)
-        loaded = AutoModelForMultimodalLM.from_pretrained(name, revision=revision, dtype=dtype).to(state.device)
         processor = AutoProcessor.from_pretrained(name, revision=revision)
+        classifies = isinstance(processor, TextGenomeDNAProcessor)
+        auto_class = AutoModelForSequenceClassification if classifies else AutoModelForMultimodalLM
+        loaded = auto_class.from_pretrained(name, revision=revision, dtype=dtype).to(state.device)
         for condition, given in conditions.items():
+            if classifies:
+                classify_predictions(loaded, processor, given, condition, predictions, batch_size)
+                continue
             if mode != "score":
                 options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
                 generate_predictions(loaded, processor, given, condition, predictions, **options)
             if mode != "generate":
                 score_predictions(loaded, processor, given, condition, predictions, labels, batch_size)
 
-    settings = training_settings(model)
-    dna_window = AutoProcessor.from_pretrained(model, revision=revision).dna_window
-    windows = cut_windows(rows, dna_window=dna_window, **settings)
+    def seen(given: list[dict]) -> list[tuple]:
+        return [tuple(row[name] for name in (PAIR if dna_only else (*PAIR, "question"))) for row in given]
+
+    windows = cut_windows(rows, dna_window=processor.dna_window, **training_settings(model))
     kinds = {AS_IS: "model", **dict.fromkeys(controls, "control")}
     conditions = {AS_IS: windows}
     for name in controls:
         changed = CONTROLS[name](windows, seed)
-        if changed == windows:
-            logger.warning(f"{name}: this changes none of these rows, and is left out.")
+        if seen(changed) == seen(windows) or (dna_only and name == "DNA removed"):
+            logger.warning(f"{name}: of these rows it leaves this model nothing else to see. It is left out.")
         else:
             conditions[name] = changed
     ask(model, conditions)

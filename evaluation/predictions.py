@@ -6,10 +6,12 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
+from textgenome.evaluation.classification import classify
 from textgenome.evaluation.generation import generate_batches
 from textgenome.evaluation.prompts import as_prompt, reasons
 from textgenome.evaluation.scoring import score_labels
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 AS_IS = "as is"
@@ -120,4 +122,18 @@ def score_predictions(
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
 
-__all__ = ["AS_IS", "Predictions", "generate_predictions", "score_predictions"]
+def classify_predictions(
+    model: PreTrainedModel,
+    processor: TextGenomeDNAProcessor,
+    rows: list[dict],
+    condition: str,
+    predictions: Predictions,
+    batch_size: int,
+) -> None:
+    """Classify, by a DNA-only model, the rows that have no scores yet under this condition. See `classify`."""
+    places = predictions.missing(condition, len(rows), "scores")
+    scores = classify(model, processor, [rows[i] for i in places], batch_size, are_windows=True)
+    predictions.write([{"condition": condition, "row": i, "scores": each} for i, each in zip(places, scores)])
+
+
+__all__ = ["AS_IS", "Predictions", "classify_predictions", "generate_predictions", "score_predictions"]

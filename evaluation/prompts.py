@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.conversations import BadRow
 from textgenome.processing.processing_dna import truncate_dna, variant_window
 
 
@@ -15,7 +15,7 @@ def cut_windows(
     """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
 
     Args:
-        rows: Rows with the columns of `row_to_messages`, but not `messages`.
+        rows: Rows that `load_rows` has checked, with a question and an answer, or for a DNA-only model an answer.
         dna: As in `row_to_messages`.
         dna_truncation: As in `row_to_messages`.
         dna_window: As in `row_to_messages`.
@@ -28,11 +28,11 @@ def cut_windows(
         try:
             if row.get("messages") is not None:
                 raise BadRow("messages", "only rows with a question and an answer can be evaluated")
-            row_to_messages(row, dna, dna_truncation, dna_window)
-        except BadRow as error:
-            raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
-        shortened = truncate_dna(row) if dna_truncation == "per_side" else row
-        pair = (None, None) if dna == "none" else variant_window(*(shortened[name] for name in PAIR), dna_window)
+            shortened = truncate_dna(row) if dna_truncation == "per_side" else row
+            pair = (None, None) if dna == "none" else variant_window(*(shortened[name] for name in PAIR), dna_window)
+        except ValueError as error:
+            column = getattr(error, "column", PAIR[1])
+            raise ValueError(f"Row {number}, column {column!r}: {error}") from error
         cut.append({**row, **dict(zip(PAIR, pair))})
     return cut
 

@@ -7,9 +7,11 @@ import pandas
 import pytest
 from conftest import ROOT, TINY_CHECKPOINT, variant_row
 
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, evaluating
 from textgenome.evaluation.predictions import Predictions
 from textgenome.evaluation.results import compare, summarize
+from textgenome.processing import build_dna_tokenizer
 
 
 ROWS = 7
@@ -124,6 +126,20 @@ def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
     assert seen == [{"dna": "none", "dna_truncation": "per_side", "dna_window": 64}]
     # Without DNA there is none to change.
     assert list(metrics["conditions"]) == ["as is", "constant question"]
+
+
+def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
+    dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
+    config = TextGenomeDNAConfig(dna_config=dna_config, id2label=dict(enumerate(ANSWERS)))
+    TextGenomeForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
+    TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "classifier")
+    metrics = evaluate_model(str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
+    # It sees no question, and cannot do without DNA.
+    shown = ["as is", "DNA exchanged", "DNA shuffled", "pair swapped", "reference only"]
+    assert list(metrics["conditions"]) == shown
+    assert {len(record["scores"]) for record in predictions(tmp_path / "out")} == {len(ANSWERS)}
+    assert "scored_accuracy" in metrics["conditions"]["as is"]
 
 
 def test_rows_are_asked_as_they_train(tiny_model, tiny_processor):

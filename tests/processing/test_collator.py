@@ -80,7 +80,7 @@ class LibraryProcessor(TextGenomeProcessor):
 
     def __call__(self, text=None, dna=None, padding_side="right", return_tensors=None, **kwargs):
         texts = [text] if isinstance(text, str) else text
-        encoded = iter(self._encode_dna(dna))
+        encoded = iter(self.dna_tokenizer(dna)["input_ids"])
         expanded, all_offsets = [], []
         for sample in texts:
             offsets, result, last = [], "", 0
