@@ -98,7 +98,6 @@ def evaluate_model(
         "model": model,
         "revision": revision,
         "weights": fingerprint_weights(model),
-        "text_only_model": text_only_model,
         "dataset_name": dataset_name,
         "split": split,
         "data_fingerprint": fingerprint_rows(rows),
@@ -107,6 +106,8 @@ def evaluate_model(
         "seed": seed,
         "generation": {"do_sample": False, **generation_options},
     }
+    if text_only_model is not None:
+        run |= {"text_only_model": text_only_model, "text_only_weights": fingerprint_weights(text_only_model)}
     with state.main_process_first():
         remember_run(run, output_dir)
     predictions = Predictions(output_dir)
@@ -256,16 +257,15 @@ def fingerprint_weights(model: str) -> list[str] | None:
 def remember_run(run: dict, output_dir: Path) -> None:
     """Keep the settings beside the predictions, and refuse to go on with others."""
     path = output_dir / "settings.json"
-    before = read_json(path)
-    if before is None:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-    elif before != json.loads(json.dumps(run)):
-        changed = [name for name in run if before.get(name) != run[name]]
+    before = read_json(path) or {}
+    changed = [name for name in run if name in before and before[name] != json.loads(json.dumps(run[name]))]
+    if changed:
         raise ValueError(
             f"{output_dir} holds another evaluation (it differs in {', '.join(changed)}). Name another output_dir, or "
             "remove this one."
         )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**before, **run}, indent=2) + "\n", encoding="utf-8")
 
 
 def surroundings() -> dict:

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from textgenome.evaluation import generate
 from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.processing.starter import starter_rows
+from textgenome.processing import TextGenomeCollator, row_to_messages
+from textgenome.processing.starter import SIGNALS, starter_rows
 
 
 STARTER = ROOT / "outputs" / "starter"
@@ -75,3 +77,48 @@ def test_the_starter_answers_alike_alone_and_in_batches():
     prompts = [as_prompt(row) for row in cut_windows(rows, dna_window=processor.dna_window)]
     alone, together = (generate(model, processor, prompts, batch_size=size, max_new_tokens=64) for size in (1, 64))
     assert together == alone
+
+
+def score_turns(model, processor, rows: list[dict]) -> float:
+    """Accuracy by choosing the class whose whole turn is the most likely: it needs no well-formed text."""
+    right = 0
+    with torch.no_grad():
+        for row in rows:
+            turns = [
+                {**row, "answer": f"{name} loss", "reasoning": row["reasoning"].replace(row["answer"][:-5], name)}
+                for name in SIGNALS
+            ]
+            messages = [{"messages": row_to_messages(turn, dna_window=processor.dna_window)} for turn in turns]
+            batch = TextGenomeCollator(processor)(messages)
+            labels = batch.pop("labels")[:, 1:]
+            logits = model(**batch).logits[:, :-1]
+            losses = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=-100, reduction="none")
+            right += turns[int(losses.sum(1).argmin())]["answer"] == row["answer"]
+    return right / len(rows)
+
+
+def test_the_predecessors_setting_learns_the_task_again(tmp_path):
+    """Frozen encoder, LoRA and a new linear projector between models that know DNA and text, but not each other."""
+    options = {"projector_type": "linear"}  # of the same weight as the `pooled` one of the starter
+    model = AutoModelForMultimodalLM.from_pretrained(STARTER, **options)
+    processor = AutoProcessor.from_pretrained(STARTER, **options)
+    rows = starter_rows("validation").select(range(120)).to_list()
+    for module in (model.model.projector.linear, model.model.dna_markers):
+        module.reset_parameters()
+    model.model.dna_markers.weight.data *= 0.02
+    assert abs(score_turns(model, processor, rows) - CHANCE) <= 0.10
+    for each in (model, processor):
+        each.save_pretrained(tmp_path / "unjoined")
+
+    flags = {"model_name_or_path": tmp_path / "unjoined", "dataset_name": "starter", "output_dir": tmp_path / "lora"}
+    flags |= {"max_steps": 400, "per_device_train_batch_size": 64, "gradient_accumulation_steps": 1}
+    flags |= {"learning_rate": 2e-3, "warmup_steps": 10, "adam_beta2": 0.98}
+    flags |= {"bf16": False, "gradient_checkpointing": False, "save_strategy": "no"}
+    flags |= {"generation_rows": 240, "max_new_tokens": 48}
+    command = [sys.executable, "train_sft.py", *(part for name in flags for part in (f"--{name}", str(flags[name])))]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    accuracies = json.loads((tmp_path / "lora" / "eval_results.json").read_text())
+    assert accuracies["accuracy, as is"] >= 0.9
+    assert abs(accuracies["accuracy, DNA exchanged"] - CHANCE) <= 0.10

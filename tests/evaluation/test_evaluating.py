@@ -93,6 +93,9 @@ def test_a_killed_run_loses_and_repeats_nothing(table, tmp_path, monkeypatch):
     asked.clear()
     run(table, tmp_path / "out", ["DNA exchanged", "pair swapped"])
     assert {condition for condition, _ in asked} == {"pair swapped"}
+    asked.clear()
+    run(table, tmp_path / "out", text_only_model=str(TINY_CHECKPOINT))
+    assert {condition for condition, _ in asked} == {"text-only model"}
 
 
 def test_another_evaluation_is_refused(table, tmp_path):
