@@ -3,6 +3,7 @@
 import typer
 
 from textgenome.commands.env import env
+from textgenome.commands.export import export
 
 
 app = typer.Typer(
@@ -10,13 +11,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-app.command()(env)
-
-
-@app.callback()
-def textgenome() -> None:
-    # With a callback typer keeps `env` a subcommand although it is the only one.
-    pass
-
+for command in (export, env):
+    app.command()(command)
 
 __all__ = ["app"]
