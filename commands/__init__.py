@@ -4,6 +4,7 @@ import typer
 
 from textgenome.commands.env import env
 from textgenome.commands.export import export
+from textgenome.commands.push import push
 
 
 app = typer.Typer(
@@ -11,7 +12,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for command in (export, env):
+for command in (export, push, env):
     app.command()(command)
 
 __all__ = ["app"]
