@@ -13,6 +13,7 @@ checkpoint first, SIGKILL loses what came after the last one. A finished run is 
 remove the output folder or name another. Research use only, not for diagnosis.
 """
 
+import os
 import resource
 import sys
 from dataclasses import asdict
@@ -20,12 +21,14 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
+from huggingface_hub import HfApi, resolve_revision
 from transformers import (
     AutoConfig,
     AutoModelForMultimodalLM,
     AutoProcessor,
     AutoTokenizer,
     PreTrainedTokenizerBase,
+    TrainerCallback,
     set_seed,
 )
 from transformers.utils import logging
@@ -35,6 +38,7 @@ from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, Tex
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
 from textgenome.finetuning import prepare_model
+from textgenome.hub_card import find_revisions, mark_checkpoint, push
 from textgenome.processing import (
     TextGenomeCollator,
     build_processor,
@@ -49,6 +53,14 @@ from textgenome.resuming import remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_sft")
+
+
+class MarkCheckpoints(TrainerCallback):
+    """Let every checkpoint say, where this package is not installed, what is missing."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            mark_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -112,10 +124,12 @@ def build_base(
         dna_config = {"vocab_size": len(dna_tokenizer), **model.dna_config}
         config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
         fused = TextGenomeForConditionalGeneration(config)
+    fused.config.base_models = find_revisions(name for name in (model.text_model, model.dna_model) if name)
     unfinished = folder.with_suffix(".unfinished")
     fused.save_pretrained(unfinished)
     processor.save_pretrained(unfinished)
     unfinished.rename(folder)
+    mark_checkpoint(folder)
 
 
 def peak_memory_gb() -> float:
@@ -125,10 +139,22 @@ def peak_memory_gb() -> float:
     return kilobytes * 1024 / 1e9
 
 
+def hardware(processes: int) -> str:
+    if torch.cuda.is_available():
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return f"{os.cpu_count()} CPU cores"
+
+
 def main(data: DataArguments, model_args: ModelArguments, training: TrainingArguments) -> None:
     logging.set_verbosity(training.get_process_log_level())
     set_seed(training.seed)
     output_dir = Path(training.output_dir)
+    pushes, training.push_to_hub = training.push_to_hub, False  # the trainer would push neither code nor card
+    if pushes:
+        HfApi(token=training.hub_token).whoami()  # without a login, fail now and not after the training
+    if model_args.model_name_or_path and not Path(model_args.model_name_or_path).is_dir():
+        found = resolve_revision(model_args.model_name_or_path, revision=model_args.model_revision)
+        model_args.model_revision = found.resolved  # a branch may move before the run is resumed, or its adapter used
     source, revision = model_args.model_name_or_path, model_args.model_revision
     dna_tokenizer = load_dna_tokenizer(model_args)
     if data.dna_window is None:
@@ -163,6 +189,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     if data.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
 
+    peft_config = prepare_model(model, model_args)
+    if peft_config is not None:
+        peft_config.revision = revision  # beside the name, what the adapter will know its base by
     trainer = SFTTrainer(
         model=model,
         args=training,
@@ -170,16 +199,22 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         eval_dataset=as_conversations(test_rows, **conversation_options(data)) if training.do_eval else None,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
-        peft_config=prepare_model(model, model_args),
+        peft_config=peft_config,
+        callbacks=[MarkCheckpoints()],
     )
     result = train_or_resume(trainer)
+    if trainer.is_world_process_zero():
+        mark_checkpoint(output_dir)
     if result is not None:
         key = "train_tokens_per_second"
         speeds = [log[key] for log in trainer.state.log_history if key in log]
         metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
         metrics[key] = speeds[-1] if speeds else None
+        metrics["hardware"] = hardware(training.world_size)
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
+        if trainer.is_world_process_zero():
+            (output_dir / "training_arguments.json").write_text(training.to_json_string() + "\n", encoding="utf-8")
 
     metrics = trainer.evaluate() if training.do_eval else {}
     if data.generation_rows and trainer.is_world_process_zero():
@@ -198,6 +233,10 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     if metrics:
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.end()
+    if pushes and training.process_index == 0:
+        repo_id, private = training.hub_model_id or output_dir.name, training.hub_private_repo
+        pushed = push(output_dir, repo_id, private, training.hub_revision, token=training.hub_token)
+        print(f"\n{pushed.repo_id} at {pushed.commit} gives the same answers as {output_dir}.\n\n{pushed.snippet}\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typer.core import TyperGroup
 from textgenome.commands.baselines import baselines
 from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
+from textgenome.commands.export import export
+from textgenome.commands.push import push
 from textgenome.commands.split import split
 
 
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (evaluate, baselines, split, env):
+for command in (evaluate, baselines, split, export, push, env):
     app.command()(command)
 
 __all__ = ["app"]

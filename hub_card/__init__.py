@@ -1,6 +1,8 @@
-"""What goes to the Hub: a flat folder that loads without this package."""
+"""What goes to the Hub: a flat folder that loads without this package, its card, and the way there."""
 
-from textgenome.hub_card.export import export
+from textgenome.hub_card.card import find_revisions
+from textgenome.hub_card.export import export, export_checkpoint, mark_checkpoint
+from textgenome.hub_card.push import Pushed, PushError, push
 
 
-__all__ = ["export"]
+__all__ = ["PushError", "Pushed", "export", "export_checkpoint", "find_revisions", "mark_checkpoint", "push"]

@@ -3,89 +3,230 @@
 import inspect
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
-from types import ModuleType
 
-from transformers import PreTrainedModel, ProcessorMixin
+from huggingface_hub import resolve_revision, snapshot_download
+from transformers import AutoConfig, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from textgenome import (
-    modeling_dna_encoder,
-    modeling_hyenadna,
-    modeling_projector,
-    modeling_textgenome,
-    modeling_textgenome_dna,
-)
-from textgenome.configuration import configuration_hyenadna, configuration_textgenome, configuration_textgenome_dna
-from textgenome.processing import processing_dna, processing_textgenome, processing_textgenome_dna
+from textgenome import TextGenomeForConditionalGeneration, TextGenomeForSequenceClassification
+from textgenome.hub_card.asking import load
+from textgenome.hub_card.card import is_hub_id, read_json, set_source, write_card
 
 
-REMOTE_MODULES = (
-    configuration_hyenadna,
-    configuration_textgenome,
-    configuration_textgenome_dna,
-    modeling_dna_encoder,
-    modeling_hyenadna,
-    modeling_projector,
-    modeling_textgenome,
-    modeling_textgenome_dna,
-    processing_dna,
-    processing_textgenome,
-    processing_textgenome_dna,
-)
-MODEL_CLASS = "modeling_textgenome.TextGenomeForConditionalGeneration"
-AUTO_MAPS = {
-    "textgenome": {
-        "AutoConfig": "configuration_textgenome.TextGenomeConfig",
-        "AutoModel": MODEL_CLASS,
-        "AutoModelForCausalLM": MODEL_CLASS,
-        "AutoModelForImageTextToText": MODEL_CLASS,
-        "AutoModelForMultimodalLM": MODEL_CLASS,
-        "AutoProcessor": "processing_textgenome.TextGenomeProcessor",
-    },
-    "textgenome_dna": {
-        "AutoConfig": "configuration_textgenome_dna.TextGenomeDNAConfig",
-        "AutoModelForSequenceClassification": "modeling_textgenome_dna.TextGenomeForSequenceClassification",
-        "AutoProcessor": "processing_textgenome_dna.TextGenomeDNAProcessor",
-    },
+# Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.
+AUTO_CLASSES = {
+    TextGenomeForConditionalGeneration: (
+        "AutoModel",
+        "AutoModelForCausalLM",
+        "AutoModelForImageTextToText",
+        "AutoModelForMultimodalLM",
+    ),
+    TextGenomeForSequenceClassification: ("AutoModelForSequenceClassification",),
 }
+# What an export holds. Nothing else is taken from a repository or from a folder that was exported before.
+FILES = ["*.safetensors", "*.json", "*.jinja", "*.md", "*.py", "dna_tokenizer/*.json", ".eval_results/*.yaml"]
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PACKAGE_IMPORT = re.compile(r"^from textgenome(?:\.\w+)*\.(\w+) import ", re.MULTILINE)
+_PACKAGE_MODULE = re.compile(r"^from (textgenome[\w.]*) import ", re.MULTILINE)
+_NOTICE_MODULE = "textgenome_is_not_installed"
+_NOTICE = """This is a checkpoint of textgenome, a language model that reads DNA. Its code is not in this folder.
+
+To load it here, install the package textgenome, and import textgenome first.
+To load it anywhere, let whoever has the package write a folder that brings its code along:
+
+    textgenome export {folder} OUT      (or: textgenome push {folder} USER/NAME)
+
+Then load OUT, or USER/NAME, with trust_remote_code=True. Research use only, not for diagnosis.
+"""
 
 
-def remote_source(module: ModuleType) -> str:
-    """The source of a module as it stands in a flat folder: what it imports from the package are its neighbours.
+def export_checkpoint(
+    checkpoint: str | Path,
+    folder: str | Path,
+    revision: str | None = None,
+    merge: bool = True,
+    base: str | None = None,
+    base_revision: str | None = None,
+    metrics: Path | None = None,
+    name: str | None = None,
+) -> Path:
+    """Export what a training run left, or any other checkpoint, with a model card.
+
+    Args:
+        checkpoint: Folder or repository of a model or an adapter. What was exported before is copied, card and all.
+        folder: Where to. Must not be there.
+        revision: Of a repository.
+        merge: Whether to fold an adapter into its base. Without, it goes alone.
+        base: For an adapter that goes alone, the repository of its base; by default the one it was trained on.
+        base_revision: Branch, tag or commit of `base`.
+        metrics: See `write_card`.
+        name: What the card calls the model, by default as the folder.
 
     Raises:
-        ValueError: If the module imports from the package in another form.
+        FileExistsError: If `folder` is there.
+        FileNotFoundError: If `checkpoint` holds no safetensors, or the base of an adapter is not there.
+        ValueError: If it is no adapter but to go as one, or if the base of an adapter is in no repository.
     """
-    source = _PACKAGE_IMPORT.sub(r"from .\1 import ", inspect.getsource(module))
-    if re.search(r"^\s*(from|import) textgenome\b", source, re.MULTILINE):
-        raise ValueError(f"{module.__name__} imports from the package in a form that cannot go to the Hub.")
-    return source
+    source, folder = fetch(str(checkpoint), revision), Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
+    adapter = is_adapter(source)
+    if not merge and not adapter:
+        raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if is_exported(source) and not (adapter and merge):
+        for path in [path for pattern in FILES for path in source.glob(pattern)]:
+            (unfinished / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, unfinished / path.relative_to(source))
+    elif merge:
+        model, processor = load_merged(source)
+        export(model, processor, unfinished)
+        write_card(unfinished, source, model.config, name or folder.name, metrics=metrics)
+    else:
+        local_base = read_json(source / "adapter_config.json")["base_model_name_or_path"]
+        base, base_revision = pin_base(source, base, base_revision)
+        export_adapter(source, AutoProcessor.from_pretrained(source), unfinished, base, base_revision)
+        config = AutoConfig.from_pretrained(local_base)
+        write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
+    set_source(unfinished / "README.md", name or folder.name, None)
+    return unfinished.rename(folder)
+
+
+def pin_base(adapter: Path, base: str | None, revision: str | None) -> tuple[str, str]:
+    """Repository and commit of an adapter's base, where anybody can load it from."""
+    if base is None:
+        config = read_json(adapter / "adapter_config.json")
+        base, revision = config["base_model_name_or_path"], config.get("revision")
+        if not is_hub_id(base):
+            raise ValueError(
+                f"{adapter} is an adapter of {base}, which is on this machine only. Push that first, and name the "
+                "repository by --base; or merge the two by --merge."
+            )
+    return base, resolve_revision(base, revision=revision).resolved
+
+
+def remote_sources(*classes: type) -> dict[str, str]:
+    """The files of a flat folder that define the classes: what they import from the package are their neighbours.
+
+    Returns:
+        Sources by the name of the module.
+
+    Raises:
+        ValueError: If a module imports from the package in another form than `from textgenome.x.y import z`.
+    """
+    sources, waiting = {}, [each.__module__ for each in classes]
+    while waiting:
+        module = waiting.pop()
+        name = module.rpartition(".")[2]
+        if name in sources:
+            continue
+        source = inspect.getsource(sys.modules[module])
+        waiting += _PACKAGE_MODULE.findall(source)
+        sources[name] = _PACKAGE_IMPORT.sub(r"from .\1 import ", source)
+        if re.search(r"^\s*(from|import) textgenome\b", sources[name], re.MULTILINE):
+            raise ValueError(f"{module} imports from the package in a form that cannot go to the Hub.")
+    return sources
+
+
+def fetch(name: str, revision: str | None = None) -> Path:
+    """The folder of a checkpoint: a local one, or a download of what is safe of a repository.
+
+    Raises:
+        FileNotFoundError: If there are no safetensors in it.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=FILES))
+    if not list(folder.glob("*.safetensors")):
+        others = [path.name for path in sorted(folder.glob("*")) if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        found = f", only {', '.join(others)}, which would have to be unpickled" if others else ""
+        raise FileNotFoundError(f"{name} holds no weights in safetensors{found}. Save the model in safetensors first.")
+    return folder
+
+
+def load_merged(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """Model and processor in a folder. Of an adapter, its base with the adapter folded in."""
+    adapter = is_adapter(folder)
+    model, processor = load(folder, adapter=adapter)
+    return (model.merge_and_unload(safe_merge=True) if adapter else model), processor
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_WEIGHTS).exists()
 
 
 def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) -> Path:
     """Write weights, configuration, processor and code.
 
     Args:
-        model: The fused model, adapters merged, or the DNA-only one.
+        model: A model of this package, adapters merged.
         processor: Its processor.
         folder: Where to. Created if it is not there.
+
+    Raises:
+        ValueError: If it is no model of this package.
     """
     folder = Path(folder)
+    if type(model) not in AUTO_CLASSES:
+        raise ValueError(f"{type(model).__name__} is no model of this package.")
+    for part in model.config.sub_configs:
+        getattr(model.config, part)._name_or_path = ""  # may be a path of this machine
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    for module in REMOTE_MODULES:
-        name = module.__name__.rpartition(".")[2]
-        (folder / f"{name}.py").write_text(remote_source(module), encoding="utf-8")
-    auto_map = AUTO_MAPS[model.config.model_type]
-    _add(folder / "config.json", auto_map)
-    _add(folder / "processor_config.json", {"AutoProcessor": auto_map["AutoProcessor"]})
+    auto_map = {"AutoConfig": _reference(model.config), "AutoProcessor": _reference(processor)}
+    auto_map |= dict.fromkeys(AUTO_CLASSES[type(model)], _reference(model))
+    _set_auto_map(folder / "config.json", auto_map)
+    _write_processor(processor, folder)
+    _write_sources(folder, type(model.config), type(model), type(processor))
     return folder
 
 
-def _add(path: Path, auto_map: dict[str, str]) -> None:
-    content = {**json.loads(path.read_text(encoding="utf-8")), "auto_map": auto_map}
+def export_adapter(checkpoint: Path, processor: ProcessorMixin, folder: Path, base: str, commit: str) -> None:
+    """Write an adapter alone, its processor and the code of that; it knows its base by repository and commit."""
+    folder.mkdir()
+    pinned = {"base_model_name_or_path": base, "revision": commit}
+    write_json(folder / "adapter_config.json", {**read_json(checkpoint / "adapter_config.json"), **pinned})
+    shutil.copyfile(checkpoint / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)
+    _write_processor(processor, folder)
+    _write_sources(folder, type(processor))
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder brings its code along."""
+    auto_map = (read_json(folder / "processor_config.json") or {}).get("auto_map", {})
+    modules = {each.partition(".")[0] for each in auto_map.values()} - {_NOTICE_MODULE}
+    return bool(modules) and all((folder / f"{module}.py").exists() for module in modules)
+
+
+def mark_checkpoint(folder: Path) -> None:
+    """Leave word in a checkpoint: loaded without this package, it says what is missing and how to export it."""
+    notice = _NOTICE.format(folder=folder)
+    (folder / "README.md").write_text(f"# Checkpoint of a training run\n\n{notice}", encoding="utf-8")
+    (folder / f"{_NOTICE_MODULE}.py").write_text(f"raise ImportError({notice!r})\n", encoding="utf-8")
+    for name, auto_class in (("config.json", "AutoConfig"), ("processor_config.json", "AutoProcessor")):
+        if (folder / name).exists():  # an adapter has no config.json: its base is loaded first
+            _set_auto_map(folder / name, {auto_class: f"{_NOTICE_MODULE}.{auto_class}"})
+
+
+def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-__all__ = ["REMOTE_MODULES", "export", "remote_source"]
+def _reference(instance) -> str:
+    return f"{type(instance).__module__.rpartition('.')[2]}.{type(instance).__name__}"
+
+
+def _set_auto_map(path: Path, auto_map: dict[str, str]) -> None:
+    write_json(path, {**read_json(path), "auto_map": auto_map})
+
+
+def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
+    processor.save_pretrained(folder)
+    _set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(processor)})
+
+
+def _write_sources(folder: Path, *classes: type) -> None:
+    for name, source in remote_sources(*classes).items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")

@@ -1,83 +1,73 @@
 import ast
 import json
-import os
-import subprocess
+import shutil
 import sys
 
 import pytest
 import torch
-from conftest import conversation, variant_row
+from conftest import TINY_CHECKPOINT, conversation, variant_row
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from strangers import ENCODERS, LOAD_ALL, build, stranger
+from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
+from typer.testing import CliRunner
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome.commands import app
 from textgenome.evaluation import generate
-from textgenome.hub_card.export import REMOTE_MODULES, export, remote_source
+from textgenome.hub_card import export, export_checkpoint, mark_checkpoint
+from textgenome.hub_card.asking import ask, load
 from textgenome.processing import build_dna_tokenizer
 
 
 ALLOWED = {"torch", "transformers", "huggingface_hub", "tokenizers"} | set(sys.stdlib_module_names)
-BLOCK = """
-import json, sys
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "textgenome":
-            raise ImportError("the package must not be needed")
-
-sys.meta_path.insert(0, Block())
-"""
-STRANGER = """
-from transformers import AutoModelForMultimodalLM, AutoProcessor
-
-folder, messages = sys.argv[1], json.loads(sys.argv[2])
-model = AutoModelForMultimodalLM.from_pretrained(folder, trust_remote_code=True)
-processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
-inputs = processor.apply_chat_template(
-    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-)
-tokens = model.generate(**inputs, max_new_tokens=10, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-print(processor.tokenizer.decode(tokens))
-"""
-CLASSIFIER = """
+MESSAGES = conversation("ACGTACGTAA", "GATTACA")
+CLASSIFY = """
+import json
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
-folder, row = sys.argv[1], json.loads(sys.argv[2])
-model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
-processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], trust_remote_code=True)
+processor = AutoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+row = json.loads(sys.argv[2])
 inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
-print(json.dumps([model(**inputs).logits[0].tolist(), model.config.id2label[0]]))
+print(json.dumps(model(**inputs).logits[0].tolist()))
 """
 
 
-def run_stranger(script: str, folder, question, tmp_path) -> str:
-    """What a script prints in a fresh process, in an empty folder, where the package cannot be imported."""
-    (tmp_path / "empty").mkdir()
-    result = subprocess.run(
-        [sys.executable, "-c", BLOCK + script, str(folder), json.dumps(question)],
-        cwd=tmp_path / "empty",
-        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-    )
+def remote_imports(folder) -> dict[str, set[str]]:
+    """What each Python file of a folder imports; neighbours begin with a dot."""
+    found = {}
+    for path in folder.glob("*.py"):
+        found[path.stem] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found[path.stem] |= {alias.name.split(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                found[path.stem].add("." * node.level + (node.module if node.level else node.module.split(".")[0]))
+    return found
+
+
+@pytest.fixture
+def adapter(tmp_path, tiny_model):
+    """The folder of an adapter that changes something, on the tiny checkpoint."""
+    targets = r".*\.language_model\..*\.(q_proj|v_proj)"
+    config = LoraConfig(r=4, target_modules=targets, modules_to_save=["projector"], task_type="CAUSAL_LM")
+    model = get_peft_model(tiny_model, config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(tmp_path / "adapter")
+    AutoProcessor.from_pretrained(TINY_CHECKPOINT).save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_strangers_load_a_folder_by_every_auto_class_whatever_the_encoder(tmp_path):
+    folders = {encoder: export(*build(encoder), tmp_path / encoder) for encoder in ENCODERS}
+    result = stranger(LOAD_ALL, json.dumps([str(f) for f in folders.values()]), json.dumps(MESSAGES), folder=tmp_path)
     assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
-@pytest.mark.parametrize("module", REMOTE_MODULES, ids=lambda module: module.__name__)
-def test_remote_files_import_only_what_every_user_has(module):
-    for node in ast.walk(ast.parse(remote_source(module))):
-        if isinstance(node, ast.Import):
-            assert {alias.name.split(".")[0] for alias in node.names} <= ALLOWED
-        if isinstance(node, ast.ImportFrom):
-            siblings = {each.__name__.rpartition(".")[2] for each in REMOTE_MODULES}
-            assert node.module in siblings if node.level == 1 else node.module.split(".")[0] in ALLOWED
-            assert node.level <= 1
-
-
-def test_a_stranger_without_the_package_gets_the_same_answer(tiny_model, tiny_processor, tmp_path):
-    messages = conversation("ACGTACGTAA", "GATTACA")
-    folder = export(tiny_model, tiny_processor, tmp_path / "exported")
-    answer = run_stranger(STRANGER, folder, messages, tmp_path)
-    assert answer == generate(tiny_model, tiny_processor, [messages], max_new_tokens=10)[0].strip()
+    found = json.loads(result.stdout)
+    for folder in folders.values():
+        assert_same_as_local(found[str(folder)], folder)
 
 
 def test_a_stranger_classifies_alike(tmp_path):
@@ -85,9 +75,169 @@ def test_a_stranger_classifies_alike(tmp_path):
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})
     model = TextGenomeForSequenceClassification(config).eval()
     processor = TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", model_max_length=64), dna_window=32)
-    row = variant_row(60)
     folder = export(model, processor, tmp_path / "exported")
-    logits, label = json.loads(run_stranger(CLASSIFIER, folder, row, tmp_path))
+    assert {path.stem for path in folder.glob("*.py")} == {
+        *("configuration_hyenadna", "configuration_textgenome", "configuration_textgenome_dna"),
+        *("modeling_dna_encoder", "modeling_hyenadna", "modeling_textgenome_dna"),
+        *("processing_dna", "processing_textgenome_dna"),
+    }
+    row = variant_row(60)
+    result = stranger(CLASSIFY, folder, json.dumps(row), folder=tmp_path)
+    assert result.returncode == 0, result.stderr
     inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
-    torch.testing.assert_close(torch.tensor(logits), model(**inputs).logits[0])
-    assert label == "x"
+    torch.testing.assert_close(torch.tensor(json.loads(result.stdout)), model(**inputs).logits[0])
+
+
+def test_a_classifier_is_exported_with_a_card(tmp_path):
+    dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+    config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})
+    TextGenomeForSequenceClassification(config).save_pretrained(tmp_path / "run")
+    tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
+    TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "run")
+    folder = export_checkpoint(tmp_path / "run", tmp_path / "exported")
+    card = (folder / "README.md").read_text()
+    assert "AutoModelForSequenceClassification" in card and "not for diagnosis" in card
+    torch.testing.assert_close(ask(*load(folder))["logits"], ask(*load(tmp_path / "run"))["logits"])
+
+
+def assert_same_as_local(found: dict, folder) -> None:
+    model = AutoModelForMultimodalLM.from_pretrained(folder).eval()
+    processor = AutoProcessor.from_pretrained(folder)
+    inputs = processor.apply_chat_template(
+        MESSAGES, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    logits = model(**inputs).logits
+    assert found["logits"].keys() == {"", "ForCausalLM", "ForImageTextToText", "ForMultimodalLM"}
+    for values in found["logits"].values():
+        torch.testing.assert_close(torch.tensor(values), logits, atol=1e-5, rtol=1e-5)
+    answer = generate(model, processor, [MESSAGES], max_new_tokens=10)[0]
+    assert found["text"].replace("<|im_end|>", "").strip() == answer.strip()
+    # Where it was loaded from, and by which code, is no part of the model.
+    local, config = AutoConfig.from_pretrained(folder).to_dict(), found["config"]
+    for origin in ("_name_or_path", "auto_map", "transformers_version"):
+        local.pop(origin, None), config.pop(origin, None)
+    for part in ("text_config", "dna_config"):
+        local[part].pop("dtype"), config[part].pop("dtype")  # none before weights were ever loaded
+    assert config == json.loads(json.dumps(local, default=str))
+    found["processor"].pop("auto_map", None)
+    ours = json.loads(json.dumps(processor.to_dict(), default=str))
+    assert found["processor"] == {key: value for key, value in ours.items() if key != "auto_map"}
+    assert found["vocabulary"] == processor.tokenizer.get_vocab()
+    assert found["dna_vocabulary"] == processor.dna_tokenizer.get_vocab()
+
+
+def test_remote_files_import_only_what_every_user_has(tiny_model, tiny_processor, adapter, tmp_path):
+    whole = remote_imports(export(tiny_model, tiny_processor, tmp_path / "whole"))
+    assert {"configuration_textgenome", "modeling_textgenome", "processing_textgenome"} <= whole.keys()
+    for name, imports in whole.items():
+        neighbours = {each for each in imports if each.startswith(".")}
+        assert neighbours <= {f".{each}" for each in whole}, name
+        assert imports - neighbours <= ALLOWED, name
+
+
+def test_no_path_of_this_machine_is_exported(tmp_path, adapter):
+    folder = export_checkpoint(adapter, tmp_path / "out")
+    for path in folder.rglob("*"):
+        assert path.is_dir() or str(TINY_CHECKPOINT).encode() not in path.read_bytes(), path
+
+
+def test_merged_adapter_answers_as_the_unmerged_one(adapter, tmp_path, tiny_processor):
+    folder = export_checkpoint(adapter, tmp_path / "out")
+    merged = AutoModelForMultimodalLM.from_pretrained(folder).eval()
+    base = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).eval()
+    before = ask(base, tiny_processor)
+    unmerged = ask(PeftModel.from_pretrained(base, adapter).eval(), tiny_processor)
+    found = ask(merged, tiny_processor)
+    torch.testing.assert_close(found["logits"], unmerged["logits"], atol=1e-4, rtol=1e-4)
+    assert torch.equal(found["answer"], unmerged["answer"])
+    assert (found["logits"] - before["logits"]).abs().max() > 0.1
+
+
+def test_what_was_exported_is_exported_again_as_it_is_but_for_its_name(tmp_path):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    readme = first / "README.md"
+    readme.write_text(readme.read_text() + "\nA remark by hand.\n")
+    (first / "predictions.jsonl").write_text("not ours")
+    second = export_checkpoint(first, tmp_path / "second")
+    assert not (second / "predictions.jsonl").exists()
+    for path in first.rglob("*"):
+        if path.is_file() and path.name not in ("README.md", "predictions.jsonl"):
+            assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+    expected = readme.read_text().replace('name, revision = "first", None', 'name, revision = "second", None')
+    assert (second / "README.md").read_text() == expected != readme.read_text()
+
+
+def test_pickled_weights_are_refused(tmp_path, adapter):
+    shutil.copytree(TINY_CHECKPOINT, tmp_path / "pickled")
+    weights = tmp_path / "pickled" / "model.safetensors"
+    torch.save(load_file(weights), tmp_path / "pickled" / "pytorch_model.bin")
+    weights.unlink()
+    (tmp_path / "pickled" / "golden.safetensors").unlink()
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "pickled"), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "pytorch_model.bin, which would have to be unpickled" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--adapter"], "is no adapter: it has no adapter_model.safetensors"),
+        (["--metrics", "nowhere.json"], "There is no nowhere.json"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path, options, message):
+    result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), *options])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "is there already" in result.output
+
+
+def test_an_adapter_of_a_local_base_does_not_go_alone(adapter, tmp_path):
+    result = CliRunner().invoke(app, ["export", str(adapter), str(tmp_path / "out"), "--adapter"])
+    assert result.exit_code == 1
+    assert "which is on this machine only" in result.output
+    assert "--base" in result.output
+
+
+def test_a_model_of_another_package_is_refused(tmp_path, tiny_processor):
+    model = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).model.language_model
+    with pytest.raises(ValueError, match="Qwen3Model is no model of this package"):
+        export(model, tiny_processor, tmp_path / "out")
+
+
+CHECKPOINT = """
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
+
+for auto_class in (AutoConfig, AutoModelForCausalLM, AutoProcessor):
+    try:
+        auto_class.from_pretrained(sys.argv[1], trust_remote_code=True)
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_a_checkpoint_says_what_is_missing(tmp_path):
+    checkpoint = tmp_path / "run" / "checkpoint-2"
+    shutil.copytree(TINY_CHECKPOINT, checkpoint)
+    mark_checkpoint(checkpoint)
+    result = stranger(CHECKPOINT, checkpoint, folder=tmp_path)
+    assert result.stdout.count("install the package textgenome") == 3, result.stderr
+    assert result.stdout.count(f"textgenome export {checkpoint} OUT") == 3
+    assert f"textgenome export {checkpoint} OUT" in (checkpoint / "README.md").read_text()
+
+    # Where the package is, it loads as ever, and exports.
+    inputs = load_file(TINY_CHECKPOINT / "golden.safetensors")
+    golden = inputs.pop("logits")
+    model = AutoModelForMultimodalLM.from_pretrained(checkpoint, trust_remote_code=True).eval()
+    torch.testing.assert_close(model(**inputs).logits, golden)
+    folder = export_checkpoint(checkpoint, tmp_path / "out")
+    assert "textgenome_is_not_installed" not in "".join(path.read_text() for path in folder.glob("*.json"))
+    assert not list(folder.glob("textgenome_is_not_installed*"))

@@ -1,0 +1,45 @@
+"""`textgenome export`: a folder that loads anywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgenome.hub_card import export_checkpoint
+
+
+Checkpoint = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Output folder of a training run, one of its checkpoints, or a Hub id.")
+]
+Merge = Annotated[
+    bool,
+    typer.Option("--merge/--adapter", help="Fold LoRA into the base model, or let the adapter go alone."),
+]
+Base = Annotated[
+    str | None,
+    typer.Option("--base", help="With --adapter: repository to which the base model was pushed."),
+]
+BaseRevision = Annotated[
+    str | None, typer.Option("--base_revision", help="Branch, tag or commit of the base, by default its newest.")
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option("--metrics", help="metrics.json for the model card, by default MODEL/evaluation/metrics.json."),
+]
+
+
+def export(
+    model: Checkpoint,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, which must not be there.")],
+    merge: Merge = True,
+    base: Base = None,
+    base_revision: BaseRevision = None,
+    metrics: Metrics = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Of a MODEL on the Hub.")] = None,
+) -> None:
+    """Write a flat folder that the Auto classes load with trust_remote_code=True, where textgenome is not installed.
+
+    Research use only, not for diagnosis. Example: textgenome export outputs/starter exported
+    """
+    folder = export_checkpoint(model, out, revision, merge, base, base_revision, metrics)
+    typer.echo(f"{folder} loads by AutoModelForMultimodalLM.from_pretrained({str(folder)!r}, trust_remote_code=True)")

@@ -1,0 +1,34 @@
+"""`textgenome push`: a repository on the Hub that loads anywhere."""
+
+from typing import Annotated
+
+import typer
+
+from textgenome import hub_card
+from textgenome.commands.export import Base, BaseRevision, Checkpoint, Merge, Metrics
+
+
+def push(
+    model: Checkpoint,
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="USER/NAME, created if it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, can see it.")] = False,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch to commit to, by default main.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
+    merge: Merge = True,
+    base: Base = None,
+    base_revision: BaseRevision = None,
+    metrics: Metrics = None,
+) -> None:
+    """Export a model, upload it in one commit, and check that a new process gets the same answers from the Hub.
+
+    Log in by `hf auth login`, or set HF_TOKEN. The same command again uploads only what changed. Think first whose DNA
+    the model was trained on: weights can give it away. Research use only, not for diagnosis.
+
+    Example: textgenome push outputs/starter me/starter --private
+    """
+    options = {"merge": merge, "base": base, "base_revision": base_revision, "metrics": metrics}
+    pushed = hub_card.push(model, repo_id, private or None, revision, create_pr, **options)
+    typer.echo(f"{pushed.repo_id} at {pushed.commit}: a new process gets the same answers from it.")
+    if pushed.pull_request:
+        typer.echo(f"Pull request: {pushed.pull_request}")
+    typer.echo(f"\n{pushed.snippet}")

@@ -1,0 +1,240 @@
+"""The model card: what the folder of a run tells about it, in the words of `model_card.md.jinja`."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from httpx2 import HTTPError
+from huggingface_hub import (
+    EvalResult,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    eval_result_entries_to_yaml,
+    model_info,
+    resolve_revision,
+)
+from safetensors import safe_open
+from transformers import PreTrainedConfig
+
+from textgenome.configuration.arguments import DataArguments, ModelArguments
+from textgenome.configuration.base_models import BASE_MODELS
+
+
+TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
+TAGS = ["custom_code", "textgenome", "dna", "genomics", "biology"]
+NOT_KNOWN = "not known"
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
+# Of the trainer's settings, those that decide what comes out.
+TRAINER_SETTINGS = (
+    "max_steps",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "max_grad_norm",
+    "optim",
+    "bf16",
+    "seed",
+)
+# The line of the card that says what to load.
+SOURCE = re.compile(r"^name, revision = .*$", re.MULTILINE)
+
+
+def write_card(
+    folder: Path,
+    checkpoint: Path,
+    config: PreTrainedConfig,
+    name: str,
+    base: str | None = None,
+    metrics: Path | None = None,
+) -> None:
+    """Write `README.md`, and `.eval_results/` if the model was measured on a data set of the Hub.
+
+    What is not known, the card says is not known; without `metrics.json` it says "not measured".
+
+    Args:
+        folder: An exported folder.
+        checkpoint: What it was exported from, with the files that `train_sft.py` left in it.
+        config: Configuration of the model.
+        name: What to call the model.
+        base: For an adapter, the repository of the base it was exported with.
+        metrics: A `metrics.json`, by default that in `checkpoint/evaluation`.
+
+    Raises:
+        FileNotFoundError: If there is no such file as `metrics`.
+    """
+    settings = read_json(checkpoint / "settings.json") or {}
+    if metrics is not None and not metrics.exists():
+        raise FileNotFoundError(f"There is no {metrics}. `textgenome evaluate` writes one.")
+    results = read_json(metrics or checkpoint / "evaluation" / "metrics.json") or {}
+    bases = base_models(config, settings)
+    dataset = without_path(results.get("dataset_name"))
+    fused = hasattr(config, "text_config")
+    evaluated = eval_results(results, dataset, "text-generation" if fused else "text-classification")
+    data = ModelCardData(
+        model_name=name,
+        library_name="peft" if base else "transformers",
+        pipeline_tag="any-to-any" if fused else None,  # no pipeline takes pairs of sequences
+        language="en",
+        **card_license(bases),
+        base_model=[base] if base else [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])] or None,
+        base_model_relation="adapter" if base else None,
+        datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
+        metrics=sorted({result.metric_type for result in evaluated}) or None,
+        tags=TAGS,
+        eval_results=evaluated or None,
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=TEMPLATE,
+        name=name,
+        config=config,
+        fused=fused,
+        adapter_of=base,
+        parameters=count_parameters(folder),
+        bases=bases,
+        non_commercial=[each["name"] for each in bases if NON_COMMERCIAL.search(each["license"])],
+        trained_on=without_path(settings.get("dataset_name")),
+        on_hub=is_hub_id(settings.get("dataset_name")),
+        settings=settings,
+        recipe=recipe(settings, read_json(checkpoint / "training_arguments.json") or {}),
+        training=read_json(checkpoint / "train_results.json") or {},
+        results=results,
+        evaluated_on=dataset,
+        files=sorted(path.name for path in folder.glob("*.py")),
+        version=metadata.version("textgenome"),
+    )
+    card.save(folder / "README.md")
+    if evaluated and is_hub_id(results["dataset_name"]):
+        write_eval_results(folder / ".eval_results" / "textgenome.yaml", results)
+
+
+def set_source(readme: Path, name: str, revision: str | None) -> None:
+    """Say in a card what its example is to load."""
+    line = f'name, revision = "{name}", ' + (f'"{revision}"' if revision else "None")
+    readme.write_text(SOURCE.sub(line, readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]]:
+    """Name, revision and licence of the models that this one was made from, none if it began with random weights."""
+    revisions = dict.fromkeys(
+        settings[key] for key in ("model_name_or_path", "text_model", "dna_model") if settings.get(key)
+    )
+    if settings.get("model_name_or_path"):
+        revisions[settings["model_name_or_path"]] = settings.get("model_revision")
+    revisions |= getattr(config, "base_models", None) or {}
+    return [
+        {
+            "name": without_path(name),
+            "revision": revision or NOT_KNOWN,
+            "license": (is_hub_id(name) and find_license(name, revision)) or NOT_KNOWN,
+        }
+        for name, revision in revisions.items()
+    ]
+
+
+def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
+    """The commits at which base models stand on the Hub now. Of a local folder only its name is kept."""
+    return {without_path(name): resolve_revision(name).resolved if is_hub_id(name) else None for name in names}
+
+
+def find_license(hub_id: str, revision: str | None = None) -> str | None:
+    """The licence that a model's card on the Hub gives; if that is out of reach, what this package knows."""
+    try:
+        card = model_info(hub_id, revision=revision, timeout=10).card_data or {}
+    except (HTTPError, OSError):
+        card = {}
+    license = card.get("license_name") if card.get("license") == "other" else card.get("license")
+    return license or BASE_MODELS.get(hub_id, {}).get("license")
+
+
+def card_license(bases: list[dict[str, str]]) -> dict[str, str]:
+    """The licence of the card: the common one of the base models, a non-commercial one if there is any."""
+    licenses = {each["license"] for each in bases} or {"apache-2.0"}  # that of this package
+    binding = {license for license in licenses if NON_COMMERCIAL.search(license)} or licenses
+    if len(binding) == 1 and NOT_KNOWN not in binding:
+        return {"license": binding.pop()}
+    return {"license": "other", "license_name": "see-base-models"}
+
+
+def recipe(settings: dict, training: dict) -> str | None:
+    """The settings that are not at their default, and the trainer's, as a recipe for `train_sft.py`."""
+    chosen = {}
+    for each in (*fields(DataArguments), *fields(ModelArguments)):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if settings.get(each.name, default) != default:
+            chosen[each.name] = settings[each.name]
+    for name in ("dataset_name", "model_name_or_path", "text_model", "dna_model", "dna_tokenizer"):
+        if name in chosen:
+            chosen[name] = without_path(chosen[name])
+    chosen |= {name: training[name] for name in TRAINER_SETTINGS if training.get(name) not in (None, {}, "")}
+    if "max_steps" in chosen:
+        chosen.pop("num_train_epochs" if chosen["max_steps"] > 0 else "max_steps", None)
+    return yaml.safe_dump(chosen, sort_keys=False).strip() if chosen else None
+
+
+def eval_results(results: dict, dataset: str, task: str) -> list[EvalResult]:
+    """What goes into `model-index`: the figures of the model as it is."""
+    scores = results.get("conditions", {}).get("as is")
+    if scores is None:
+        return []
+    common = {
+        "task_type": task,
+        "dataset_type": dataset,
+        "dataset_name": dataset,
+        "dataset_split": results["split"],
+    }
+    return [
+        EvalResult(**common, metric_type="accuracy", metric_name="Accuracy", metric_value=scores["accuracy"]),
+        EvalResult(**common, metric_type="f1", metric_name="Macro F1", metric_value=scores["macro_f1"]),
+    ]
+
+
+def write_eval_results(path: Path, results: dict) -> None:
+    entry = EvalResultEntry(
+        dataset_id=results["dataset_name"],
+        task_id="default",
+        value=results["conditions"]["as is"]["accuracy"],
+        date=results["date"],
+        notes=f"accuracy on {results['conditions']['as is']['rows']} rows of the split {results['split']}",
+    )
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False), encoding="utf-8")
+
+
+def count_parameters(folder: Path) -> int:
+    """How many numbers the safetensors in a folder hold."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            total += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())
+    return total
+
+
+def is_hub_id(name: str | None) -> bool:
+    return bool(name) and HUB_ID.fullmatch(name) is not None and not Path(name).exists()
+
+
+def without_path(name: str | None) -> str | None:
+    """A name on the Hub as it is; of a file or folder what says nothing about this machine."""
+    return name if name is None or is_hub_id(name) else Path(name).name
+
+
+def read_json(path: Path) -> dict | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+__all__ = ["find_license", "set_source", "write_card"]

@@ -1,0 +1,84 @@
+"""Tiny models with every kind of encoder, and processes in which the package does not exist."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import TINY_CHECKPOINT
+from transformers import AutoProcessor, set_seed
+
+from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome.processing import build_dna_tokenizer, build_processor
+
+
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+ENCODERS = {
+    "hyenadna": ("hyenadna", {"d_model": 16, "d_inner": 32, "max_seq_len": 256}),
+    "mixtral": (
+        "genos",
+        {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 8},
+    ),
+    "esm": ("nucleotide_transformer", {**SIZES, "vocab_size": 4105, "pad_token_id": 1, "mask_token_id": 2}),
+}
+# Loads names, each a folder or `repository@revision`, by all Auto classes, and prints what the models make of a
+# conversation.
+LOAD_ALL = """
+import json
+import torch
+import transformers
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, pipeline
+
+names, messages = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+found = {}
+for source in names:
+    name, _, revision = source.partition("@")
+    options = {"revision": revision or "main", "trust_remote_code": True}
+    processor = AutoProcessor.from_pretrained(name, **options)
+    inputs = processor.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    logits = {}
+    for kind in ("", "ForCausalLM", "ForImageTextToText", "ForMultimodalLM"):
+        model = getattr(transformers, f"AutoModel{kind}").from_pretrained(name, **options)
+        with torch.no_grad():
+            logits[kind] = model(**inputs).logits.tolist()
+    asked = pipeline("any-to-any", model=name, **options)
+    text = asked(messages, max_new_tokens=10, do_sample=False, return_full_text=False)[0]["generated_text"]
+    config = AutoConfig.from_pretrained(name, **options).to_dict()
+    tokens = AutoTokenizer.from_pretrained(name, **options).get_vocab()
+    found[source] = {"logits": logits, "text": text, "config": config, "processor": processor.to_dict()}
+    found[source] |= {"vocabulary": tokens, "dna_vocabulary": processor.dna_tokenizer.get_vocab()}
+print(json.dumps(found, default=str))
+"""
+
+
+def build(encoder: str) -> tuple:
+    """A tiny model with an encoder of this kind, and its processor."""
+    set_seed(0)
+    vocabulary, sizes = ENCODERS[encoder]
+    tokenizer = AutoProcessor.from_pretrained(TINY_CHECKPOINT).tokenizer
+    processor = build_processor(tokenizer, build_dna_tokenizer(vocabulary, model_max_length=256), dna_window=64)
+    config = TextGenomeConfig(
+        text_config=json.loads((TINY_CHECKPOINT / "config.json").read_text())["text_config"],
+        dna_config={"model_type": encoder, "initializer_range": 0.2, **sizes},
+        dna_token_id=processor.dna_token_id,
+        dna_start_token_id=processor.dna_start_token_id,
+        dna_end_token_id=processor.dna_end_token_id,
+        initializer_range=0.2,
+    )
+    return TextGenomeForConditionalGeneration(config).eval(), processor
+
+
+def stranger(script: str, *arguments, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a script where the package cannot be imported, in an empty folder and with an empty cache."""
+    (folder / "empty").mkdir()
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys\nsys.modules['textgenome'] = None\n{script}", *map(str, arguments)],
+        cwd=folder / "empty",
+        env={**os.environ, "HF_HOME": str(folder / "home"), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )

@@ -1,0 +1,208 @@
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT, TINY_CHECKPOINT
+from huggingface_hub import ModelCard, ModelCardData
+from transformers import AutoConfig
+
+from textgenome.hub_card import export_checkpoint
+from textgenome.hub_card.card import write_card
+
+
+SCORES = {"rows": 240, "no_answer": 0.0125, "per_class": []}
+METRICS = {
+    "model": "/home/somebody/outputs/mine",
+    "revision": "main",
+    "dataset_name": "wanglab/kegg",
+    "split": "validation",
+    "data_fingerprint": "ab" * 32,
+    "date": "2026-11-21T10:00:00+00:00",
+    "conditions": {
+        "as is": {
+            **SCORES,
+            "kind": "model",
+            "accuracy": 0.9958333333333333,
+            "accuracy_interval": [0.9768, 0.9993],
+            "macro_f1": 0.9957,
+            "macro_f1_interval": [0.987, 1.0],
+        },
+        "DNA exchanged": {
+            **SCORES,
+            "kind": "control",
+            "accuracy": 0.15416,
+            "accuracy_interval": [0.1142, 0.2052],
+            "macro_f1": 0.151,
+            "macro_f1_interval": [0.11, 0.2],
+            "difference": -0.8416,
+            "p_value": 1.3e-60,
+        },
+        "majority class": {
+            **SCORES,
+            "kind": "baseline",
+            "accuracy": 0.1666,
+            "accuracy_interval": [0.1249, 0.2189],
+            "macro_f1": 0.047,
+            "macro_f1_interval": [0.04, 0.06],
+            "difference": -0.8291,
+            "p_value": 2e-59,
+        },
+    },
+}
+SETTINGS = {
+    "dataset_name": "wanglab/kegg",
+    "dataset_train_split": "train",
+    "dna_window": 2048,
+    "text_model": "Qwen/Qwen3-1.7B",
+    "dna_model": "InstaDeepAI/nucleotide-transformer-2.5b-multi-species",
+    "text_config": None,
+    "lora_r": 16,
+}
+TRAINING = {"learning_rate": 5e-5, "max_steps": -1, "num_train_epochs": 5.0, "seed": 0, "output_dir": "/home/somebody"}
+RESULTS = {
+    "train_runtime": 90.0,
+    "hardware": "1 x NVIDIA H200",
+    "peak_memory_gb": 31.5,
+    "train_tokens_per_second": 5e4,
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A checkpoint with what a training run and an evaluation leave beside it."""
+    shutil.copytree(TINY_CHECKPOINT, tmp_path / "run")
+
+    def write(**files) -> None:
+        for name, content in files.items():
+            path = tmp_path / "run" / ("evaluation/metrics.json" if name == "metrics" else f"{name}.json")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(content))
+        return tmp_path / "run"
+
+    return write
+
+
+def card_of(run, tmp_path, **options) -> ModelCard:
+    return ModelCard.load(export_checkpoint(run, tmp_path / "out", **options) / "README.md")
+
+
+def rows_of(text: str, heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading."""
+    section = re.split(r"^## ", text.split(f"## {heading}\n")[1], flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_figures_are_those_of_the_evaluation(run, tmp_path):
+    run(settings=SETTINGS, training_arguments=TRAINING, train_results=RESULTS)
+    card = card_of(run(metrics=METRICS), tmp_path)
+    results = {result.metric_type: result for result in card.data.eval_results}
+    assert results["accuracy"].metric_value == 0.9958333333333333
+    assert results["f1"].metric_value == 0.9957
+    assert (results["f1"].dataset_type, results["f1"].dataset_split) == ("wanglab/kegg", "validation")
+    rows = {row[0]: row[1:] for row in rows_of(card.text, "Results")}
+    assert rows.keys() == METRICS["conditions"].keys()
+    assert rows["as is"] == ["model", "240", "0.996 (0.977 to 0.999)", "0.996 (0.987 to 1.000)", "0.013", "-", "-"]
+    assert rows["DNA exchanged"][-2:] == ["-0.842", "1.3e-60"]
+    (entry,) = yaml.safe_load((tmp_path / "out" / ".eval_results" / "textgenome.yaml").read_text())
+    assert entry["dataset"] == {"id": "wanglab/kegg", "task_id": "default"}
+    assert entry["value"] == 0.9958333333333333
+
+
+def test_metrics_are_read_from_where_one_says(run, tmp_path):
+    (tmp_path / "elsewhere.json").write_text(json.dumps({**METRICS, "dataset_name": "/home/somebody/rows.csv"}))
+    card = card_of(run(settings=SETTINGS), tmp_path, metrics=tmp_path / "elsewhere.json")
+    assert card.data.eval_results[0].dataset_name == "rows.csv"
+    assert "somebody" not in card.content
+    assert not (tmp_path / "out" / ".eval_results").exists()
+
+
+def test_base_models_recipe_hardware_and_a_non_commercial_licence(run, tmp_path):
+    checkpoint = run(settings=SETTINGS, training_arguments=TRAINING, train_results=RESULTS)
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["base_models"] = {"Qwen/Qwen3-1.7B": "70d244cc86ccca08cf5af4e1e306ecf908b1ad5e"}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    card = card_of(checkpoint, tmp_path)
+    assert rows_of(card.text, "Base models") == [
+        ["Qwen/Qwen3-1.7B", "70d244cc86ccca08cf5af4e1e306ecf908b1ad5e", "apache-2.0"],
+        ["InstaDeepAI/nucleotide-transformer-2.5b-multi-species", "not known", "cc-by-nc-sa-4.0"],
+    ]
+    assert card.data.license == "cc-by-nc-sa-4.0"
+    assert "**Not for commercial use:** InstaDeepAI/nucleotide-transformer-2.5b-multi-species must not" in card.text
+    assert card.data.base_model == ["Qwen/Qwen3-1.7B", "InstaDeepAI/nucleotide-transformer-2.5b-multi-species"]
+    assert card.data.datasets == ["wanglab/kegg"]
+    assert "Not measured." in card.text
+    recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", card.text, re.DOTALL)[1])
+    names = ("dataset_name", "dna_window", "text_model", "dna_model")
+    trainer = {"learning_rate": 5e-5, "num_train_epochs": 5.0, "seed": 0}
+    assert recipe == {**{name: SETTINGS[name] for name in names}, "lora_r": 16, **trainer}
+    assert "1 x NVIDIA H200; 1.5 minutes; 50,000 tokens a second; peak memory 31.5 GB." in card.text
+
+
+@pytest.mark.parametrize(
+    "models, license",
+    [
+        (["Qwen/Qwen3-1.7B", "BGI-HangzhouAI/Genos-1.2B"], "apache-2.0"),
+        (["Qwen/Qwen3-1.7B", "LongSafari/hyenadna-tiny-1k-seqlen-hf"], "other"),
+        (["Qwen/Qwen3-1.7B", "somebody/unknown"], "other"),
+        (["Qwen/Qwen3-1.7B", "/home/somebody/encoder"], "other"),
+        ([None, None], "apache-2.0"),
+    ],
+)
+def test_licence_of_the_card_follows_from_the_base_models(run, tmp_path, models, license):
+    card = card_of(run(settings={**SETTINGS, **dict(zip(("text_model", "dna_model"), models))}), tmp_path)
+    assert card.data.license == license
+    assert card.data.get("license_name") == ("see-base-models" if license == "other" else None)
+    assert "/home/somebody" not in card.content
+
+
+def test_what_is_not_known_is_said_not_left_out(run, tmp_path):
+    card = card_of(run(), tmp_path)
+    text = re.sub(r"\s+", " ", card.text)
+    for said in ("Not known.", "**Data:** not known.", "**Recipe:** not known.", "not recorded.", "Not measured."):
+        assert said in text
+    assert card.data.eval_results is None
+    assert_complete(card)
+
+
+def assert_complete(card: ModelCard) -> None:
+    """No empty field, no placeholder; the metadata says what the Hub needs to know."""
+    text = card.text.replace('"out", None', "").replace("None: all weights began at random", "")
+    for empty in ("None", "nan", "{{", "{%", "[More", "TODO", "| |", "||", "()"):
+        assert empty not in text, empty
+    assert all(value not in (None, "", [], {}) for value in card.data.to_dict().values())
+    assert card.data.pipeline_tag == "any-to-any"
+    assert "custom_code" in card.data.tags
+    for said in ("Research use only, not for diagnosis", "## Privacy", "## Citation", "## Intended use"):
+        assert said in card.text
+
+
+@pytest.mark.slow
+def test_card_of_the_starter_is_complete(tmp_path):
+    card = card_of(ROOT / "outputs" / "starter", tmp_path)
+    assert_complete(card)
+    assert card.data.license == "apache-2.0"
+    metrics = ROOT / "outputs" / "starter" / "evaluation" / "metrics.json"
+    if metrics.exists():
+        scores = json.loads(metrics.read_text())["conditions"]
+        assert {result.metric_value for result in card.data.eval_results} == {
+            scores["as is"]["accuracy"],
+            scores["as is"]["macro_f1"],
+        }
+        shown = {row[0]: row[3].split()[0] for row in rows_of(card.text, "Results")}
+        assert shown == {name: f"{each['accuracy']:.3f}" for name, each in scores.items()}
+    else:
+        assert "Not measured." in card.text
+
+
+def test_card_of_an_adapter_names_its_base(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    config = AutoConfig.from_pretrained(TINY_CHECKPOINT)
+    write_card(tmp_path / "adapter", tmp_path, config, "mine", base="somebody/base")
+    card = ModelCard.load(tmp_path / "adapter" / "README.md")
+    assert isinstance(card.data, ModelCardData)
+    assert card.data.base_model == ["somebody/base"]
+    assert (card.data.library_name, card.data.base_model_relation) == ("peft", "adapter")
+    assert "PeftModel.from_pretrained(base, name, revision=revision)" in card.text
