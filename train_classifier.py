@@ -18,13 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from datasets import Dataset
-from transformers import EvalPrediction, PreTrainedTokenizerBase, Trainer, set_seed
+from transformers import EvalPrediction, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
 from transformers.utils import logging
 from trl import TrlParser
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
 from textgenome.finetuning import prepare_dna_encoder
+from textgenome.hub_card import mark_checkpoint
 from textgenome.processing import TextGenomeDNACollator
 from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
@@ -33,6 +34,19 @@ from textgenome.resuming import remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_classifier")
+
+
+class CompleteCheckpoints(TrainerCallback):
+    """Put the processor into every checkpoint, and a word for those who load it without this package."""
+
+    def __init__(self, processor: TextGenomeDNAProcessor):
+        self.processor = processor
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            self.processor.save_pretrained(folder)
+            mark_checkpoint(folder)
 
 
 def load_split(data: RowArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -85,10 +99,13 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         eval_dataset=test_rows,
         data_collator=TextGenomeDNACollator(processor, model.config.label2id),
         compute_metrics=accuracy,
+        callbacks=[CompleteCheckpoints(processor)],
     )
     result = train_or_resume(trainer)
     if trainer.is_world_process_zero():
         processor.save_pretrained(training.output_dir)
+        mark_checkpoint(Path(training.output_dir))
+        (Path(training.output_dir) / "training_arguments.json").write_text(training.to_json_string() + "\n")
     if result is not None:
         trainer.log_metrics("train", result.metrics)
         trainer.save_metrics("train", result.metrics)

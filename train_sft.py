@@ -37,6 +37,7 @@ from trl import SFTTrainer, TrlParser
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
+from textgenome.evaluation.prompts import reasons
 from textgenome.finetuning import prepare_model
 from textgenome.hub_card import find_revisions, mark_checkpoint, push
 from textgenome.processing import (
@@ -167,6 +168,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         if missing:
             raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {data.dataset_test_split}.")
 
+    thinks = any(reasons(row) for row in rows)
     with training.main_process_first(local=False, desc="building the base model"):
         if source is None:
             # Absolute, since it is what an adapter will know its base by.
@@ -174,7 +176,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             if not Path(source).exists():
                 build_base(data, model_args, dna_tokenizer, rows, Path(source))
         if training.process_index == 0:
-            remember_settings({**asdict(data), **asdict(model_args)}, output_dir)
+            remember_settings({**asdict(data), **asdict(model_args), "reasons": thinks}, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
     processor.dna_window = data.dna_window
     if data.reasoning_format:
@@ -209,7 +211,8 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         key = "train_tokens_per_second"
         speeds = [log[key] for log in trainer.state.log_history if key in log]
         metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
-        metrics[key] = speeds[-1] if speeds else None
+        if speeds:
+            metrics[key] = speeds[-1]
         metrics["hardware"] = hardware(training.world_size)
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
@@ -224,6 +227,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             test_rows.select(range(min(data.generation_rows, len(test_rows)))).to_list(),
             dna=data.dna,
             dna_truncation=data.dna_truncation,
+            enable_thinking=thinks,
             max_new_tokens=data.max_new_tokens,
             seed=training.seed,
         )

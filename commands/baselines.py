@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from textgenome.commands.options import DatasetName, OutputDir, Seed, Split, Synonyms, read_synonyms
+from textgenome.commands.options import DatasetName, OnBadRow, OutputDir, Seed, Split, Synonyms, read_synonyms
 from textgenome.evaluation import evaluate_baselines
 from textgenome.evaluation.results import format_table
 
@@ -14,6 +14,7 @@ def baselines(
     output_dir: OutputDir,
     split: Split = "validation",
     synonyms: Synonyms = None,
+    on_bad_row: OnBadRow = "raise",
     seed: Seed = 0,
 ) -> None:
     """Fit trivial baselines on the train split and evaluate them; no model is needed.
@@ -23,6 +24,8 @@ def baselines(
 
     Example: textgenome baselines --dataset_name my_rows --split val --output_dir outputs/baselines
     """
-    metrics = evaluate_baselines(dataset_name, split, output_dir, synonyms=read_synonyms(synonyms), seed=seed)
+    metrics = evaluate_baselines(
+        dataset_name, split, output_dir, synonyms=read_synonyms(synonyms), on_bad_row=on_bad_row, seed=seed
+    )
     typer.echo(format_table(metrics))
     typer.echo(f"\n{Path(output_dir) / 'report.html'}")

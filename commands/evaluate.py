@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from textgenome.commands.options import DatasetName, OutputDir, Seed, Split, Synonyms, read_synonyms
+from textgenome.commands.options import DatasetName, OnBadRow, OutputDir, Seed, Split, Synonyms, read_synonyms
 from textgenome.evaluation import CONTROLS, evaluate_model
 from textgenome.evaluation.results import format_table
 
@@ -41,7 +41,7 @@ def evaluate(
         bool | None,
         typer.Option(
             "--enable_thinking/--no_enable_thinking",
-            help="Reason first. By default as in training: rows that have reasoning do.",
+            help="Reason first. By default if the model was trained to.",
         ),
     ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", min=1, help="Longest output.")] = 1024,
@@ -51,6 +51,7 @@ def evaluate(
     top_p: Annotated[
         float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")
     ] = 1,
+    on_bad_row: OnBadRow = "raise",
     seed: Seed = 0,
 ) -> None:
     """Evaluate a model on a table: accuracy with intervals, controls and baselines.
@@ -81,6 +82,7 @@ def evaluate(
         dtype=dtype,
         batch_size=batch_size,
         enable_thinking=enable_thinking,
+        on_bad_row=on_bad_row,
         seed=seed,
         max_new_tokens=max_new_tokens,
         **sampling,

@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ DatasetName = Annotated[
 Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
 OutputDir = Annotated[Path, typer.Option("--output_dir", help="Folder for the results.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn at random.")]
+OnBadRow = Annotated[
+    Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
+]
 Synonyms = Annotated[
     Path | None,
     typer.Option(

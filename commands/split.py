@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from textgenome.commands.options import Seed
+from textgenome.commands.options import OnBadRow, Seed
 from textgenome.evaluation.splits import write_splits
 
 
@@ -25,9 +25,7 @@ def split(
         str | None,
         typer.Option("--gene_column", help='Column with the gene. Default: "of this GENE allele" in the question.'),
     ] = None,
-    on_bad_row: Annotated[
-        Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows, or leave them out.")
-    ] = "raise",
+    on_bad_row: OnBadRow = "raise",
 ) -> None:
     """Split a table into train, validation and test, and count what they share.
 

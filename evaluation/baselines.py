@@ -11,9 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from tqdm import tqdm
+from transformers.utils import logging
 
 from textgenome.processing.processing_dna import normalize_dna
 
+
+logger = logging.get_logger(__name__)
 
 NEIGHBOUR_K = 16
 COMPOSITION_K = 6
@@ -32,11 +35,12 @@ def predict_baselines(train_rows: list[Mapping], rows: list[Mapping]) -> dict[st
     - `reference 6-mers`: logistic regression on the 6-mer counts of the reference, scaled to unit length.
 
     Args:
-        train_rows: Rows with `question`, `answer`, `reference_sequence` and `variant_sequence`.
+        train_rows: Rows with `answer`, `reference_sequence`, `variant_sequence` and perhaps `question`.
         rows: Rows with the same columns; their answers are not read.
 
     Returns:
-        The predicted answers, one a row, by the name of the baseline. Answers are spelt as in `train_rows`.
+        The predicted answers, one a row, by the name of the baseline. Answers are spelt as in `train_rows`. Those that
+        need a question are left out where there is none.
     """
     answers = [row["answer"] for row in train_rows]
     if len(set(answers)) == 1:  # nothing to learn, which a regression refuses
@@ -44,7 +48,15 @@ def predict_baselines(train_rows: list[Mapping], rows: list[Mapping]) -> dict[st
     predictions = {}
     progress = tqdm(BASELINES.items(), desc="Fitting baselines", unit="baseline", disable=None)
     for name, (features, predict) in progress:
-        predictions[name] = predict([features(row) for row in train_rows], answers, [features(row) for row in rows])
+        if features is _question and any(row.get("question") is None for row in (*train_rows, *rows)):
+            continue
+        try:
+            predictions[name] = predict(
+                [features(row) for row in train_rows], answers, [features(row) for row in rows]
+            )
+        except ValueError as error:
+            # As where every reference is shorter than a 16-mer.
+            logger.warning(f"The baseline {name!r} cannot be fitted to these rows and is left out: {error}")
     return predictions
 
 
@@ -92,7 +104,7 @@ def _regression() -> LogisticRegression:
 
 
 BASELINES: dict[str, tuple[Callable, Callable]] = {
-    "majority": (_question, _majority),
+    "majority": (_reference, _majority),
     "question look-up": (_question, _look_up),
     "question tf-idf": (_question, _tfidf_regression),
     "reference 16-mers": (_reference, _nearest_neighbour),

@@ -1,6 +1,6 @@
 """Batched prediction by the DNA-only model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from tqdm import tqdm
@@ -9,15 +9,27 @@ from transformers import PreTrainedModel
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
-@torch.no_grad()
 def classify(
+    model: PreTrainedModel, processor: TextGenomeDNAProcessor, rows: list[Mapping], **options
+) -> list[dict[str, float]]:
+    """How likely each answer is for each row, as the natural logarithm of the probability of each label.
+
+    The arguments are those of `classify_batches`.
+    """
+    scores = dict(row for batch in classify_batches(model, processor, rows, **options) for row in batch)
+    return [scores[i] for i in range(len(rows))]
+
+
+@torch.no_grad()
+def classify_batches(
     model: PreTrainedModel,
     processor: TextGenomeDNAProcessor,
     rows: list[Mapping],
     batch_size: int = 64,
     are_windows: bool = False,
-) -> list[dict[str, float]]:
-    """How likely each answer is for each row.
+    description: str = "Classifying",
+) -> Iterator[list[tuple[int, dict[str, float]]]]:
+    """How likely each answer is for each row, the longest rows first.
 
     Args:
         model: A `TextGenomeForSequenceClassification`.
@@ -26,26 +38,26 @@ def classify(
         batch_size: Rows at a time.
         are_windows: The sequences are windows already: they are not cut, and those of a row may be equal, as in a
             control that shows the reference twice.
+        description: Of the progress bar.
 
-    Returns:
-        For each row the natural logarithm of the probability of each label.
+    Yields:
+        For each of a batch: its place in `rows`, and the natural logarithm of the probability of each label.
     """
     was_training = model.training
     model.eval()
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    predictions = []
-    for start in tqdm(range(0, len(rows), batch_size), desc="Classifying", unit="batch", disable=None):
-        batch = rows[start : start + batch_size]
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["reference_sequence"] + rows[i]["variant_sequence"]))
+    for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
+        places = order[start : start + batch_size]
         inputs = processor(
-            [row["reference_sequence"] for row in batch],
-            [row["variant_sequence"] for row in batch],
+            [rows[i]["reference_sequence"] for i in places],
+            [rows[i]["variant_sequence"] for i in places],
             are_windows=are_windows,
             return_tensors="pt",
         ).to(model.device)
         logits = model(**inputs).logits
-        predictions += [dict(zip(labels, row)) for row in logits.log_softmax(-1).tolist()]
+        yield [(i, dict(zip(labels, row))) for i, row in zip(places, logits.log_softmax(-1).tolist())]
     model.train(was_training)
-    return predictions
 
 
-__all__ = ["classify"]
+__all__ = ["classify", "classify_batches"]

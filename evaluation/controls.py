@@ -20,9 +20,7 @@ _SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 
 
 def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
-    """Give each row the pair of another row; every pair is used once."""
-    if len(rows) < 2:
-        raise ValueError("It takes two rows to exchange their DNA.")
+    """Give each row the pair of another row; every pair is used once. A single row keeps its own."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     donors = dict(zip(order, order[1:] + order[:1]))
@@ -135,8 +133,11 @@ CONTROLS: dict[str, Callable[[list[Mapping], int], list[dict]]] = {
     "genes masked": mask_genes,
 }
 
+DNA_CONTROLS = ("DNA exchanged", "DNA shuffled", "pair swapped", "reference only")  # for a model that sees no text
+
 __all__ = [
     "CONTROLS",
+    "DNA_CONTROLS",
     "ask_constant_question",
     "exchange_dna",
     "mask_genes",

@@ -1,12 +1,16 @@
 """Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
+from huggingface_hub import resolve_revision
 from transformers import (
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
@@ -17,7 +21,7 @@ from transformers import (
 from transformers.utils import logging
 
 from textgenome.evaluation.baselines import predict_baselines
-from textgenome.evaluation.controls import CONTROLS
+from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.extraction import extract_answer, normalize_answer
 from textgenome.evaluation.generation import generate
 from textgenome.evaluation.predictions import (
@@ -27,19 +31,20 @@ from textgenome.evaluation.predictions import (
     generate_predictions,
     score_predictions,
 )
-from textgenome.evaluation.prompts import PAIR, as_prompt, cut_windows, reasons
+from textgenome.evaluation.prompts import as_prompt, cut_windows
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, fingerprint_rows, summarize, versions
 from textgenome.processing.conversations import check_pair, row_to_messages
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
-from textgenome.processing.rows import load_rows
+from textgenome.processing.rows import list_splits, load_rows
 
 
 logger = logging.get_logger(__name__)
 
 PRIMARY_CONTROLS = ("DNA exchanged", "DNA removed")
 TEXT_ONLY = "text-only model"
+FINGERPRINTED = 2**20  # bytes at either end of a file
 
 
 def evaluate_model(
@@ -56,6 +61,7 @@ def evaluate_model(
     dtype: str = "auto",
     batch_size: int = 64,
     enable_thinking: bool | None = None,
+    on_bad_row: str = "raise",
     seed: int = 0,
     **generation_options,
 ) -> dict | None:
@@ -77,7 +83,8 @@ def evaluate_model(
         revision: Of the model on the Hub.
         dtype: Of its weights.
         batch_size: Rows at a time.
-        enable_thinking: See `generate_predictions`.
+        enable_thinking: Whether the model reasons first; by default if it was trained to, as far as that is known.
+        on_bad_row: See `load_rows`.
         seed: Of controls, sampling and bootstrap.
         generation_options: For `model.generate`.
 
@@ -87,13 +94,31 @@ def evaluate_model(
     Raises:
         ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
     """
-    started, state, output_dir = time.monotonic(), PartialState(), Path(output_dir)
+    started, output_dir = time.monotonic(), Path(output_dir)
+    # Without a GPU the processes of a launcher find each other only if told so. One that is done waits for the others,
+    # for hours if need be.
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+    if not Path(model).exists():
+        revision = resolve_revision(model, revision=revision).resolved  # a branch may move before the run is resumed
     processor = AutoProcessor.from_pretrained(model, revision=revision)
     dna_only = isinstance(processor, TextGenomeDNAProcessor)
-    rows = load_rows(dataset_name, split, check=check_pair if dna_only else row_to_messages).to_list()
+    trained = training_settings(model)
+    if enable_thinking is None:
+        enable_thinking = trained.get("reasons", True)
+    shown = {name: trained[name] for name in ("dna", "dna_truncation") if name in trained}
+    check = {"check": check_pair if dna_only else row_to_messages, "on_bad_row": on_bad_row}
+    rows = load_rows(
+        dataset_name,
+        split,
+        **check,
+        **({} if dna_only else shown),
+        dna_window=processor.dna_window,
+        dna_tokenizer=processor.dna_tokenizer,
+    ).to_list()
+    windows = cut_windows(rows, dna_window=processor.dna_window, **shown)
     truths = [row["answer"] for row in rows]
-    train_rows = load_train_rows(dataset_name) if baselines or (mode != "generate" and not dna_only) else []
-    labels = sorted({row["answer"].strip() for row in (*train_rows, *rows)})
+    train_rows = load_train_rows(dataset_name, split, **check) if baselines else []
+    labels = known_answers(dataset_name, rows, **check) if mode != "generate" and not dna_only else []
     run = {
         "model": model,
         "revision": revision,
@@ -103,6 +128,7 @@ def evaluate_model(
         "data_fingerprint": fingerprint_rows(rows),
         "dtype": dtype,
         "enable_thinking": enable_thinking,
+        **shown,
         "seed": seed,
         "generation": {"do_sample": False, **generation_options},
     }
@@ -112,7 +138,7 @@ def evaluate_model(
         remember_run(run, output_dir)
     predictions = Predictions(output_dir)
 
-    def ask(name: str, conditions: dict[str, list[dict]]) -> None:
+    def ask(name: str, revision: str, conditions: dict[str, list[dict]]) -> None:
         set_seed(seed)
         processor = AutoProcessor.from_pretrained(name, revision=revision)
         classifies = isinstance(processor, TextGenomeDNAProcessor)
@@ -128,32 +154,33 @@ def evaluate_model(
             if mode != "generate":
                 score_predictions(loaded, processor, given, condition, predictions, labels, batch_size)
 
-    def seen(given: list[dict]) -> list[tuple]:
-        return [tuple(row[name] for name in (PAIR if dna_only else (*PAIR, "question"))) for row in given]
-
-    windows = cut_windows(rows, dna_window=processor.dna_window, **training_settings(model))
-    kinds = {AS_IS: "model", **dict.fromkeys(controls, "control")}
-    conditions = {AS_IS: windows}
+    kinds, conditions = {AS_IS: "model"}, {AS_IS: windows}
     for name in controls:
-        changed = CONTROLS[name](windows, seed)
-        if seen(changed) == seen(windows) or (dna_only and name == "DNA removed"):
+        changed = windows if dna_only and name not in DNA_CONTROLS else CONTROLS[name](windows, seed)
+        if changed == windows:
             logger.warning(f"{name}: of these rows it leaves this model nothing else to see. It is left out.")
         else:
-            conditions[name] = changed
-    ask(model, conditions)
+            kinds[name], conditions[name] = "control", changed
+    ask(model, revision, conditions)
     if text_only_model is not None:
         kinds[TEXT_ONLY] = "text only"
-        ask(text_only_model, {TEXT_ONLY: cut_windows(rows, dna="none")})
+        ask(text_only_model, "main", {TEXT_ONLY: cut_windows(rows, dna="none")})
     predictions.merge()
     if not state.is_main_process:
         return None
 
-    known = {name: predictions.of(name) for name in (*conditions, *([TEXT_ONLY] if text_only_model else []))}
+    # What another mode has left in the folder does not count.
+    counted = {"generate": ("output", "tokens"), "score": ("scores",), "both": ("output", "tokens", "scores")}[mode]
+    counted = ("scores",) if dna_only else counted
+    known = {
+        name: [{key: record[key] for key in ("row", *counted) if key in record} for record in predictions.of(name)]
+        for name in kinds
+    }
     if baselines:
         fitted = baseline_records(train_rows, rows)
         kinds |= dict.fromkeys(fitted, "baseline")
         known |= fitted
-    metrics = {**run, "mode": mode, "recipe": read_json(Path(model) / "settings.json")}
+    metrics = {**run, "mode": "classify" if dna_only else mode, "recipe": trained or None}
     metrics["conditions"] = {
         name: {
             **summarize(records, truths, kinds[name], synonyms, seed),
@@ -166,12 +193,21 @@ def evaluate_model(
 
 
 def evaluate_baselines(
-    dataset_name: str, split: str, output_dir: str | Path, synonyms: dict[str, str] | None = None, seed: int = 0
+    dataset_name: str,
+    split: str,
+    output_dir: str | Path,
+    synonyms: dict[str, str] | None = None,
+    on_bad_row: str = "raise",
+    seed: int = 0,
 ) -> dict:
-    """Fit the trivial baselines on the train split, and write what `evaluate_model` writes. It takes no model."""
-    started, rows = time.monotonic(), load_rows(dataset_name, split).to_list()
+    """Fit the trivial baselines on the train split, and write what `evaluate_model` writes. It takes no model.
+
+    The table needs no `question`; the baselines that do are left out without.
+    """
+    started, check = time.monotonic(), {"check": check_pair, "on_bad_row": on_bad_row}
+    rows = load_rows(dataset_name, split, **check).to_list()
     truths = [row["answer"] for row in rows]
-    known = baseline_records(load_train_rows(dataset_name), rows)
+    known = baseline_records(load_train_rows(dataset_name, split, **check), rows)
     metrics = {
         "dataset_name": dataset_name,
         "split": split,
@@ -192,6 +228,7 @@ def compare_controls(
     rows: list[Mapping],
     dna: str = "variant",
     dna_truncation: str = "variant_window",
+    enable_thinking: bool = True,
     batch_size: int = 64,
     seed: int = 0,
     **generation_options,
@@ -204,6 +241,7 @@ def compare_controls(
         rows: Rows with the five columns of `row_to_messages`.
         dna: How the model was trained; with `none` there is no DNA to exchange or remove.
         dna_truncation: How it was trained.
+        enable_thinking: Whether it was trained to reason first.
         batch_size: Rows at a time.
         seed: Which rows exchange their DNA.
         generation_options: For `model.generate`.
@@ -215,14 +253,16 @@ def compare_controls(
     windows = cut_windows(rows, **shown)
     truths = [row["answer"] for row in rows]
     accuracies = {}
-    for name in (AS_IS, *(PRIMARY_CONTROLS if dna != "none" else ())):
+    for name in (AS_IS, *PRIMARY_CONTROLS):
         given = windows if name == AS_IS else CONTROLS[name](windows, seed)
+        if name != AS_IS and given == windows:
+            continue  # without DNA, or with one row, there is nothing to change
         texts = generate(
             model,
             processor,
             [as_prompt(row) for row in given],
             batch_size=batch_size,
-            enable_thinking=[reasons(row) for row in given],
+            enable_thinking=enable_thinking,
             description=name,
             **generation_options,
         )
@@ -238,20 +278,39 @@ def baseline_records(train_rows: list[Mapping], rows: list[Mapping]) -> dict[str
     }
 
 
-def load_train_rows(dataset_name: str) -> list[dict]:
-    return [row for row in load_rows(dataset_name, "train").to_list() if row.get("messages") is None]
+def load_train_rows(dataset_name: str, evaluated_split: str, **check) -> list[dict]:
+    if list_splits(dataset_name) == ["train"]:
+        raise ValueError(f"{dataset_name} has one split: baselines would be fitted to the rows they are evaluated on.")
+    if evaluated_split == "train":
+        raise ValueError("The baselines are fitted to the split train: evaluate on another one.")
+    return [row for row in load_rows(dataset_name, "train", **check).to_list() if row.get("messages") is None]
 
 
-def training_settings(model: str) -> dict[str, str]:
-    """How the model was shown the DNA in training, as `train_sft.py` left it beside the model."""
-    settings = read_json(Path(model) / "settings.json") or {}
-    return {name: settings[name] for name in ("dna", "dna_truncation") if name in settings}
+def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
+    """The answers of the train split, if there is one, and of the rows."""
+    train = load_rows(dataset_name, "train", **check).to_list() if "train" in list_splits(dataset_name) else []
+    return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
-def fingerprint_weights(model: str) -> list[str] | None:
-    """Names, sizes and times of the weights in a folder, enough to see that a folder was trained again."""
-    files = sorted(Path(model).glob("*.safetensors"))
-    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files] or None
+def training_settings(model: str) -> dict:
+    """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
+    for folder in (Path(model), Path(model).parent):
+        settings = read_json(folder / "settings.json")
+        if settings is not None and (folder == Path(model) or Path(model).name.startswith("checkpoint-")):
+            return {**settings, "trainer": read_json(folder / "training_arguments.json")}
+    return {}
+
+
+def fingerprint_weights(model: str) -> str | None:
+    """SHA-256 of sizes, first and last bytes of the weights in a folder: enough to see that it was trained again."""
+    digest, files = hashlib.sha256(), sorted(Path(model).glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for start in (0, max(0, size - FINGERPRINTED)):
+                file.seek(start)
+                digest.update(f"{path.name} {size}".encode() + file.read(FINGERPRINTED))
+    return digest.hexdigest() if files else None
 
 
 def remember_run(run: dict, output_dir: Path) -> None:

@@ -7,6 +7,8 @@ import unicodedata
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _ANSWER = re.compile(r"^[^\w\n]*answer[*_`]*[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _EDGES = " \t.,;:!?*_`\"'«»()[]{}<>#"
+# Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
+_BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
 # Typographic quotes and dashes to those of a keyboard.
 _KEYBOARD = str.maketrans("‘’‚‛“”„‟′″‐‑–—", "''''\"\"\"\"'\"----")
 
@@ -51,4 +53,9 @@ def truth_anywhere(text: str, truth: str) -> bool:
     return truth.strip().lower() in text.lower()
 
 
-__all__ = ["extract_answer", "extract_single_entry", "normalize_answer", "truth_anywhere"]
+def hide_bases(text: str) -> str:
+    """Put `[N bases]` for each sequence in a text that is to be kept or shown: 12 base letters or more in a run."""
+    return _BASES.sub(lambda match: f"[{sum(not letter.isspace() for letter in match.group())} bases]", text)
+
+
+__all__ = ["extract_answer", "extract_single_entry", "hide_bases", "normalize_answer", "truth_anywhere"]

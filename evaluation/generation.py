@@ -30,7 +30,7 @@ def generate_batches(
     processor: TextGenomeProcessor,
     conversations: list[list[dict]],
     batch_size: int = 64,
-    enable_thinking: bool | list[bool] = True,
+    enable_thinking: bool = True,
     description: str = "Generating",
     **generation_options,
 ) -> Iterator[list[tuple[int, str, int]]]:
@@ -41,8 +41,7 @@ def generate_batches(
         processor: Its processor.
         conversations: Each ends where the assistant is to speak.
         batch_size: Conversations at a time.
-        enable_thinking: Whether the assistant reasons first, for all or for each; without, it continues an empty think
-            block.
+        enable_thinking: Whether the assistant reasons first; without, it continues an empty think block.
         description: Of the progress bar.
         generation_options: For `model.generate`, such as `max_new_tokens`.
 
@@ -58,10 +57,8 @@ def generate_batches(
     options = {"do_sample": False, **generation_options}
     if not options["do_sample"]:
         options |= dict.fromkeys(("temperature", "top_p", "top_k"))
-    thinks = [enable_thinking] * len(conversations) if isinstance(enable_thinking, bool) else enable_thinking
-    batches = by_length(conversations, batch_size, thinks)
-    for places in tqdm(batches, desc=description, unit="batch", disable=None):
-        inputs = prompt_inputs(processor, [conversations[i] for i in places], thinks[places[0]]).to(model.device)
+    for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
+        inputs = prompt_inputs(processor, [conversations[i] for i in places], enable_thinking).to(model.device)
         outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()
         batch = []
         for i, ids in zip(places, outputs):
@@ -71,25 +68,15 @@ def generate_batches(
     model.train(was_training)
 
 
-def by_length(conversations: list[list[dict]], batch_size: int, kinds: list | None = None) -> list[list[int]]:
-    """Batches of places, the longest conversations first: little padding, and memory runs out at once or never.
-
-    With `kinds`, one for each conversation, those of a batch are all of one kind.
-    """
+def by_length(conversations: list[list[dict]], batch_size: int) -> list[list[int]]:
+    """Batches of places, the longest conversations first: little padding, and memory runs out at once or never."""
 
     def length(messages: list[dict]) -> int:
-        blocks = [
-            block for message in messages if isinstance(message["content"], list) for block in message["content"]
-        ]
-        return sum(len(value) for block in blocks for value in block.values())
+        contents = [message["content"] for message in messages if isinstance(message["content"], list)]
+        return sum(len(text) for blocks in contents for block in blocks for text in block.values())
 
-    kinds = kinds or [None] * len(conversations)
-    batches = []
-    for kind in dict.fromkeys(kinds):
-        places = [i for i in range(len(conversations)) if kinds[i] == kind]
-        places.sort(key=lambda i: -length(conversations[i]))
-        batches += [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
-    return batches
+    order = sorted(range(len(conversations)), key=lambda i: -length(conversations[i]))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def prompt_inputs(processor: TextGenomeProcessor, conversations: list[list[dict]], enable_thinking: bool):

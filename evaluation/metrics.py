@@ -57,7 +57,7 @@ def score_answers(
         labels of the truth, undefined ones counting as 1, with `..._interval` (95 %, bootstrap percentiles of 1,000
         samples of the rows) and `..._zero_division_0`, where they count as 0; `no_answer`, the share of rows without
         an answer; `accuracy_with_synonyms`, if there are any; `per_class`, a list of `label`, `rows`, `precision`,
-        `recall` and `f1`. All between 0 and 1 but `rows`.
+        `recall` and `f1`, in which an undefined one is 0. All between 0 and 1 but `rows`.
     """
     if not truths or len(truths) != len(answers):
         raise ValueError(f"Need an answer to each of at least one row, got {len(answers)} to {len(truths)}.")

@@ -6,9 +6,10 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from textgenome.evaluation.classification import classify
+from textgenome.evaluation.classification import classify_batches
+from textgenome.evaluation.extraction import hide_bases
 from textgenome.evaluation.generation import generate_batches
-from textgenome.evaluation.prompts import as_prompt, reasons
+from textgenome.evaluation.prompts import as_prompt
 from textgenome.evaluation.scoring import score_labels
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
@@ -23,7 +24,7 @@ class Predictions:
 
     Attributes:
         records: By condition and number of the row, what is known: `output` and `tokens` of a generation, `scores` of
-            the labels. None holds a sequence.
+            the labels. Sequences that a model writes are hidden.
     """
 
     def __init__(self, folder: Path):
@@ -36,10 +37,10 @@ class Predictions:
 
     def _read(self) -> None:
         for path in [self.folder / FILE, *sorted(self.folder.glob("predictions.*.part.jsonl"))]:
-            for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            for line in path.read_bytes().split(b"\n") if path.exists() else ():
                 try:
                     record = json.loads(line)
-                except json.JSONDecodeError:
+                except ValueError:
                     continue  # the line that a kill cut off: its row is asked again
                 self.records.setdefault((record["condition"], record["row"]), {}).update(record)
 
@@ -58,17 +59,17 @@ class Predictions:
         with self.part.open("a", encoding="utf-8") as file:
             if file.tell():
                 file.write("\n")  # a line that a kill cut off must not swallow the next one
-            file.write("\n".join(json.dumps(record, ensure_ascii=False) for record in records))
+            file.write("\n".join(json.dumps(record) for record in records))
         for record in records:
             self.records.setdefault((record["condition"], record["row"]), {}).update(record)
 
     def merge(self) -> None:
-        """Put what all processes wrote into one file. To be called by all of them."""
+        """Put what all processes wrote into one file, and read it on the main one. To be called by all of them."""
         state = PartialState()
         state.wait_for_everyone()
-        self._read()
         if state.is_main_process:
-            lines = (json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(self.records.items()))
+            self._read()
+            lines = (json.dumps(record) + "\n" for _, record in sorted(self.records.items()))
             unfinished = self.folder / f"{FILE}.unfinished"
             unfinished.write_text("".join(lines), encoding="utf-8")
             unfinished.rename(self.folder / FILE)
@@ -83,7 +84,6 @@ def generate_predictions(
     rows: list[dict],
     condition: str,
     predictions: Predictions,
-    enable_thinking: bool | None = None,
     **options,
 ) -> None:
     """Ask about the rows that have no output yet under this condition.
@@ -94,15 +94,16 @@ def generate_predictions(
         rows: All rows, as the condition shows them.
         condition: Its name.
         predictions: Where to.
-        enable_thinking: Whether the model reasons first; by default as rows train: those with `reasoning` do.
         options: See `generate_batches`.
     """
     places = predictions.missing(condition, len(rows), "output")
     prompts = [as_prompt(rows[i]) for i in places]
-    thinks = [reasons(rows[i]) if enable_thinking is None else enable_thinking for i in places]
-    for batch in generate_batches(model, processor, prompts, enable_thinking=thinks, description=condition, **options):
+    for batch in generate_batches(model, processor, prompts, description=condition, **options):
         predictions.write(
-            [{"condition": condition, "row": places[i], "output": text, "tokens": n} for i, text, n in batch]
+            [
+                {"condition": condition, "row": places[i], "output": hide_bases(text), "tokens": n}
+                for i, text, n in batch
+            ]
         )
 
 
@@ -130,10 +131,11 @@ def classify_predictions(
     predictions: Predictions,
     batch_size: int,
 ) -> None:
-    """Classify, by a DNA-only model, the rows that have no scores yet under this condition. See `classify`."""
+    """Classify, by a DNA-only model, the rows that have no scores yet under this condition. See `classify_batches`."""
     places = predictions.missing(condition, len(rows), "scores")
-    scores = classify(model, processor, [rows[i] for i in places], batch_size, are_windows=True)
-    predictions.write([{"condition": condition, "row": i, "scores": each} for i, each in zip(places, scores)])
+    given = [rows[i] for i in places]
+    for batch in classify_batches(model, processor, given, batch_size, are_windows=True, description=condition):
+        predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
 
 __all__ = ["AS_IS", "Predictions", "classify_predictions", "generate_predictions", "score_predictions"]

@@ -53,8 +53,11 @@ def as_prompt(row: Mapping) -> list[dict]:
 
 
 def reasons(row: Mapping) -> bool:
-    """Whether a row trains the model to reason before it answers."""
-    return bool((row.get("reasoning") or "").strip())
+    """Whether a row, or a conversation, trains the model to reason before it answers."""
+    messages = row.get("messages") or []
+    return bool((row.get("reasoning") or "").strip()) or any(
+        message.get("reasoning_content") or "<think>" in str(message.get("content")) for message in messages
+    )
 
 
 __all__ = ["PAIR", "as_prompt", "cut_windows", "reasons"]

@@ -1,7 +1,6 @@
 """The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from textgenome.evaluation.extraction import normalize_answer
+from textgenome.evaluation.extraction import hide_bases, normalize_answer
 from textgenome.evaluation.predictions import AS_IS
 from textgenome.evaluation.results import answer_of
 
@@ -33,8 +32,6 @@ MEANINGS = {
     "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on "
     "the names.",
 }
-# Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
-_BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
 
 
 def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
@@ -47,7 +44,7 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
         path: The page, an `.html` file.
         metrics: The content of `metrics.json`: `conditions`, by name what `summarize` and `compare` return, and facts
             of the run.
-        rows: The evaluated rows, with `question` and `answer`.
+        rows: The evaluated rows, with `answer` and perhaps `question`.
         known: By condition one record for each row, as for `summarize`.
     """
     conditions = metrics["conditions"]
@@ -60,7 +57,7 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     answers = [answer_of(record) for record in known[detailed]]
     bins = conditions[detailed].get("reliability", [])
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=hide_bases)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_hide_bases)
     page = environment.from_string(template).render(
         metrics=metrics,
         groups=[(title, group) for title, group in groups if group],
@@ -75,11 +72,8 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     path.write_text(page, encoding="utf-8")
 
 
-def hide_bases(value: object) -> object:
-    """Put `[N bases]` for sequences in a text that is to be shown."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _BASES.sub(lambda match: f"[{sum(not letter.isspace() for letter in match.group())} bases]", value)
+def _hide_bases(value: object) -> object:
+    return hide_bases(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def count_confusions(truths: Sequence[str], answers: Sequence[str | None]) -> dict:
@@ -114,7 +108,7 @@ def find_mistakes(
     for number, (row, truth, answer, record) in enumerate(zip(rows, truths, answers, records)):
         if answer != truth:
             named = [score for label, score in record.get("scores", {}).items() if normalize_answer(label) == answer]
-            mistake = {"row": number, "question": row["question"], "truth": truth, "answer": answer}
+            mistake = {"row": number, "question": row.get("question"), "truth": truth, "answer": answer}
             mistake |= {"times": confused[truth, answer], "output": record.get("output")}
             mistakes.append({**mistake, "confidence": math.exp(max(named)) if named else None})
     mistakes.sort(key=lambda each: (-(each["confidence"] or 0), -each["times"], each["truth"], each["answer"] or ""))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -92,16 +93,18 @@ def fingerprint_rows(rows: list[Mapping]) -> str:
     """SHA-256 of the rows, whatever file they came in."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
 
 def versions() -> dict[str, str | None]:
     """Of the packages that a result may depend on, and of this one its commit, if it runs from a checkout."""
     found = {name: metadata.version(name) for name in PACKAGES}
-    git = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    result = subprocess.run(git, capture_output=True, text=True)
-    return {**found, "commit": result.stdout.strip() or None if result.returncode == 0 else None}
+    checkout, commit = Path(__file__).resolve().parents[1], None
+    if (checkout / ".git").exists() and shutil.which("git"):
+        git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or None
+    return {**found, "commit": commit}
 
 
 def format_table(metrics: Mapping) -> str:

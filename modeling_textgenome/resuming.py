@@ -48,7 +48,8 @@ def remember_settings(settings: dict, output_dir: Path) -> None:
     path = output_dir / "settings.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in settings if before.get(name) != settings[name] and name not in FREE_SETTINGS]
+        compared = (settings.keys() & before.keys()) - FREE_SETTINGS
+        changed = sorted(name for name in compared if before[name] != settings[name])
         if changed:
             raise ValueError(
                 f"{output_dir} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or "

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from textgenome.evaluation import generate
+from textgenome.evaluation import evaluate_model, generate
 from textgenome.evaluation.prompts import as_prompt, cut_windows
 from textgenome.processing import TextGenomeCollator, row_to_messages
 from textgenome.processing.starter import SIGNALS, starter_rows
@@ -122,3 +122,15 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
     accuracies = json.loads((tmp_path / "lora" / "eval_results.json").read_text())
     assert accuracies["accuracy, as is"] >= 0.9
     assert abs(accuracies["accuracy, DNA exchanged"] - CHANCE) <= 0.10
+
+
+def test_dna_alone_learns_the_starter_task(tmp_path):
+    command = [sys.executable, "train_classifier.py", "--config", "configuration/recipes/classifier_starter.yaml"]
+    command += ["--output_dir", str(tmp_path / "classifier")]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    arguments = (str(tmp_path / "classifier"), "starter", "validation", tmp_path / "out", ["DNA exchanged"])
+    conditions = evaluate_model(*arguments)["conditions"]
+    assert conditions["as is"]["accuracy"] >= 0.95
+    assert abs(conditions["DNA exchanged"]["accuracy"] - CHANCE) <= 0.10

@@ -9,9 +9,11 @@ from textgenome.commands import app
 @pytest.fixture
 def table(tmp_path):
     rows = [variant_row(40, i, answer="glioma" if i % 2 else "melanoma", reasoning="Step 1") for i in range(4)]
-    path = tmp_path / "rows.csv"
-    pandas.DataFrame(rows).to_csv(path, index=False)
-    return str(path)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("train", "val"):
+        pandas.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    return str(folder)
 
 
 def invoke(*words):
@@ -21,7 +23,7 @@ def invoke(*words):
 def test_evaluate_prints_the_table(table, tmp_path):
     synonyms = tmp_path / "synonyms.csv"
     synonyms.write_text("melanoma,glioma\n")
-    flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--split", "train", "--output_dir", tmp_path / "out"]
+    flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--output_dir", tmp_path / "out"]
     flags += ["--controls", "pair swapped, DNA removed", "--mode", "score", "--synonyms", synonyms]
     result = invoke("evaluate", *flags)
     assert result.exit_code == 0, result.output
@@ -31,7 +33,7 @@ def test_evaluate_prints_the_table(table, tmp_path):
 
 
 def test_baselines_print_the_table(table, tmp_path):
-    result = invoke("baselines", "--dataset_name", table, "--split", "train", "--output_dir", tmp_path / "out")
+    result = invoke("baselines", "--dataset_name", table, "--output_dir", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "question look-up" in result.output
 

@@ -1,11 +1,11 @@
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas
 import pytest
-from conftest import ROOT, TINY_CHECKPOINT, variant_row
+from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, evaluating
@@ -74,8 +74,8 @@ def test_a_killed_run_loses_and_repeats_nothing(table, tmp_path, monkeypatch):
         asked.extend((record["condition"], record["row"]) for record in records)
         real(self, records)
         if len(asked) in kills:
-            with self.part.open("a") as file:
-                file.write('\n{"condition": "as is", "row": 6, "out')
+            with self.part.open("ab") as file:
+                file.write('\n{"condition": "as is", "row": 6, "output": "é'.encode()[:-1])
             raise Killed
 
     monkeypatch.setattr(Predictions, "write", write)
@@ -124,8 +124,10 @@ def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
         return real(rows, **options)
 
     monkeypatch.setattr(evaluating, "cut_windows", cut_windows)
-    monkeypatch.setattr(evaluating, "training_settings", lambda model: {"dna": "none", "dna_truncation": "per_side"})
+    settings = {"dna": "none", "dna_truncation": "per_side", "reasons": False}
+    monkeypatch.setattr(evaluating, "training_settings", lambda model: settings)
     metrics = run(table, tmp_path / "out", CONTROLS)
+    assert metrics["enable_thinking"] is False
     assert seen == [{"dna": "none", "dna_truncation": "per_side", "dna_window": 64}]
     # Without DNA there is none to change.
     assert list(metrics["conditions"]) == ["as is", "constant question"]
@@ -133,29 +135,71 @@ def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
 
 def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
+    for path in Path(table).glob("*.csv"):
+        pandas.read_csv(path).drop(columns=["question", "reasoning"]).to_csv(path, index=False)
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label=dict(enumerate(ANSWERS)))
     TextGenomeForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "classifier")
-    metrics = evaluate_model(str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
-    # It sees no question, and cannot do without DNA.
+    arguments = (str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
+    metrics = evaluate_model(*arguments, baselines=True)
+    # It sees no question, and cannot do without DNA; nor can two of the baselines without a question.
     shown = ["as is", "DNA exchanged", "DNA shuffled", "pair swapped", "reference only"]
-    assert list(metrics["conditions"]) == shown
+    assert list(metrics["conditions"]) == [*shown, "majority", "reference 16-mers", "reference 6-mers"]
     assert {len(record["scores"]) for record in predictions(tmp_path / "out")} == {len(ANSWERS)}
     assert "scored_accuracy" in metrics["conditions"]["as is"]
 
 
-def test_rows_are_asked_as_they_train(tiny_model, tiny_processor):
+@pytest.mark.parametrize("thinks, begun", [(True, ""), (False, "<think>\n\n</think>\n\n")])
+def test_without_reasoning_an_empty_think_block_is_continued(tiny_model, tiny_processor, thinks, begun):
     prompts = []
     tiny_model.model.register_forward_pre_hook(
         lambda _, args, kwargs: prompts.extend(kwargs["input_ids"]), with_kwargs=True
     )
-    rows = [variant_row(reasoning="Step 1"), variant_row(seed=1)]
-    accuracies = compare_controls(tiny_model, tiny_processor, rows, dna="none", max_new_tokens=1)
-    asked = [tiny_processor.decode(prompt).split("assistant\n")[1] for prompt in prompts]
-    assert asked == ["", "<think>\n\n</think>\n\n"]
+    options = {"dna": "none", "enable_thinking": thinks, "max_new_tokens": 1}
+    accuracies = compare_controls(tiny_model, tiny_processor, [variant_row(seed=i) for i in range(2)], **options)
+    assert [tiny_processor.decode(prompt).split("assistant\n")[1] for prompt in prompts] == [begun] * 2
     assert not any("dna" in tiny_processor.decode(prompt) for prompt in prompts)
     assert list(accuracies) == ["as is"]
+
+
+def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path):
+    (tmp_path / "settings.json").write_text('{"dna": "none"}')
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "other").mkdir()
+    for name in ("", "checkpoint-3"):
+        assert evaluating.training_settings(str(tmp_path / name))["dna"] == "none"
+    assert evaluating.training_settings(str(tmp_path / "other")) == {}
+
+
+def test_modes_do_not_mix(table, tmp_path):
+    run(table, tmp_path / "out")
+    scored = run(table, tmp_path / "out", ["pair swapped"], mode="score")
+    assert scored["conditions"] == run(table, tmp_path / "alone", ["pair swapped"], mode="score")["conditions"]
+
+
+def test_outputs_of_any_letters_are_kept(tmp_path):
+    first, text = Predictions(tmp_path), "one\u2028two\u0085three\rfour\nfive"
+    first.write([{"condition": "as is", "row": 0, "output": text}])
+    first.merge()
+    assert Predictions(tmp_path).of("as is")[0]["output"] == text
+
+
+def test_conversations_and_lone_rows(table, tmp_path):
+    messages = conversation("ACGT", answer="Answer: x")
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+    with pytest.raises(ValueError, match="Row 0, column 'messages'"):
+        evaluate_model(str(TINY_CHECKPOINT), str(tmp_path / "mine.jsonl"), "train", tmp_path / "out", [])
+    pandas.read_csv(f"{table}/val.csv").head(1).to_csv(f"{table}/val.csv", index=False)
+    metrics = run(table, tmp_path / "out", CONTROLS)
+    assert "DNA exchanged" not in metrics["conditions"] and "pair swapped" in metrics["conditions"]
+
+
+def test_baselines_are_not_fitted_to_what_they_are_evaluated_on(table, tmp_path):
+    with pytest.raises(ValueError, match="evaluate on another"):
+        evaluate_baselines(table, "train", tmp_path / "out")
+    with pytest.raises(ValueError, match="has one split"):
+        evaluate_baselines(f"{table}/val.csv", "train", tmp_path / "out")
 
 
 def test_controls_give_the_model_other_dna_and_none(tiny_model, tiny_processor):
@@ -198,15 +242,40 @@ def test_the_figures_of_a_condition():
     }
 
 
+SHARED = """
+import json, sys
+from pathlib import Path
+from accelerate import PartialState
+from textgenome.evaluation import evaluate_model
+from textgenome.evaluation.predictions import Predictions
+
+model, table, folder, controls = sys.argv[1:]
+asked, write = [], Predictions.write
+
+def remember(self, records):
+    asked.extend((record["condition"], record["row"]) for record in records)
+    write(self, records)
+
+Predictions.write = remember
+evaluate_model(model, table, "val", folder, controls.split(","), mode="both", batch_size=2, max_new_tokens=3)
+Path(folder).with_name(f"asked-{PartialState().process_index}.json").write_text(json.dumps(asked))
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_rows(table, tmp_path):
-    run(table, tmp_path / "one", ["DNA exchanged"])
-    flags = {"model": TINY_CHECKPOINT, "dataset_name": table, "split": "val", "output_dir": tmp_path / "two"}
-    flags |= {"controls": "DNA exchanged", "batch_size": 2, "max_new_tokens": 3}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "textgenome.commands"]
-    command += ["evaluate", *(part for name in flags for part in (f"--{name}", str(flags[name])))]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    run(table, tmp_path / "one", ["DNA exchanged"], mode="both")
+    script = tmp_path / "evaluate.py"
+    script.write_text(SHARED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script]
+    command += [TINY_CHECKPOINT, table, tmp_path / "two", "DNA exchanged"]
+    result = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert predictions(tmp_path / "two") == predictions(tmp_path / "one")
     assert not list((tmp_path / "two").glob("*.part.jsonl"))
+    # Each is asked twice, to generate and to score, by one process.
+    first, second = ({tuple(row) for row in json.loads(path.read_text())} for path in tmp_path.glob("asked-*.json"))
+    assert not first & second and len(first | second) == 2 * ROWS
+    # One process goes on where two have stopped.
+    metrics = run(table, tmp_path / "two", ["DNA exchanged", "pair swapped"], mode="both")
+    assert metrics["conditions"]["pair swapped"]["rows"] == ROWS

@@ -33,21 +33,8 @@ def test_tokens_are_counted_to_the_end_of_the_turn(tiny_model, tiny_processor, p
     assert {row[1:] for row in found} == {("", 1)}
 
 
-def test_thinking_may_differ_from_row_to_row(tiny_model, tiny_processor, prompts):
-    seen = []
-    tiny_model.model.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(tiny_processor.tokenizer.batch_decode(kwargs["input_ids"])),
-        with_kwargs=True,
-    )
-    thinks = [True, False, True, False, True]
-    generate(tiny_model, tiny_processor, prompts, enable_thinking=thinks, max_new_tokens=1)
-    assert [len(batch) for batch in seen] == [3, 2]
-    assert [{"</think>" in text for text in batch} for batch in seen] == [{False}, {True}]
-
-
 def test_the_longest_come_first(prompts):
     assert by_length(prompts, 2) == [[1, 3], [2, 4], [0]]
-    assert by_length(prompts, 9, list("ababa")) == [[2, 4, 0], [1, 3]]
 
 
 def test_scores_are_the_likelihood_of_the_whole_turn(tiny_model, tiny_processor, prompts):
