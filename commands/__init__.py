@@ -3,10 +3,12 @@
 import typer
 from typer.core import TyperGroup
 
+from textgenome.commands.ask import ask
 from textgenome.commands.baselines import baselines
 from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
 from textgenome.commands.split import split
+from textgenome.commands.windows import windows
 
 
 class Commands(TyperGroup):
@@ -27,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (evaluate, baselines, split, env):
+for command in (evaluate, baselines, split, ask, windows, env):
     app.command()(command)
 
 __all__ = ["app"]

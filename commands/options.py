@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,15 @@ Synonyms = Annotated[
         dir_okay=False,
         help="A CSV file without header, `name,meaning` a line: names that mean another one, for a second accuracy.",
     ),
+]
+# Of the commands that read variant calls; one of them can do without.
+VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain or compressed, or BCF file.")
+FASTA = typer.Option(
+    "--fasta", exists=True, dir_okay=False, help="Its genome, plain or compressed by bgzip. `chr1` is also `1`."
+)
+Window = Annotated[int, typer.Option("--window", min=1, help="Most bases of the windows around a variant.")]
+OnBadRow = Annotated[
+    Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
 ]
 
 

@@ -1,5 +1,6 @@
 """What the model does with the DNA: generation, answers, metrics, controls, baselines, splits, the report."""
 
+from textgenome.evaluation.asking import ask, ask_table, ask_vcf
 from textgenome.evaluation.controls import CONTROLS
 from textgenome.evaluation.evaluating import compare_controls, evaluate_baselines, evaluate_model
 from textgenome.evaluation.extraction import extract_answer
@@ -10,6 +11,9 @@ from textgenome.evaluation.scoring import score_labels
 
 __all__ = [
     "CONTROLS",
+    "ask",
+    "ask_table",
+    "ask_vcf",
     "compare_controls",
     "evaluate_baselines",
     "evaluate_model",

@@ -26,6 +26,7 @@ def row_to_messages(
     dna_truncation: str = "variant_window",
     dna_window: int = 2048,
     dna_tokenizer: PreTrainedTokenizerBase | None = None,
+    answered: bool = True,
 ) -> list[dict]:
     """Make a conversation of a row, and check all that the processor will ask of it.
 
@@ -38,6 +39,7 @@ def row_to_messages(
         dna_window: Most bases of each window of a variant.
         dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
             of a pair differ.
+        answered: Whether a row of columns needs an answer and gives the turn of the assistant.
 
     Returns:
         The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
@@ -51,14 +53,15 @@ def row_to_messages(
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
     row = dict(row)
+    optional = ("reasoning",) if answered else ("reasoning", "answer")
     for column in (*TEXT_COLUMNS, *DNA_COLUMNS):
-        if row.get(column) is None and column != "reasoning":
+        if row.get(column) is None and column not in optional:
             raise BadRow(column, "the column is missing or has no value")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
     for column in TEXT_COLUMNS:
         row[column] = _check_text(column, (row.get(column) or "").strip())
-        if not row[column] and column != "reasoning":
+        if not row[column] and column not in optional:
             raise BadRow(column, "the text is empty")
     for column in DNA_COLUMNS:
         try:
@@ -75,10 +78,13 @@ def row_to_messages(
 
     variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
     question = {"type": "text", "text": row["question"]}
+    user = {"role": "user", "content": [question] if dna == "none" else [variant, question]}
+    if not answered:
+        return [user]
     answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
     if row["reasoning"]:
         answer["reasoning_content"] = row["reasoning"]
-    return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
+    return [user, answer]
 
 
 def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:

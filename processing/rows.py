@@ -1,8 +1,9 @@
 """Reading tables of rows from files or from the Hub, and leaving out or refusing bad rows."""
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
 def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> dict[str, list]:
     rows = (dict(zip(batch, values)) for values in zip(*batch.values()))
     return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
+
+
+def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
+    """Write rows as JSON lines; the file is there only once all are written.
+
+    Returns:
+        How many there were.
+    """
+    unfinished, number = f"{path}.unfinished", 0
+    with open(unfinished, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            number += 1
+    os.replace(unfinished, path)
+    return number
 
 
 def list_splits(name: str) -> list[str]:
@@ -169,4 +185,4 @@ def _read_parquet(path: Path) -> list[dict]:
 
 READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
-__all__ = ["as_conversations", "list_splits", "load_rows"]
+__all__ = ["as_conversations", "list_splits", "load_rows", "write_rows"]
