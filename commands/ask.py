@@ -8,6 +8,7 @@ import typer
 from textgenome.commands.options import FASTA, VCF, OnBadRow, Window
 from textgenome.evaluation.asking import ask as ask_pair
 from textgenome.evaluation.asking import ask_table, ask_vcf, load_model
+from textgenome.evaluation.evaluating import training_settings
 from textgenome.evaluation.prompts import PAIR
 from textgenome.processing.variants import NOTICE, read_sequence
 
@@ -96,7 +97,7 @@ def ask(
     if reference is not None:
         pair = (_sequence("--reference", reference), _sequence("--variant", variant))
         row = {"question": question, **dict(zip(PAIR, pair))}
-        _print(ask_pair(*load_model(model, revision, dtype), [row], **options)[0])
+        _print(ask_pair(*load_model(model, revision, dtype), [row], **options, **training_settings(model))[0])
     else:
         options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}
         if vcf is not None:

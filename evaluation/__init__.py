@@ -1,4 +1,4 @@
-"""What the model does with the DNA: generation, answers, metrics, controls, baselines, splits, the report."""
+"""What the model does with the DNA: generation, asking, answers, metrics, controls, baselines, splits, the report."""
 
 from textgenome.evaluation.asking import ask, ask_table, ask_vcf
 from textgenome.evaluation.controls import CONTROLS

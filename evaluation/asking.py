@@ -40,6 +40,8 @@ def ask(
     processor: TextGenomeProcessor,
     rows: list[Mapping],
     labels: list[str] | None = None,
+    dna: str = "variant",
+    dna_truncation: str = "variant_window",
     batch_size: int = 64,
     enable_thinking: bool = True,
     **generation_options,
@@ -51,6 +53,8 @@ def ask(
         processor: Its processor.
         rows: Rows with `question`, `reference_sequence` and `variant_sequence`.
         labels: Answers to choose from.
+        dna: How the model was trained.
+        dna_truncation: How it was trained.
         batch_size: Rows at a time.
         enable_thinking: Whether the model reasons first.
         generation_options: For `model.generate`.
@@ -62,7 +66,7 @@ def ask(
     Raises:
         ValueError: If a row is none that the model could be asked about.
     """
-    prompts = [as_prompt(row) for row in cut_windows(rows, dna_window=processor.dna_window, answered=False)]
+    prompts = [as_prompt(row) for row in cut_windows(rows, dna, dna_truncation, processor.dna_window, answered=False)]
     options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
     texts = generate(model, processor, prompts, **options)
     scores = score_labels(model, processor, prompts, labels, batch_size) if labels else ()
@@ -94,7 +98,7 @@ def ask_table(
         What `ask_rows` returns.
     """
     shown = conversation_options(model, revision)
-    rows = load_rows(dataset_name, split, on_bad_row, **shown).to_list()
+    rows = load_rows(dataset_name, split, on_bad_row, answered=False, **shown).to_list()
     return ask_rows(model, rows, output_dir, revision=revision, **options)
 
 
@@ -209,9 +213,9 @@ def ask_rows(
 
 
 def conversation_options(model: str, revision: str = "main") -> dict:
-    """How rows to ask a model about are to be checked, for `load_rows` and `read_variants`."""
+    """What `row_to_messages` must know of a model to check the rows that it is asked about."""
     processor = AutoProcessor.from_pretrained(model, revision=revision)
-    shown = {"dna_window": processor.dna_window, "dna_tokenizer": processor.dna_tokenizer, "answered": False}
+    shown = {"dna_window": processor.dna_window, "dna_tokenizer": processor.dna_tokenizer}
     return shown | training_settings(model)
 
 

@@ -175,7 +175,7 @@ def _cut(record, allele: str, genome, contigs: dict[str, str], window: int) -> t
     region = genome.fetch(contig, left, end + window)
     before, found, after = region[: start - left], region[start - left : end - left], region[end - left :]
     if _fold(found) != _fold(record.ref):
-        raise BadRow("REF", f"it is {_shorten(record.ref)}, but the genome has {_shorten(found)} there")
+        raise BadRow("REF", f"it is {_shorten(record.ref)}, but the genome has {_shorten(found.upper())} there")
     try:
         return variant_window(before + record.ref + after, before + allele + after, window)
     except ValueError as error:
@@ -184,7 +184,7 @@ def _cut(record, allele: str, genome, contigs: dict[str, str], window: int) -> t
 
 def _label(record, number: int, key: str) -> str:
     if key in COLUMNS:
-        value = {"ID": record.id, "QUAL": record.qual, "FILTER": tuple(record.filter)}[key]
+        value = {"ID": record.id, "QUAL": record.qual, "FILTER": ";".join(record.filter) or None}[key]
     else:
         value = record.info.get(key)
         if record.header.info[key].number in ("A", "R"):
