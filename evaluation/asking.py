@@ -134,7 +134,8 @@ def ask_vcf(
         What `ask_rows` returns.
     """
     shown = conversation_options(model, revision)
-    rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **shown))
+    with PartialState().main_process_first():  # it may have to write the index of the genome
+        rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **shown))
     answers = ask_rows(model, rows, output_dir, labels, revision, **options)
     if answers is not None:
         fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}

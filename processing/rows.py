@@ -56,19 +56,29 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
             good.append(row)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
-    if bad and on_bad_row == "raise":
-        shown = "\n".join(bad[:ROWS_SHOWN])
-        rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
-        raise ValueError(
-            f"{len(bad)} of {len(good) + len(bad)} rows are bad. Mend them, or leave them out with --on_bad_row "
-            f"skip.\n{shown}{rest}"
-        )
-    for message in bad:
-        logger.warning(f"Left out {message}")
+    report_bad_rows(bad, len(good) + len(bad), on_bad_row)
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")
     columns = dict.fromkeys(column for row in good for column in row)
     return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
+
+
+def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
+    """Refuse a table with bad rows, or log each.
+
+    Args:
+        bad: Where each of them is, and what is wrong.
+        number: How many rows there are, bad ones included.
+        on_bad_row: `raise` or `skip`.
+    """
+    if bad and on_bad_row == "raise":
+        shown = "\n".join(bad[:ROWS_SHOWN])
+        rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
+        raise ValueError(
+            f"{len(bad)} of {number} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n{shown}{rest}"
+        )
+    for message in bad:
+        logger.warning(f"Left out {message}")
 
 
 def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
@@ -185,4 +195,4 @@ def _read_parquet(path: Path) -> list[dict]:
 
 READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
-__all__ = ["as_conversations", "list_splits", "load_rows", "write_rows"]
+__all__ = ["as_conversations", "list_splits", "load_rows", "report_bad_rows", "write_rows"]

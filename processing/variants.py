@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from textgenome.processing.conversations import BadRow, row_to_messages
 from textgenome.processing.processing_dna import normalize_dna, variant_window
-from textgenome.processing.rows import ROWS_SHOWN
+from textgenome.processing.rows import ROWS_SHOWN, report_bad_rows
 
 
 try:
@@ -87,22 +87,13 @@ def read_variants(
                         row["answer"] = _label(record, number, labels)
                     row_to_messages(row, answered=labels is not None, **conversation_options)
                 except BadRow as error:
-                    bad.append(f"{place}, ALT {number + 1}, {error.column}: {error}")
+                    bad.append(f"{vcf}, {place}, ALT {number + 1}, column {error.column!r}: {error}")
                     continue
                 good += 1
                 yield row
     for kind, count in skipped.items():
-        logger.warning(f"{vcf}: left out {count} {kind}, the first at {examples[kind]}.")
-    if not bad:
-        return
-    shown = "\n".join(bad[:ROWS_SHOWN])
-    rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
-    if on_bad_row == "raise":
-        raise ValueError(
-            f"{vcf}: {len(bad)} of {good + len(bad)} alleles are bad. Mend them, or leave them out with --on_bad_row "
-            f"skip.\n{shown}{rest}"
-        )
-    logger.warning(f"{vcf}: left out {len(bad)} of {good + len(bad)} alleles.\n{shown}{rest}")
+        logger.warning(f"Left out {count} {kind} of {vcf}, the first at {examples[kind]}.")
+    report_bad_rows(bad, good + len(bad), on_bad_row)
 
 
 def annotate_vcf(

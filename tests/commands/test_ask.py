@@ -91,7 +91,7 @@ def test_a_genome_that_does_not_fit_is_named(calls, tmp_path):
     (tmp_path / "genome.fa").write_text(f">chr1\n{'N' * 300}\n")
     result, output = invoke("windows", *calls, "--labels", "CLNSIG", "--output", tmp_path / "train.jsonl")
     assert result.exit_code == 1
-    assert f"1:50, ALT 1, REF: it is {GENOME[49:51]}, but the genome has NN there" in output
+    assert f"1:50, ALT 1, column 'REF': it is {GENOME[49:51]}, but the genome has NN there" in output
     assert not (tmp_path / "train.jsonl").exists()
 
 

@@ -124,11 +124,11 @@ def test_one_row_for_each_allele_with_a_sequence(fasta, tmp_path, caplog):
     rows = list(read_variants(vcf, fasta, window=WINDOW))
     assert [row["variant"].rpartition(":")[2] for row in rows] == [*records[0][3].split(","), records[1][2:4][1][6:7]]
     for text in (
-        "left out 2 symbolic alleles, the first at chr1:200",
-        "left out 2 spanning deletions (*), the first at chr1:200",
-        "left out 1 breakends and other alleles without a sequence, the first at chr1:230",
+        "Left out 2 symbolic alleles of {}, the first at chr1:200",
+        "Left out 2 spanning deletions (*) of {}, the first at chr1:200",
+        "Left out 1 breakends and other alleles without a sequence of {}, the first at chr1:230",
     ):
-        assert text in caplog.text
+        assert text.format(vcf) in caplog.text
 
 
 @pytest.mark.parametrize("name", ["1", "chr1", "2", "MT", "chrM", "M"])
@@ -152,20 +152,26 @@ def bad_records():
     return [
         (
             ("chr1", 100, other(genome_at("chr1", 100, 1)), "TT"),
-            "chr1:100, ALT 1, REF: it is {}, but the genome has {}",
+            "chr1:100, ALT 1, column 'REF': it is {}, but the genome has {}",
         ),
-        (("chr1", 101, long, "T"), f"chr1:101, ALT 1, REF: it is {long[:12]}... (30 bases), but the genome has "),
-        (("chr1", 899, "ACGT", "T"), "chr1:899, ALT 1, POS: REF is not within the contig chr1, which has 900 bases"),
-        (("chr1", 0, "N", "T"), "chr1:0, ALT 1, POS: REF is not within the contig chr1"),
+        (
+            ("chr1", 101, long, "T"),
+            f"chr1:101, ALT 1, column 'REF': it is {long[:12]}... (30 bases), but the genome has ",
+        ),
+        (
+            ("chr1", 899, "ACGT", "T"),
+            "chr1:899, ALT 1, column 'POS': REF is not within the contig chr1, which has 900 bases",
+        ),
+        (("chr1", 0, "N", "T"), "chr1:0, ALT 1, column 'POS': REF is not within the contig chr1"),
         (
             ("chr9", 10, "A", "T"),
-            "chr9:10, ALT 1, CHROM: the genome has no such contig; it starts with chr1",
+            "chr9:10, ALT 1, column 'CHROM': the genome has no such contig; it starts with chr1",
         ),
         (
             ("chr1", 102, None, genome_at("chr1", 102, 1).lower()),
-            "chr1:102, ALT 1, ALT: The reference and the",
+            "chr1:102, ALT 1, column 'ALT': The reference and the",
         ),
-        (("chr1", 103, None, "X"), "chr1:103, ALT 1, ALT: The character 'X'"),
+        (("chr1", 103, None, "X"), "chr1:103, ALT 1, column 'ALT': The character 'X'"),
     ]
 
 
@@ -173,7 +179,7 @@ def test_bad_alleles_are_named_or_left_out(fasta, tmp_path, caplog):
     expected = bad_records()
     good = ("chr1", 300, 2, "T")
     vcf = write_vcf(tmp_path / "v.vcf", [good, *(record for record, _ in expected)])
-    with pytest.raises(ValueError, match="7 of 8 alleles are bad") as caught:
+    with pytest.raises(ValueError, match="7 of 8 rows are bad") as caught:
         list(read_variants(vcf, fasta, window=WINDOW))
     assert len(list(read_variants(vcf, fasta, window=WINDOW, on_bad_row="skip"))) == 1
     for text in (str(caught.value), caplog.text):
@@ -198,7 +204,9 @@ def test_rows_are_checked_as_the_processor_will_check_them(fasta, tmp_path, tiny
     tokenizer = type(tiny_processor.dna_tokenizer).from_pretrained(
         tiny_processor.dna_tokenizer.name_or_path, model_max_length=30
     )
-    with pytest.raises(ValueError, match="chr1:100, ALT 1, variant_sequence: the DNA of 40 bases has 40 tokens"):
+    with pytest.raises(
+        ValueError, match="chr1:100, ALT 1, column 'variant_sequence': the DNA of 40 bases has 40 tokens"
+    ):
         list(read_variants(vcf, fasta, window=WINDOW, dna_tokenizer=tokenizer))
 
 
@@ -225,9 +233,9 @@ def test_labels_come_from_columns_and_info(fasta, tmp_path, labels, answers):
 def test_alleles_without_a_label_are_bad(fasta, tmp_path):
     vcf = write_vcf(tmp_path / "v.vcf", [("chr1", 100, 2, "T", "AF=0.1"), ("chr1", 110, 2, "T", "AF=0.1,0.2")])
     for labels, message in (
-        ("ID", "chr1:100, ALT 1, ID: there is no value to learn"),
-        ("CLNSIG", "chr1:100, ALT 1, CLNSIG: there is no value"),
-        ("AF", r"chr1:110, ALT 1, AF: there are 2 values for 1 ALT alleles"),
+        ("ID", "chr1:100, ALT 1, column 'ID': there is no value to learn"),
+        ("CLNSIG", "chr1:100, ALT 1, column 'CLNSIG': there is no value"),
+        ("AF", r"chr1:110, ALT 1, column 'AF': there are 2 values for 1 ALT alleles"),
         ("GENE", "'GENE': choose from ID, QUAL, FILTER, CLNSIG, AF, BOTH, END"),
     ):
         with pytest.raises(ValueError, match=message):
