@@ -1,5 +1,6 @@
 """`textgenome ask`: what does a model say about a pair, a table or a cohort?"""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -113,8 +114,8 @@ def read_labels(labels: str | None) -> list[str] | None:
     """The labels in a text, or in the file of that name."""
     if labels is None:
         return None
-    path = Path(labels)
-    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else labels.split(",")
+    is_file = os.path.isfile(labels)  # unlike Path, also of a text that is too long for a name
+    names = Path(labels).read_text(encoding="utf-8").splitlines() if is_file else labels.split(",")
     names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     if len(names) < 2:
         raise typer.BadParameter(f"--labels: it takes two to choose from, got {len(names)}.")

@@ -1,7 +1,6 @@
 """Reading tables of rows from files or from the Hub, and leaving out or refusing bad rows."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -102,12 +101,15 @@ def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
     Returns:
         How many there were.
     """
-    unfinished, number = f"{path}.unfinished", 0
-    with open(unfinished, "w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            number += 1
-    os.replace(unfinished, path)
+    unfinished, number = Path(f"{path}.unfinished"), 0
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                number += 1
+        unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return number
 
 

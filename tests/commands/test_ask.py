@@ -10,6 +10,7 @@ from textgenome.processing.rows import load_rows
 
 NOTICE = "Research use only, not for diagnosis."
 GENOME = random_dna(300)
+LONG = "very " * 20 + "long disease" + " of many names" * 15
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def test_a_table(tmp_path):
 
 
 def test_a_vcf_file(calls, tmp_path):
-    result, output = ask(*calls, "--question", "What?", "--output_dir", tmp_path / "out", "--labels", "a, b")
+    result, output = ask(*calls, "--question", "What?", "--output_dir", tmp_path / "out", "--labels", f"a, {LONG}")
     assert result.exit_code == 0, output
     (answer,) = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
-    assert answer["variant"] == f"1:50:{GENOME[49:51]}:TTTT" and list(answer["scores"]) == ["a", "b"]
+    assert answer["variant"] == f"1:50:{GENOME[49:51]}:TTTT" and list(answer["scores"]) == ["a", LONG]
     assert (tmp_path / "out" / "answers.vcf.gz").exists()
 
 
