@@ -3,12 +3,14 @@
 import typer
 from typer.core import TyperGroup
 
+from textgenome.commands.ask import ask
 from textgenome.commands.baselines import baselines
 from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
 from textgenome.commands.export import export
 from textgenome.commands.push import push
 from textgenome.commands.split import split
+from textgenome.commands.windows import windows
 
 
 class Commands(TyperGroup):
@@ -30,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (evaluate, baselines, split, export, push, env):
+for command in (evaluate, baselines, split, ask, windows, export, push, env):
     app.command()(command)
 
 __all__ = ["app"]

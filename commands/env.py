@@ -10,7 +10,7 @@ import typer
 
 
 PACKAGES = "textgenome transformers torch tokenizers accelerate peft trl datasets huggingface_hub safetensors".split()
-OPTIONAL_PACKAGES = ["deepspeed"]
+OPTIONAL_PACKAGES = ["deepspeed", "pysam"]
 
 
 def env() -> None:

@@ -5,13 +5,27 @@ from typing import Annotated, Literal
 
 import typer
 
-from textgenome.commands.options import DatasetName, OnBadRow, OutputDir, Seed, Split, Synonyms, read_synonyms
+from textgenome.commands.options import (
+    BatchSize,
+    DatasetName,
+    Dtype,
+    EnableThinking,
+    MaxNewTokens,
+    Model,
+    OnBadRow,
+    OutputDir,
+    Revision,
+    Seed,
+    Split,
+    Synonyms,
+    read_synonyms,
+)
 from textgenome.evaluation import CONTROLS, evaluate_model
 from textgenome.evaluation.results import format_table
 
 
 def evaluate(
-    model: Annotated[str, typer.Option("--model", help="Folder or Hub id of a trained model, or an adapter folder.")],
+    model: Model,
     dataset_name: DatasetName,
     output_dir: OutputDir,
     split: Split = "validation",
@@ -32,19 +46,11 @@ def evaluate(
         ),
     ] = "generate",
     synonyms: Synonyms = None,
-    revision: Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")] = "main",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="Of the weights: auto, bfloat16, float16 or float32.")
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")] = 64,
-    enable_thinking: Annotated[
-        bool | None,
-        typer.Option(
-            "--enable_thinking/--no_enable_thinking",
-            help="Reason first. By default if the model was trained to.",
-        ),
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", min=1, help="Longest output.")] = 1024,
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = 64,
+    enable_thinking: EnableThinking = None,
+    max_new_tokens: MaxNewTokens = 1024,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0 always takes the most likely token; above, sample.")
     ] = 0,

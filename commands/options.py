@@ -7,6 +7,17 @@ from typing import Annotated, Literal
 import typer
 
 
+Model = Annotated[str, typer.Option("--model", help="Folder or Hub id of a trained model, or an adapter folder.")]
+Revision = Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="Of the weights: auto, bfloat16, float16 or float32.")]
+BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")]
+EnableThinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable_thinking/--no_enable_thinking", help="Reason first. By default if the model was trained to."
+    ),
+]
+MaxNewTokens = Annotated[int, typer.Option("--max_new_tokens", min=1, help="Longest output.")]
 DatasetName = Annotated[
     str,
     typer.Option(
@@ -18,9 +29,6 @@ DatasetName = Annotated[
 Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
 OutputDir = Annotated[Path, typer.Option("--output_dir", help="Folder for the results.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn at random.")]
-OnBadRow = Annotated[
-    Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
-]
 Synonyms = Annotated[
     Path | None,
     typer.Option(
@@ -29,6 +37,15 @@ Synonyms = Annotated[
         dir_okay=False,
         help="A CSV file without header, `name,meaning` a line: names that mean another one, for a second accuracy.",
     ),
+]
+# Of the commands that read variant calls; one of them can do without.
+VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain or compressed, or BCF file.")
+FASTA = typer.Option(
+    "--fasta", exists=True, dir_okay=False, help="Its genome, plain or compressed by bgzip. `chr1` is also `1`."
+)
+Window = Annotated[int, typer.Option("--window", min=1, help="Most bases of the windows around a variant.")]
+OnBadRow = Annotated[
+    Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
 ]
 
 

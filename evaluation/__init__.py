@@ -1,5 +1,6 @@
-"""What the model does with the DNA: generation, answers, metrics, controls, baselines, splits, the report."""
+"""What the model does with the DNA: generation, asking, answers, metrics, controls, baselines, splits, the report."""
 
+from textgenome.evaluation.asking import ask, ask_table, ask_vcf
 from textgenome.evaluation.classification import classify
 from textgenome.evaluation.controls import CONTROLS
 from textgenome.evaluation.evaluating import compare_controls, evaluate_baselines, evaluate_model
@@ -11,6 +12,9 @@ from textgenome.evaluation.scoring import score_labels
 
 __all__ = [
     "CONTROLS",
+    "ask",
+    "ask_table",
+    "ask_vcf",
     "classify",
     "compare_controls",
     "evaluate_baselines",

@@ -5,11 +5,9 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-from accelerate import PartialState
 from huggingface_hub import resolve_revision
 from transformers import (
     AutoModelForMultimodalLM,
@@ -29,6 +27,7 @@ from textgenome.evaluation.predictions import (
     Predictions,
     classify_predictions,
     generate_predictions,
+    join_processes,
     score_predictions,
 )
 from textgenome.evaluation.prompts import as_prompt, cut_windows
@@ -94,18 +93,12 @@ def evaluate_model(
     Raises:
         ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
     """
-    started, output_dir = time.monotonic(), Path(output_dir)
-    # Without a GPU the processes of a launcher find each other only if told so. One that is done waits for the others,
-    # for hours if need be.
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+    started, state, output_dir = time.monotonic(), join_processes(), Path(output_dir)
     if not Path(model).exists():
         revision = resolve_revision(model, revision=revision).resolved  # a branch may move before the run is resumed
     processor = AutoProcessor.from_pretrained(model, revision=revision)
     dna_only = isinstance(processor, TextGenomeDNAProcessor)
-    trained = training_settings(model)
-    if enable_thinking is None:
-        enable_thinking = trained.get("reasons", True)
-    shown = {name: trained[name] for name in ("dna", "dna_truncation") if name in trained}
+    shown, enable_thinking = shown_in_training(model), thinks(model, enable_thinking)
     check = {"check": check_pair if dna_only else row_to_messages, "on_bad_row": on_bad_row}
     rows = load_rows(
         dataset_name,
@@ -180,7 +173,7 @@ def evaluate_model(
         fitted = baseline_records(train_rows, rows)
         kinds |= dict.fromkeys(fitted, "baseline")
         known |= fitted
-    metrics = {**run, "mode": "classify" if dna_only else mode, "recipe": trained or None}
+    metrics = {**run, "mode": "classify" if dna_only else mode, "recipe": training_settings(model) or None}
     metrics["conditions"] = {
         name: {
             **summarize(records, truths, kinds[name], synonyms, seed),
@@ -299,6 +292,17 @@ def training_settings(model: str) -> dict:
         if settings is not None and (folder == Path(model) or Path(model).name.startswith("checkpoint-")):
             return {**settings, "trainer": read_json(folder / "training_arguments.json")}
     return {}
+
+
+def shown_in_training(model: str) -> dict[str, str]:
+    """How the model was shown the DNA: `dna` and `dna_truncation`, as far as that is known."""
+    settings = training_settings(model)
+    return {name: settings[name] for name in ("dna", "dna_truncation") if name in settings}
+
+
+def thinks(model: str, enable_thinking: bool | None) -> bool:
+    """Whether the model is to reason first: as asked for, or as it was trained, or else yes."""
+    return training_settings(model).get("reasons", True) if enable_thinking is None else enable_thinking
 
 
 def fingerprint_weights(model: str) -> str | None:

@@ -6,6 +6,7 @@ import unicodedata
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _ANSWER = re.compile(r"^[^\w\n]*answer[*_`]*[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_TAG = re.compile(r"</?think>")
 _EDGES = " \t.,;:!?*_`\"'«»()[]{}<>#"
 # Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
 _BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
@@ -28,9 +29,26 @@ def extract_answer(text: str) -> str | None:
     Returns:
         The answer, or None where there is none.
     """
+    return normalize_answer(_answer_line(text)) or None
+
+
+def split_output(text: str) -> tuple[str, str | None]:
+    """What the model wrote, for people to read.
+
+    Returns:
+        The reasoning: all that stands before the answer, without think tags. And the answer that `extract_answer`
+        finds, as the model spelt it.
+    """
+    line = _answer_line(text)
+    text = _TAG.sub("\n", text.partition("<|im_end|>")[0])
+    places = [found.start() for found in _ANSWER.finditer(text) if found[1] == line]
+    return text[: places[-1] if places else None].strip(), line.strip(_EDGES) or None
+
+
+def _answer_line(text: str) -> str:
+    """What follows `Answer:` on its last line outside the think block, or nothing."""
     spoken = _THOUGHT.sub("", text.partition("<|im_end|>")[0]).rpartition("</think>")[2]
-    lines = _ANSWER.findall(spoken)
-    return normalize_answer(lines[-1]) or None if lines else None
+    return ([""] + _ANSWER.findall(spoken))[-1]
 
 
 def extract_single_entry(text: str) -> str | None:
@@ -58,4 +76,11 @@ def hide_bases(text: str) -> str:
     return _BASES.sub(lambda match: f"[{sum(not letter.isspace() for letter in match.group())} bases]", text)
 
 
-__all__ = ["extract_answer", "extract_single_entry", "hide_bases", "normalize_answer", "truth_anywhere"]
+__all__ = [
+    "extract_answer",
+    "extract_single_entry",
+    "hide_bases",
+    "normalize_answer",
+    "split_output",
+    "truth_anywhere",
+]

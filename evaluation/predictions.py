@@ -1,8 +1,10 @@
 """What a model says to each row under each condition, kept in a file as it comes, so that a killed run resumes."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
@@ -17,6 +19,14 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 AS_IS = "as is"
 FILE = "predictions.jsonl"
+
+
+def join_processes() -> PartialState:
+    """The state of the processes of a launcher. To be called before any other `PartialState` is made.
+
+    Without a GPU they find each other only if told so. One that is done waits for the others, for hours if need be.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
 
 
 class Predictions:
@@ -138,4 +148,11 @@ def classify_predictions(
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
 
-__all__ = ["AS_IS", "Predictions", "classify_predictions", "generate_predictions", "score_predictions"]
+__all__ = [
+    "AS_IS",
+    "Predictions",
+    "classify_predictions",
+    "generate_predictions",
+    "join_processes",
+    "score_predictions",
+]

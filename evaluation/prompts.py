@@ -10,7 +10,11 @@ PAIR = ("reference_sequence", "variant_sequence")
 
 
 def cut_windows(
-    rows: list[Mapping], dna: str = "variant", dna_truncation: str = "variant_window", dna_window: int = 2048
+    rows: list[Mapping],
+    dna: str = "variant",
+    dna_truncation: str = "variant_window",
+    dna_window: int = 2048,
+    answered: bool = True,
 ) -> list[dict]:
     """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
 
@@ -19,6 +23,7 @@ def cut_windows(
         dna: As in `row_to_messages`.
         dna_truncation: As in `row_to_messages`.
         dna_window: As in `row_to_messages`.
+        answered: As in `row_to_messages`.
 
     Raises:
         ValueError: If a row is none that the model could be asked about; the message names row and column.
@@ -27,7 +32,7 @@ def cut_windows(
     for number, row in enumerate(rows):
         try:
             if row.get("messages") is not None:
-                raise BadRow("messages", "only rows with a question and an answer can be evaluated")
+                raise BadRow("messages", "only rows with a question and a pair can be asked about")
             shortened = truncate_dna(row) if dna_truncation == "per_side" else row
             pair = (None, None) if dna == "none" else variant_window(*(shortened[name] for name in PAIR), dna_window)
         except ValueError as error:

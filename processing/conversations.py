@@ -26,6 +26,7 @@ def row_to_messages(
     dna_truncation: str = "variant_window",
     dna_window: int = 2048,
     dna_tokenizer: PreTrainedTokenizerBase | None = None,
+    answered: bool = True,
 ) -> list[dict]:
     """Make a conversation of a row, and check all that the processor will ask of it.
 
@@ -38,6 +39,7 @@ def row_to_messages(
         dna_window: Most bases of each window of a variant.
         dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
             of a pair differ.
+        answered: Whether a row of columns needs an answer and gives the turn of the assistant.
 
     Returns:
         The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
@@ -50,13 +52,17 @@ def row_to_messages(
         _check_messages(row["messages"], dna_window, dna_tokenizer)
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
-    row = _check_columns(row, TEXT_COLUMNS, dna_truncation, dna_window, dna_tokenizer)
+    required = ("question", "answer") if answered else ("question",)
+    row = _check_columns(row, TEXT_COLUMNS, required, dna_truncation, dna_window, dna_tokenizer)
     variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
     question = {"type": "text", "text": row["question"]}
+    user = {"role": "user", "content": [question] if dna == "none" else [variant, question]}
+    if not answered:
+        return [user]
     answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
     if row["reasoning"]:
         answer["reasoning_content"] = row["reasoning"]
-    return [{"role": "user", "content": [question] if dna == "none" else [variant, question]}, answer]
+    return [user, answer]
 
 
 def check_pair(row: Mapping, dna_window: int = 2048, dna_tokenizer: PreTrainedTokenizerBase | None = None) -> None:
@@ -64,25 +70,26 @@ def check_pair(row: Mapping, dna_window: int = 2048, dna_tokenizer: PreTrainedTo
 
     The arguments and what it raises are as in `row_to_messages`.
     """
-    _check_columns(row, ("answer",), "variant_window", dna_window, dna_tokenizer)
+    _check_columns(row, ("answer",), ("answer",), "variant_window", dna_window, dna_tokenizer)
 
 
 def _check_columns(
     row: Mapping,
     text_columns: tuple[str, ...],
+    required: tuple[str, ...],
     dna_truncation: str,
     dna_window: int,
     dna_tokenizer: PreTrainedTokenizerBase | None,
 ) -> dict:
     row = dict(row)
     for column in (*text_columns, *DNA_COLUMNS):
-        if row.get(column) is None and column != "reasoning":
+        if row.get(column) is None and column in (*required, *DNA_COLUMNS):
             raise BadRow(column, "the column is missing or has no value")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
     for column in text_columns:
         row[column] = _check_text(column, (row.get(column) or "").strip())
-        if not row[column] and column != "reasoning":
+        if not row[column] and column in required:
             raise BadRow(column, "the text is empty")
     for column in DNA_COLUMNS:
         try:

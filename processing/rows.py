@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -58,19 +58,29 @@ def load_rows(
             good.append(row)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
-    if bad and on_bad_row == "raise":
-        shown = "\n".join(bad[:ROWS_SHOWN])
-        rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
-        raise ValueError(
-            f"{len(bad)} of {len(good) + len(bad)} rows are bad. Mend them, or leave them out with --on_bad_row "
-            f"skip.\n{shown}{rest}"
-        )
-    for message in bad:
-        logger.warning(f"Left out {message}")
+    report_bad_rows(bad, len(good) + len(bad), on_bad_row)
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")
     columns = dict.fromkeys(column for row in good for column in row)
     return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
+
+
+def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
+    """Refuse a table with bad rows, or log each.
+
+    Args:
+        bad: Where each of them is, and what is wrong.
+        number: How many rows there are, bad ones included.
+        on_bad_row: `raise` or `skip`.
+    """
+    if bad and on_bad_row == "raise":
+        shown = "\n".join(bad[:ROWS_SHOWN])
+        rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
+        raise ValueError(
+            f"{len(bad)} of {number} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n{shown}{rest}"
+        )
+    for message in bad:
+        logger.warning(f"Left out {message}")
 
 
 def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
@@ -86,6 +96,24 @@ def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
 def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> dict[str, list]:
     rows = (dict(zip(batch, values)) for values in zip(*batch.values()))
     return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
+
+
+def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
+    """Write rows as JSON lines; the file is there only once all are written.
+
+    Returns:
+        How many there were.
+    """
+    unfinished, number = Path(f"{path}.unfinished"), 0
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                number += 1
+        unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return number
 
 
 def list_splits(name: str) -> list[str]:
@@ -174,4 +202,4 @@ def _read_parquet(path: Path) -> list[dict]:
 
 READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
-__all__ = ["as_conversations", "list_splits", "load_rows"]
+__all__ = ["as_conversations", "list_splits", "load_rows", "report_bad_rows", "write_rows"]

@@ -1,0 +1,144 @@
+"""`textgenome ask`: what does a model say about a pair, a table or a cohort?"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgenome.commands.options import (
+    FASTA,
+    VCF,
+    BatchSize,
+    Dtype,
+    EnableThinking,
+    MaxNewTokens,
+    Model,
+    OnBadRow,
+    Revision,
+    Window,
+)
+from textgenome.evaluation.asking import ask as ask_pair
+from textgenome.evaluation.asking import ask_table, ask_vcf, load_model
+from textgenome.evaluation.evaluating import shown_in_training, thinks
+from textgenome.evaluation.prompts import PAIR
+from textgenome.processing.variants import NOTICE, read_sequence
+
+
+WAYS = (
+    ("reference", "variant", "question"),
+    ("dataset_name", "output_dir"),
+    ("vcf", "fasta", "question", "output_dir"),
+)
+
+
+def ask(
+    model: Model,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference", help="A FASTA file with one sequence, or a sequence, which the shell then remembers."
+        ),
+    ] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")] = None,
+    question: Annotated[str | None, typer.Option("--question", help="What to ask; a table has its own.")] = None,
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset_name",
+            help="A table with question, reference_sequence and variant_sequence: a file, folder or Hub id.",
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="Of a table: which of its splits. A single file is `train`.")
+    ] = "train",
+    vcf: Annotated[Path | None, VCF] = None,
+    fasta: Annotated[Path | None, FASTA] = None,
+    window: Window = 2048,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Folder for the answers to a table or VCF file.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="Answers to rank, too: separated by commas, or a text file with one on each line."
+        ),
+    ] = None,
+    on_bad_row: OnBadRow = "raise",
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = 64,
+    enable_thinking: EnableThinking = None,
+    max_new_tokens: MaxNewTokens = 1024,
+) -> None:
+    """Ask a model about one pair, a table, or each ALT allele of a VCF file. Research use only, not for diagnosis.
+
+    The answer to a pair is printed and not stored. Else the folder gets answers.jsonl (variant or number of the row,
+    reasoning, answer, probabilities of the labels) and, for a VCF file, answers.vcf.gz (TG_ANSWER, TG_SCORE in INFO).
+    The same command resumes a run that was stopped.
+
+    Example: textgenome ask --model outputs/starter --reference reference.fa --variant variant.fa --question "Which
+    signal does this variant break?"
+
+    Example: textgenome ask --model outputs/starter --vcf variants.vcf.gz --fasta genome.fa --question "Which signal
+    does this variant break?" --output_dir outputs/answers
+    """
+    options = {
+        "labels": read_labels(labels),
+        "batch_size": batch_size,
+        "enable_thinking": enable_thinking,
+        "max_new_tokens": max_new_tokens,
+    }
+    sources = {
+        "reference": reference,
+        "variant": variant,
+        "question": question,
+        "dataset_name": dataset_name,
+        "vcf": vcf,
+        "fasta": fasta,
+        "output_dir": output_dir,
+    }
+    given = {name for name, value in sources.items() if value is not None}
+    if given not in map(set, WAYS):
+        ways = "; or ".join(" ".join(f"--{name}" for name in way) for way in WAYS)
+        raise typer.BadParameter(f"Give {ways}.")
+    if reference is not None:
+        pair = (_sequence("--reference", reference), _sequence("--variant", variant))
+        row = {"question": question, **dict(zip(PAIR, pair))}
+        options["enable_thinking"] = thinks(model, enable_thinking)
+        _print(ask_pair(*load_model(model, revision, dtype), [row], **options, **shown_in_training(model))[0])
+    else:
+        options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}
+        if vcf is not None:
+            answers = ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
+        else:
+            answers = ask_table(model, dataset_name, output_dir, split, **options)
+        if answers is not None:
+            typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}")
+            typer.echo(f"{NOTICE}.")
+
+
+def read_labels(labels: str | None) -> list[str] | None:
+    """The labels in a text, or in the file of that name."""
+    if labels is None:
+        return None
+    is_file = os.path.isfile(labels)  # unlike Path, also of a text that is too long for a name
+    names = Path(labels).read_text(encoding="utf-8").splitlines() if is_file else labels.split(",")
+    names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if len(names) < 2:
+        raise typer.BadParameter(f"--labels: it takes two to choose from, got {len(names)}.")
+    return names
+
+
+def _sequence(option: str, source: str) -> str:
+    try:
+        return read_sequence(source)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from error
+
+
+def _print(answer: dict) -> None:
+    typer.echo(f"Reasoning: {answer['reasoning'] or 'none'}\nAnswer: {answer['answer'] or 'none'}")
+    for label, score in sorted(answer.get("scores", {}).items(), key=lambda item: -item[1]):
+        typer.echo(f"{score:.3f}  {label}")
+    typer.echo(f"{NOTICE}.")

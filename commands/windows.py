@@ -1,0 +1,31 @@
+"""`textgenome windows`: training rows from variant calls."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgenome.commands.options import FASTA, VCF, OnBadRow, Window
+from textgenome.processing.rows import write_rows
+from textgenome.processing.variants import QUESTION, read_variants
+
+
+def windows(
+    vcf: Annotated[Path, VCF],
+    fasta: Annotated[Path, FASTA],
+    labels: Annotated[
+        str, typer.Option("--labels", help="What to learn: the column ID, QUAL or FILTER, or a key of INFO.")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="New file of JSON lines, for --dataset_name.")],
+    question: Annotated[str, typer.Option("--question", help="To be asked about each variant.")] = QUESTION,
+    window: Window = 2048,
+    on_bad_row: OnBadRow = "raise",
+) -> None:
+    """Make a training table of a VCF file: a row for each ALT allele, with its label as the answer.
+
+    Example: textgenome windows --vcf clinvar.vcf.gz --fasta genome.fa --labels CLNSIG --output train.jsonl
+    """
+    if output.exists():
+        raise typer.BadParameter(f"{output} is there already: name another file.")
+    rows = write_rows(read_variants(vcf, fasta, question, window, labels, on_bad_row, dna_window=window), output)
+    typer.echo(f"{rows} rows in {output}")

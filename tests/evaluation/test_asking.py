@@ -1,0 +1,157 @@
+import json
+import math
+import re
+
+import pysam
+import pytest
+from conftest import TINY_CHECKPOINT, random_dna, variant_row
+
+from textgenome.evaluation import ask, ask_table, ask_vcf, asking, extract_answer
+from textgenome.evaluation.extraction import normalize_answer, split_output
+from textgenome.evaluation.predictions import Predictions
+
+
+LABELS = ["glioma", "melanoma"]
+QUESTION = 'What does "it" do?'
+OPTIONS = {"batch_size": 2, "max_new_tokens": 3}
+GENOME = random_dna(400)
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [variant_row(40, i) for i in range(5)]
+    for row in rows:
+        del row["answer"]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def calls(tmp_path):
+    fasta, vcf = tmp_path / "genome.fa", tmp_path / "v.vcf"
+    fasta.write_text(f">1\n{GENOME}\n")
+    header = "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    alts = [{"A": "C,*,AT", "C": "A,*,CT", "G": "A,*,GT", "T": "A,*,TC"}[GENOME[i]] for i in (99, 199)]
+    lines = [f"chr1\t{i + 1}\t.\t{GENOME[i]}\t{alt}\t.\t.\t.\n" for i, alt in zip((99, 199), alts)]
+    vcf.write_text(header + "".join(lines))
+    return vcf, fasta
+
+
+def answers(folder):
+    return [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+
+
+def said(monkeypatch, text):
+    """Have the model say this, whatever it is asked."""
+
+    def generate(model, processor, conversations, **options):
+        return [text] * len(conversations)
+
+    def generate_predictions(model, processor, rows, condition, predictions, **options):
+        records = [{"condition": condition, "row": i, "output": text, "tokens": 1} for i in range(len(rows))]
+        predictions.write(records)
+
+    monkeypatch.setattr(asking, "generate", generate)
+    monkeypatch.setattr(asking, "generate_predictions", generate_predictions)
+
+
+def test_one_pair(tiny_model, tiny_processor, monkeypatch):
+    row = variant_row()
+    del row["answer"]
+    (answer,) = ask(tiny_model, tiny_processor, [row], max_new_tokens=3)
+    assert list(answer) == ["reasoning", "answer"]
+    (answer,) = ask(tiny_model, tiny_processor, [row], LABELS, max_new_tokens=3)
+    assert list(answer["scores"]) == LABELS
+    assert math.isclose(sum(answer["scores"].values()), 1, rel_tol=1e-5)
+    said(monkeypatch, "<think>\nStep 1\n</think>\n\nAnswer: Glioma")
+    assert ask(tiny_model, tiny_processor, [row]) == [{"reasoning": "Step 1", "answer": "Glioma"}]
+    with pytest.raises(ValueError, match="Row 0, column 'variant_sequence'"):
+        ask(tiny_model, tiny_processor, [{**row, "variant_sequence": row["reference_sequence"]}])
+
+
+def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
+    written = ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out", labels=LABELS, **OPTIONS)
+    assert written == answers(tmp_path / "out")
+    assert [answer["row"] for answer in written] == list(range(5))
+    rows = [json.loads(line) for line in open(table)]
+    in_memory = ask(tiny_model, tiny_processor, rows, LABELS, **OPTIONS)
+    for each, expected in zip(written, in_memory):
+        assert {**each, "scores": None} == {"row": each["row"], **expected, "scores": None}
+        assert each["scores"] == pytest.approx(expected["scores"])
+
+
+def test_each_allele_of_a_vcf_file(calls, tmp_path, monkeypatch):
+    said(monkeypatch, "<think>\nStep 1\n</think>\n\nAnswer: Glioma.")
+    model, folder = str(TINY_CHECKPOINT), tmp_path / "out"
+    ask_vcf(model, *calls, QUESTION, folder, labels=LABELS, **OPTIONS)
+    written = answers(folder)
+    assert len(written) == 4
+    assert re.fullmatch(r"chr1:100:[ACGT]:[ACGT]", written[0]["variant"])
+    assert {answer["answer"] for answer in written} == {"Glioma"}
+    with pysam.VariantFile(str(folder / "answers.vcf.gz")) as file:
+        assert 'What does \\"it\\" do?' in str(file.header)
+        assert "##textgenome=Research use only, not for diagnosis\n" in str(file.header)
+        records = list(file)
+    assert [record.info["TG_ANSWER"] for record in records] == [("Glioma", ".", "Glioma")] * 2
+    scores = [score for record in records for score in record.info["TG_SCORE"]]
+    assert scores[1] is None and scores[0] == pytest.approx(written[0]["scores"]["glioma"], abs=1e-5)
+
+
+def test_without_labels_there_is_no_score(calls, tmp_path, monkeypatch):
+    said(monkeypatch, "It is not clear.")
+    ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)
+    assert answers(tmp_path / "out")[0].items() >= {"reasoning": "It is not clear.", "answer": None}.items()
+    with pysam.VariantFile(str(tmp_path / "out" / "answers.vcf.gz")) as file:
+        assert "TG_SCORE" not in file.header.info
+        assert [record.info["TG_ANSWER"] for record in file] == [(".", ".", ".")] * 2
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_loses_and_repeats_nothing(calls, tmp_path, monkeypatch):
+    asked = []
+    real = Predictions.write
+
+    def write(self, records):
+        asked.extend(record["row"] for record in records)
+        real(self, records)
+        if len(asked) == 2:
+            raise Killed
+
+    monkeypatch.setattr(Predictions, "write", write)
+    with pytest.raises(Killed):
+        ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)
+    assert not (tmp_path / "out" / "answers.jsonl").exists()
+    ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)
+    assert sorted(asked) == list(range(4))
+    whole = ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "whole", **OPTIONS)
+    assert answers(tmp_path / "out") == whole
+    with pytest.raises(ValueError, match=r"differs in data_fingerprint"):
+        ask_vcf(str(TINY_CHECKPOINT), *calls, "Why?", tmp_path / "out", **OPTIONS)
+
+
+def test_what_is_written_holds_no_window(calls, tmp_path):
+    ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)
+    for path in (tmp_path / "out").iterdir():
+        text = pysam.BGZFile(str(path)).read().decode() if path.suffix == ".gz" else path.read_text()
+        assert not any(GENOME[i : i + 13] in text for i in range(len(GENOME) - 12))
+
+
+@pytest.mark.parametrize(
+    "text, reasoning, answer",
+    [
+        ("<think>\nStep 1\n</think>\n\nAnswer: APOE loss", "Step 1", "APOE loss"),
+        ("Step 1\n**Answer:** X.\n", "Step 1", "X"),
+        ("<think>\nAnswer: no\n</think>Answer: yes<|im_end|>more", "Answer: no", "yes"),
+        ("<think>\nAnswer: no", "Answer: no", None),
+        ("Answer: a\nAnswer: b\nthat is it", "Answer: a", "b"),
+        ("Answer:", "", None),
+        ("", "", None),
+    ],
+)
+def test_reasoning_and_answer(text, reasoning, answer):
+    assert split_output(text) == (reasoning, answer)
+    assert (answer and normalize_answer(answer)) == extract_answer(text)
