@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transformers.utils import logging
 
 from textgenome.serving.chat import NOTICE, completion, split_reasoning, stream_completion
-from textgenome.serving.engine import Answer, Engine, Question, QueueFull
+from textgenome.serving.engine import Answer, Engine, ModelFailed, Question, QueueFull
 from textgenome.serving.schema import (
     PREDICT_FIELDS,
     ChatRequest,
@@ -69,8 +69,8 @@ def create_app(
     bearer = HTTPBearer(auto_error=False, description="Only where the service was started with a key.")
 
     def check_key(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        given = credentials.credentials if credentials else ""
-        if api_key and not secrets.compare_digest(given.encode(), api_key.encode()):
+        given = credentials.credentials.encode("latin-1") if credentials else b""  # as the bytes of a header are read
+        if api_key and not secrets.compare_digest(given, api_key.encode()):
             raise HTTPException(401, "Send the key of this service as `Authorization: Bearer KEY`.")
 
     async def read(request: ChatRequest) -> Question:
@@ -145,6 +145,10 @@ def create_app(
         message = f"The answer took longer than {engine.limits.seconds:g} seconds. Ask for fewer tokens."
         # The client of OpenAI would try again at once.
         return refuse(408, message, headers={"x-should-retry": "false"})
+
+    @app.exception_handler(ModelFailed)
+    async def report_failure(_: Request, error: ModelFailed) -> JSONResponse:
+        return refuse(500, str(error))
 
     @app.exception_handler(StarletteHTTPException)
     async def refuse_request(_: Request, error: StarletteHTTPException) -> JSONResponse:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
-from textgenome.serving.engine import Answer, hold_back
+from textgenome.serving.engine import Answer, ModelFailed, hold_back
 
 
 NOTICE = "Research use only, not for diagnosis."
@@ -77,7 +77,7 @@ async def stream_completion(answers: AsyncIterator[Answer], model: str, include_
                 if len(parts[i]) > len(sent[i]):
                     yield event({name: parts[i][len(sent[i]) :]})
                     sent[i] = parts[i]
-    except (TimeoutError, RuntimeError) as error:
+    except (TimeoutError, ModelFailed) as error:
         message = "The answer took longer than allowed." if isinstance(error, TimeoutError) else str(error)
         yield f"data: {json.dumps({'error': {'message': message, 'type': 'server_error'}})}\n\n"
         return

@@ -99,6 +99,13 @@ class QueueFull(Exception):
         self.retry_after = retry_after
 
 
+class ModelFailed(Exception):
+    """The log says where."""
+
+    def __init__(self):
+        super().__init__("The model failed on this request.")
+
+
 class Answer:
     """What becomes of a question. The thread of the model writes it, the event loop reads it.
 
@@ -234,7 +241,7 @@ class Engine:
         Raises:
             QueueFull: If too many wait already.
             TimeoutError: If the answer takes longer than allowed.
-            RuntimeError: If the model failed.
+            ModelFailed: If the model did.
         """
         if len(self.waiting) >= self.limits.queue:
             batches = len(self.waiting) / self.limits.batch_size
@@ -253,8 +260,8 @@ class Engine:
                     await answer.changed.wait()
                 answer.changed.clear()
                 if answer.failed:
-                    raise RuntimeError("The model failed on this request.")
-        except (TimeoutError, RuntimeError) as error:
+                    raise ModelFailed
+        except (TimeoutError, ModelFailed) as error:
             outcome = type(error).__name__
             raise
         finally:
@@ -310,4 +317,4 @@ class Engine:
             )
 
 
-__all__ = ["Answer", "Engine", "Limits", "Question", "QueueFull", "hold_back"]
+__all__ = ["Answer", "Engine", "Limits", "ModelFailed", "Question", "QueueFull", "hold_back"]
