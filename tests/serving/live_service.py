@@ -69,6 +69,20 @@ def serving(model, processor, limits: Limits | None = None, **options):
             hook.remove()
 
 
+def say(model, processor, text: str) -> None:
+    """Let the model say this, whatever it is asked about DNA."""
+    ids, rest = processor.tokenizer(text)["input_ids"], []
+
+    def force(_, args, kwargs, outputs):
+        if kwargs.get("dna_input_ids") is not None:
+            rest[:] = ids
+        if outputs.logits.shape[1] == 1:
+            outputs.logits[:] = -1e9
+            outputs.logits[:, :, rest.pop(0)] = 0
+
+    model.register_forward_hook(force, with_kwargs=True)
+
+
 def variant_messages(length: int = 40, seed: int = 0, question: str = "What is lost?") -> list[dict]:
     reference = random_dna(length, seed)
     middle = length // 2

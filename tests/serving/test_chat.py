@@ -8,7 +8,7 @@ import pytest
 import requests
 from conftest import TINY_CHECKPOINT, random_dna
 from fastapi.testclient import TestClient
-from live_service import serving, variant_messages
+from live_service import say, serving, variant_messages
 
 from textgenome.evaluation.generation import generate
 from textgenome.evaluation.scoring import score_labels
@@ -38,22 +38,6 @@ def join(chunks, name: str) -> str:
     return "".join(getattr(delta, name, None) or "" for delta in deltas)
 
 
-@pytest.fixture
-def thinking_model(tiny_model, tiny_processor):
-    """One that says what is written here, whatever it is asked."""
-    ids = tiny_processor.tokenizer("<think>\nStep 1: é\n</think>\n\nAnswer: splice loss<|im_end|>")["input_ids"]
-    rest = []
-
-    def say(_, args, kwargs, outputs):
-        if kwargs["dna_input_ids"] is not None:
-            rest[:] = ids
-        outputs.logits[:, -1] = -1e9
-        outputs.logits[:, -1, rest.pop(0)] = 0
-
-    tiny_model.register_forward_hook(say, with_kwargs=True)
-    return tiny_model
-
-
 def test_the_answer_is_that_of_generate(service, client, tiny_model, tiny_processor):
     conversations = [variant_messages(8 + 3 * i, i, question="Why? " * (i + 1)) for i in range(9)]
     texts = generate(tiny_model, tiny_processor, conversations, batch_size=1, max_new_tokens=12)
@@ -81,8 +65,9 @@ def test_a_streamed_answer_is_the_plain_one(client):
     assert plain.notice == chunks[0].notice == NOTICE
 
 
-def test_reasoning_and_answer_are_apart(thinking_model, tiny_processor):
-    with serving(thinking_model, tiny_processor) as service:
+def test_reasoning_and_answer_are_apart(tiny_model, tiny_processor):
+    say(tiny_model, tiny_processor, "<think>\nStep 1: é\n</think>\n\nAnswer: splice loss<|im_end|>")
+    with serving(tiny_model, tiny_processor) as service:
         client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none")
         plain = complete(client, variant_messages(), max_tokens=64).choices[0]
         chunks = list(complete(client, variant_messages(), max_tokens=64, stream=True))
