@@ -85,7 +85,7 @@ function showWindows() {
   $("bases").scrollTop = marked ? marked.offsetTop - 80 : 0;
   const [old, to] = change.map((bases) => (bases.length > 12 ? `${bases.length} bases` : bases));
   const place = `base ${(start + 1).toLocaleString("en")}`;
-  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted from ${place} on` : `${old} becomes ${to} at ${place}`;
+  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} becomes ${to} at ${place}`;
   $("change").textContent = `Reference above, variant below: ${words}.`;
 }
 
