@@ -61,7 +61,15 @@ def serve(
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("textgenome").setLevel(logging.INFO)
-    limits = Limits(max_body_bytes, max_bases, max_sequences, max_tokens, max_queue, max_seconds, batch_size)
+    limits = Limits(
+        body_bytes=max_body_bytes,
+        bases=max_bases,
+        sequences=max_sequences,
+        tokens=max_tokens,
+        queue=max_queue,
+        seconds=max_seconds,
+        batch_size=batch_size,
+    )
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))

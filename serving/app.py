@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transformers.utils import logging
 
@@ -71,7 +71,8 @@ def create_app(
     def check_key(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
         given = credentials.credentials.encode("latin-1") if credentials else b""  # as the bytes of a header are read
         if api_key and not secrets.compare_digest(given, api_key.encode()):
-            raise HTTPException(401, "Send the key of this service as `Authorization: Bearer KEY`.")
+            message = "Send the key of this service as `Authorization: Bearer KEY`."
+            raise HTTPException(401, message, {"WWW-Authenticate": "Bearer"})
 
     async def read(request: ChatRequest) -> Question:
         if not engine.ready:
@@ -150,8 +151,8 @@ def create_app(
     async def report_failure(_: Request, error: ModelFailed) -> JSONResponse:
         return refuse(500, str(error))
 
-    @app.exception_handler(StarletteHTTPException)
-    async def refuse_request(_: Request, error: StarletteHTTPException) -> JSONResponse:
+    @app.exception_handler(HTTPException)
+    async def refuse_request(_: Request, error: HTTPException) -> JSONResponse:
         field = "body" if "parsing the body" in error.detail else None
         return refuse(error.status_code, error.detail, field, error.headers)
 

@@ -155,7 +155,7 @@ class Answer:
         self.notify()
 
     def fail(self) -> None:
-        self.failed = True
+        self.failed = self.finish_reason is None
         self.notify()
 
     def notify(self) -> None:

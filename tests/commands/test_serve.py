@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -148,22 +147,15 @@ def test_what_is_malformed_is_refused_by_name(command):
 
 def test_a_stopped_service_finishes_what_runs_and_its_log_holds_no_bases(command):
     process, url, log = command
-    answers = []
-
-    def ask(length: int) -> None:
-        answers.append(requests.post(url + PREDICT, json={**ROW, "max_length": length}))
-
-    asking = [threading.Thread(target=ask, args=(length,)) for length in (150, 20, 150, 150)]
-    for thread in asking:
-        thread.start()
-    time.sleep(0.3)
+    body = chat(BLOCK, TEXT, stream=True, max_tokens=150)
+    answers = [requests.post(url + CHAT, json=body, stream=True).iter_lines() for _ in range(4)]
+    for answer in answers:
+        next(answer)
     process.send_signal(signal.SIGTERM)
-    for thread in asking:
-        thread.join()
+    assert [list(answer)[-2] for answer in answers] == [b"data: [DONE]"] * 4
     process.wait(20)
-    assert [answer.status_code for answer in answers] == [200] * 4
     text = log.read_text()
-    assert len(re.findall(r"question [0-9a-f]{16}: 2 sequences, 80 bases, \d+ \+ \d+ tokens, length", text)) == 5
+    assert len(re.findall(r"question [0-9a-f]{16}: 2 sequences, 80 bases, \d+ \+ 150 tokens, length", text)) == 4
     assert not re.search(r"[ACGTUN]{13}", text, re.IGNORECASE)
     assert "What?" not in text and "Traceback" not in text
 
