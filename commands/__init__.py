@@ -9,6 +9,7 @@ from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
 from textgenome.commands.export import export
 from textgenome.commands.push import push
+from textgenome.commands.serve import serve
 from textgenome.commands.split import split
 from textgenome.commands.windows import windows
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (evaluate, baselines, split, ask, windows, export, push, env):
+for command in (evaluate, baselines, split, ask, windows, export, push, serve, env):
     app.command()(command)
 
 __all__ = ["app"]

@@ -1,0 +1,90 @@
+"""The answers of the chat API: whole, or in server-sent events."""
+
+import json
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+from textgenome.serving.engine import Answer, ModelFailed, hold_back
+
+
+NOTICE = "Research use only, not for diagnosis."
+THINK, END_THINK = "<think>", "</think>"
+
+
+def split_reasoning(text: str, finished: bool = True) -> tuple[str, str]:
+    """What the assistant says, without the think block it may begin with.
+
+    Args:
+        text: All it said, or as much as there is.
+        finished: If not, an end that may be the beginning of a tag is left out.
+
+    Returns:
+        The reasoning and the content. Those of more text begin with those of less.
+    """
+    text = text.lstrip() if finished else hold_back(text.lstrip(), (THINK, END_THINK))
+    if not text.startswith(THINK):
+        return "", text.strip()
+    reasoning, _, content = text.removeprefix(THINK).partition(END_THINK)
+    return reasoning.strip(), content.strip()
+
+
+def usage(answer: Answer) -> dict[str, int]:
+    prompt, completion = answer.question.prompt_tokens, answer.tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def label_scores(answer: Answer) -> dict[str, dict[str, float]]:
+    """By label its probability among the labels, if there are any."""
+    if answer.scores is None:
+        return {}
+    return {"label_scores": {label: math.exp(score) for label, score in answer.scores.items()}}
+
+
+def header(kind: str, model: str) -> dict:
+    return {"id": f"chatcmpl-{secrets.token_hex(12)}", "object": kind, "created": int(time.time()), "model": model}
+
+
+def completion(answer: Answer, model: str) -> dict:
+    """The whole answer."""
+    reasoning, content = split_reasoning(answer.text)
+    message = {"role": "assistant", "content": content, "reasoning_content": reasoning}
+    return {
+        **header("chat.completion", model),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}],
+        "usage": usage(answer),
+        **label_scores(answer),
+        "notice": NOTICE,
+    }
+
+
+async def stream_completion(answers: AsyncIterator[Answer], model: str, include_usage: bool) -> AsyncIterator[str]:
+    """The answer as it grows, in events. The first says the notice, the last but `[DONE]` label scores and usage."""
+    head = header("chat.completion.chunk", model)
+    sent = ["", ""]
+
+    def event(delta: dict, finish_reason: str | None = None, **more) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return f"data: {json.dumps({**head, 'choices': [choice], **more})}\n\n"
+
+    yield event({"role": "assistant", "content": ""}, notice=NOTICE)
+    try:
+        async for answer in answers:
+            finish_reason = answer.finish_reason
+            parts = split_reasoning(answer.text, finish_reason is not None)
+            for i, name in enumerate(("reasoning_content", "content")):
+                if len(parts[i]) > len(sent[i]):
+                    yield event({name: parts[i][len(sent[i]) :]})
+                    sent[i] = parts[i]
+    except (TimeoutError, ModelFailed) as error:
+        message = "The answer took longer than allowed." if isinstance(error, TimeoutError) else str(error)
+        yield f"data: {json.dumps({'error': {'message': message, 'type': 'server_error'}})}\n\n"
+        return
+    yield event({}, finish_reason, **label_scores(answer))
+    if include_usage:
+        yield f"data: {json.dumps({**head, 'choices': [], 'usage': usage(answer)})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+__all__ = ["NOTICE", "completion", "split_reasoning", "stream_completion"]

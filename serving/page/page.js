@@ -1,0 +1,275 @@
+// The page: reads FASTA, shows the windows that the model sees, asks, and shows the answer as it comes.
+
+const EXAMPLES = [
+  {
+    name: "TATA box, one base changed",
+    reference: "TAGAACTGAGATTCCTGTATAAAAGCCTGGTCCATGTGCCAGTATTTTGTGT",
+    variant: "TAGAACTGAGATTCCTGTATAGAAGCCTGGTCCATGTGCCAGTATTTTGTGT",
+    question: "Which signal does this variant break?",
+  },
+  {
+    name: "Splice donor, one base deleted",
+    reference: "CTAAGTATGCACTGGACCCCACCAGGTAAGTAAACTGGATTTCTTTTCAGGGTCCAACTGCAGAC",
+    variant: "CTAAGTATGCACTGGACCCCACCAGGAAGTAAACTGGATTTCTTTTCAGGGTCCAACTGCAGAC",
+    question: "Which signal does this variant break?",
+  },
+  {
+    name: "Start codon, one base inserted",
+    reference: "CAATAGCTCATCATACATTTCAGCCACCATGGACCACCCCTA",
+    variant: "CAATAGCTCATCATACATTTCAGCCACCATAGGACCACCCCTA",
+    question: "Compare the two sequences: what is lost?",
+  },
+];
+const LABELS = ["splice donor", "splice acceptor", "start codon", "TATA box", "poly-A signal", "CpG site"];
+
+const $ = (id) => document.getElementById(id);
+let size = Infinity; // of a window, once the service has told
+let asking = null;
+
+// --- sequences
+
+/** The sequences of a text, FASTA or bare bases. */
+function readFasta(text) {
+  if (!text.trimStart().startsWith(">")) return [text.replace(/\s/g, "")];
+  return text.trim().slice(1).split(/^>/m).map((record) => record.replace(/^.*/, "").replace(/\s/g, ""));
+}
+
+/** As the processor does: upper case, U is T, ambiguity letters are N. */
+function fold(sequence) {
+  return sequence.toUpperCase().replaceAll("U", "T").replace(/[RYWSKMBDHV]/g, "N");
+}
+
+/** The change, where it is, and the windows around it as the processor cuts them: flank, changed bases, flank. */
+function cut(reference, variant) {
+  const shorter = Math.min(reference.length, variant.length);
+  let start = 0;
+  while (start < shorter && reference[start] === variant[start]) start++;
+  let suffix = 0;
+  while (suffix < shorter - start && reference.at(-1 - suffix) === variant.at(-1 - suffix)) suffix++;
+  const change = [reference, variant].map((sequence) => sequence.slice(start, sequence.length - suffix));
+  const spare = size - Math.max(...change.map((bases) => bases.length));
+  if (spare < 0) {
+    const left = Math.max(0, start - Math.floor(size / 2));
+    const shown = [reference, variant].map((sequence) => sequence.slice(start, left + size));
+    return { start, change, shown, flanks: [reference.slice(left, start), ""] };
+  }
+  const left = Math.min(start, Math.max(Math.floor(spare / 2), spare - suffix));
+  const right = Math.min(suffix, spare - left);
+  const end = reference.length - suffix;
+  return { start, change, shown: change, flanks: [reference.slice(start - left, start), reference.slice(end, end + right)] };
+}
+
+/** Two lines of bases in blocks of ten, which wrap together. */
+function showWindows() {
+  const [reference, variant] = [$("reference"), $("variant")].map((box) => fold(readFasta(box.value)[0]));
+  $("windows").hidden = !reference || !variant || reference === variant;
+  if ($("windows").hidden) return;
+  const { start, change, shown, flanks } = cut(reference, variant);
+  const width = Math.max(...shown.map((bases) => bases.length));
+  const lines = shown.map((bases) => flanks[0] + bases.padEnd(width, "-") + flanks[1]);
+  const from = flanks[0].length;
+  const blocks = [];
+  for (let at = 0; at < lines[0].length; at += 10) {
+    const block = document.createElement("span");
+    lines.forEach((line, i) => {
+      const [a, b] = [from, from + width].map((place) => Math.min(Math.max(place - at, 0), 10));
+      const ten = line.slice(at, at + 10);
+      const mark = document.createElement("mark");
+      mark.textContent = ten.slice(a, b);
+      block.append(ten.slice(0, a), ...(mark.textContent ? [mark] : []), ten.slice(b), i ? "" : "\n");
+    });
+    blocks.push(block);
+  }
+  $("bases").replaceChildren(...blocks);
+  const marked = $("bases").querySelector("mark");
+  $("bases").scrollTop = marked ? marked.offsetTop - 80 : 0;
+  const [old, to] = change.map((bases) => (bases.length > 12 ? `${bases.length} bases` : bases));
+  const place = `base ${(start + 1).toLocaleString("en")}`;
+  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} becomes ${to} at ${place}`;
+  $("change").textContent = `Reference above, variant below: ${words}.`;
+}
+
+/** Put the sequences of a text into the boxes, from `box` on. */
+function fill(text, box) {
+  const sequences = readFasta(text);
+  const boxes = box === $("variant") && sequences.length === 1 ? [box] : [$("reference"), $("variant")];
+  boxes.slice(0, sequences.length).forEach((each, i) => (each.value = sequences[i]));
+  showWindows();
+}
+
+for (const box of [$("reference"), $("variant")]) {
+  box.addEventListener("input", showWindows);
+  box.addEventListener("paste", (event) => {
+    const text = event.clipboardData.getData("text");
+    if (!text.trimStart().startsWith(">")) return;
+    event.preventDefault();
+    fill(text, box);
+  });
+  box.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    box.classList.add("dropping");
+  });
+  box.addEventListener("dragleave", () => box.classList.remove("dropping"));
+  box.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    box.classList.remove("dropping");
+    const [file] = event.dataTransfer.files;
+    fill(file ? await file.text() : event.dataTransfer.getData("text"), box);
+  });
+}
+$("file").addEventListener("change", async () => {
+  const [file] = $("file").files;
+  if (file) fill(await file.text(), $("reference"));
+  $("file").value = "";
+});
+
+for (const [i, example] of EXAMPLES.entries()) $("example").add(new Option(example.name, i));
+$("example").addEventListener("change", () => {
+  const example = EXAMPLES[$("example").value];
+  if (!example) return;
+  for (const name of ["reference", "variant", "question"]) $(name).value = example[name];
+  $("labels").value = LABELS.map((signal) => `${signal} loss`).join("\n");
+  showWindows();
+});
+
+// --- asking
+
+function headers() {
+  const key = $("key").value;
+  return { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+}
+
+/** What went wrong, in words for the person who asks. */
+async function describe(response) {
+  const { error } = await response.json().catch(() => ({ error: { message: response.statusText } }));
+  if (response.status === 401) $("locked").hidden = false;
+  if (response.status === 429) {
+    return `Many are asking at the moment. Please try again in ${response.headers.get("Retry-After")} s.`;
+  }
+  const box = { reference: "Reference", variant: "Variant", dna: "Reference", text: "Question" };
+  const field = box[error.param?.split(".").at(-1)];
+  return field ? `${field}: ${error.message.slice(error.param.length + 2)}` : error.message;
+}
+
+/** The events of a streamed response, one JSON object at a time. */
+async function* readEvents(response) {
+  let rest = "";
+  for await (const text of decode(response.body.getReader())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      if (line.startsWith("data: {")) yield JSON.parse(line.slice(6));
+    }
+  }
+}
+
+async function* decode(reader) {
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield decoder.decode(value, { stream: true });
+  }
+}
+
+function listItems(reasoning) {
+  const steps = reasoning.split(/\n+|(?<=[.!?])\s+(?=[A-Z])/).filter((step) => step.trim());
+  return steps.map((step) => {
+    const item = document.createElement("li");
+    item.textContent = step.trim().replace(/^(step\s*)?\d+[.:)]\s*/i, "");
+    return item;
+  });
+}
+
+function showScores(scores) {
+  const rows = Object.entries(scores).sort((one, other) => other[1] - one[1]);
+  $("scores").replaceChildren(
+    ...rows.map(([label, score]) => {
+      const row = document.createElement("div");
+      const [name, bar, value] = ["dt", "dd", "dd"].map((tag) => document.createElement(tag));
+      const filled = document.createElement("span");
+      name.textContent = label;
+      filled.style.width = `${100 * score}%`;
+      bar.className = "bar";
+      bar.setAttribute("aria-hidden", "true");
+      bar.append(filled);
+      value.textContent = score.toFixed(3);
+      row.append(name, bar, value);
+      return row;
+    }),
+  );
+  $("scored").hidden = false;
+}
+
+async function ask() {
+  const reference = readFasta($("reference").value)[0];
+  const variant = readFasta($("variant").value)[0];
+  const block = variant ? { type: "variant", reference, variant } : { type: "dna", dna: reference };
+  const content = [block, { type: "text", text: $("question").value }];
+  const labels = $("labels").value.split("\n").map((label) => label.trim()).filter(Boolean);
+  const body = { messages: [{ role: "user", content }], stream: true, ...(labels.length ? { labels } : {}) };
+
+  asking = new AbortController();
+  $("ask").disabled = true;
+  $("stop").hidden = false;
+  for (const id of ["error", "scored", "reasoned"]) $(id).hidden = true;
+  $("result").hidden = false;
+  $("answer").textContent = "";
+  $("status").textContent = "Waiting …";
+  const said = { reasoning_content: "", content: "" };
+  try {
+    const options = { method: "POST", headers: headers(), body: JSON.stringify(body), signal: asking.signal };
+    const response = await fetch("v1/chat/completions", options);
+    if (!response.ok) throw new Error(await describe(response));
+    for await (const event of readEvents(response)) {
+      if (event.error) throw new Error(event.error.message);
+      const { delta, finish_reason: reason } = event.choices[0];
+      for (const name of Object.keys(said)) said[name] += delta[name] ?? "";
+      $("answer").textContent = said.content.replace(/^\s*answer:\s*/i, "");
+      $("steps").replaceChildren(...listItems(said.reasoning_content));
+      $("reasoned").hidden = !said.reasoning_content;
+      $("status").textContent = said.content ? "Writing …" : "Reasoning …";
+      if (event.label_scores) showScores(event.label_scores);
+      if (reason) $("status").textContent = reason === "length" ? "Cut off at the longest answer allowed." : "Done.";
+    }
+  } catch (error) {
+    if (error.name === "AbortError") {
+      $("status").textContent = "Stopped.";
+    } else {
+      $("status").textContent = "";
+      $("result").hidden = !said.content && !said.reasoning_content;
+      $("error").textContent =
+        error instanceof TypeError ? "The service cannot be reached. Is it running?" : error.message;
+      $("error").hidden = false;
+    }
+  }
+  $("ask").disabled = false;
+  $("stop").hidden = true;
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask();
+});
+$("form").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
+});
+$("stop").addEventListener("click", () => asking.abort());
+
+/** The name of the model and the size of its windows; again later while it is loading. */
+async function readModel() {
+  try {
+    const response = await fetch("v1/models", { headers: headers() });
+    if (response.status === 401) $("locked").hidden = false;
+    if (!response.ok) return;
+    const [model] = (await response.json()).data;
+    document.title = `${model.id} · textgenome`;
+    if (model.dna_window === null) setTimeout(readModel, 2000);
+    else size = model.dna_window;
+    showWindows();
+  } catch {
+    // The error is shown to whoever asks.
+  }
+}
+$("key").addEventListener("change", readModel);
+readModel();

@@ -1,0 +1,91 @@
+"""A service in the process of the test."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+import uvicorn
+from conftest import random_dna
+
+from textgenome.serving import Engine, Limits
+from textgenome.serving.app import create_app
+
+
+@dataclass
+class Service:
+    url: str
+    engine: Engine
+    gate: threading.Event  # while it is not set, the model stands still
+    standing: threading.Event  # set once it does
+
+    @contextmanager
+    def held(self):
+        """The model stands still over one question, so that others must wait."""
+        self.standing.clear()
+        self.gate.clear()
+        body = {"reference_sequence": "ACGT", "variant_sequence": "ACTT", "question": "What?", "max_length": 1}
+        asking = threading.Thread(target=requests.post, args=(f"{self.url}/predict",), kwargs={"json": body})
+        asking.start()
+        try:
+            assert self.standing.wait(20)
+            yield
+        finally:
+            self.gate.set()
+            asking.join()
+
+    def wait_until(self, condition, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it never came to that"
+            time.sleep(0.005)
+
+
+@contextmanager
+def serving(model, processor, limits: Limits | None = None, **options):
+    """A service in this process, on a free port."""
+    engine, gate, standing = Engine(limits, model, processor), threading.Event(), threading.Event()
+    gate.set()
+
+    def wait(*_):
+        standing.set()
+        gate.wait()
+
+    hook = model.register_forward_pre_hook(wait)
+    server = uvicorn.Server(uvicorn.Config(create_app(engine, "tiny", **options), access_log=False, log_level="error"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        service = Service(f"http://127.0.0.1:{listening.getsockname()[1]}", engine, gate, standing)
+        try:
+            service.wait_until(lambda: server.started)
+            yield service
+        finally:
+            gate.set()
+            server.should_exit = True
+            thread.join()
+            hook.remove()
+
+
+def say(model, processor, text: str) -> None:
+    """Let the model say this, whatever it is asked about DNA."""
+    ids, rest = processor.tokenizer(text)["input_ids"], []
+
+    def force(_, args, kwargs, outputs):
+        if kwargs.get("dna_input_ids") is not None:
+            rest[:] = ids
+        if outputs.logits.shape[1] == 1:
+            outputs.logits[:] = -1e9
+            outputs.logits[:, :, rest.pop(0)] = 0
+
+    model.register_forward_hook(force, with_kwargs=True)
+
+
+def variant_messages(length: int = 40, seed: int = 0, question: str = "What is lost?") -> list[dict]:
+    reference = random_dna(length, seed)
+    middle = length // 2
+    variant = reference[:middle] + ("A" if reference[middle] != "A" else "C") + reference[middle + 1 :]
+    block = {"type": "variant", "reference": reference, "variant": variant}
+    return [{"role": "user", "content": [block, {"type": "text", "text": question}]}]

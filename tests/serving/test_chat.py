@@ -1,0 +1,303 @@
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import openai
+import pytest
+import requests
+from conftest import TINY_CHECKPOINT, random_dna
+from fastapi.testclient import TestClient
+from live_service import say, serving, variant_messages
+
+from textgenome.evaluation.generation import generate
+from textgenome.evaluation.scoring import score_labels
+from textgenome.serving import Engine, Limits
+from textgenome.serving.app import create_app
+from textgenome.serving.chat import NOTICE, split_reasoning
+from textgenome.serving.engine import hold_back
+
+
+@pytest.fixture
+def service(tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service):
+    return openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0)
+
+
+def complete(client, messages, max_tokens=12, **options):
+    return client.chat.completions.create(model="tiny", messages=messages, max_tokens=max_tokens, **options)
+
+
+def join(chunks, name: str) -> str:
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    return "".join(getattr(delta, name, None) or "" for delta in deltas)
+
+
+def test_the_answer_is_that_of_generate(service, client, tiny_model, tiny_processor):
+    conversations = [variant_messages(8 + 3 * i, i, question="Why? " * (i + 1)) for i in range(9)]
+    texts = generate(tiny_model, tiny_processor, conversations, batch_size=1, max_new_tokens=12)
+    expected = [split_reasoning(text) for text in texts]
+    alone = [complete(client, messages).choices[0].message for messages in conversations]
+    assert [(message.reasoning_content, message.content) for message in alone] == expected
+
+    with ThreadPoolExecutor(9) as pool:
+        with service.held():
+            asked = [pool.submit(complete, client, messages) for messages in conversations]
+            service.wait_until(lambda: len(service.engine.waiting) == 9)
+        together = [each.result().choices[0].message for each in asked]
+    assert [(message.reasoning_content, message.content) for message in together] == expected
+
+
+def test_a_streamed_answer_is_the_plain_one(client):
+    messages = variant_messages()
+    plain = complete(client, messages, max_tokens=40)
+    chunks = list(complete(client, messages, max_tokens=40, stream=True, stream_options={"include_usage": True}))
+    assert join(chunks, "content") == plain.choices[0].message.content
+    assert join(chunks, "reasoning_content") == plain.choices[0].message.reasoning_content
+    assert chunks[-2].choices[0].finish_reason == plain.choices[0].finish_reason == "length"
+    assert chunks[-1].usage == plain.usage
+    assert plain.usage.completion_tokens == 40
+    assert plain.notice == chunks[0].notice == NOTICE
+
+
+def test_reasoning_and_answer_are_apart(tiny_model, tiny_processor):
+    say(tiny_model, tiny_processor, "<think>\nStep 1: é\n</think>\n\nAnswer: splice loss<|im_end|>")
+    with serving(tiny_model, tiny_processor) as service:
+        client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none")
+        plain = complete(client, variant_messages(), max_tokens=64).choices[0]
+        chunks = list(complete(client, variant_messages(), max_tokens=64, stream=True))
+        answer = requests.post(
+            f"{service.url}/predict",
+            json={"reference_sequence": "ACGT", "variant_sequence": "ACTT", "question": "What?"},
+        ).json()
+    assert plain.finish_reason == "stop"
+    assert (plain.message.reasoning_content, plain.message.content) == ("Step 1: é", "Answer: splice loss")
+    assert join(chunks, "reasoning_content") == "Step 1: é"
+    assert join(chunks, "content") == "Answer: splice loss"
+    assert len(chunks) > 8
+    assert answer.pop("processing_time") > 0
+    assert answer == {
+        "answer": "Answer: splice loss",
+        "reasoning": "Step 1: é",
+        "model_loaded": True,
+        "notice": NOTICE,
+    }
+
+
+def test_a_row_that_is_done_leaves_its_batch(service, client):
+    with ThreadPoolExecutor(2) as pool:
+        with service.held():
+            long = pool.submit(complete, client, variant_messages(30), max_tokens=150)
+            short = pool.submit(complete, client, variant_messages(20), max_tokens=2)
+            service.wait_until(lambda: len(service.engine.waiting) == 2)
+        assert short.result().usage.completion_tokens == 2
+        assert not long.done()
+        assert long.result().usage.completion_tokens == 150
+
+
+def test_stop_cuts_the_answer(client):
+    messages = variant_messages()
+    whole = complete(client, messages, max_tokens=40).choices[0].message.content
+    mark = whole[10:13]
+    stopped = complete(client, messages, max_tokens=40, stop=[mark, "never said"]).choices[0]
+    chunks = list(complete(client, messages, max_tokens=40, stop=mark, stream=True))
+    assert stopped.finish_reason == "stop"
+    assert stopped.message.content == join(chunks, "content") == whole[: whole.index(mark)].strip()
+
+
+def test_a_seed_samples_the_same_answer(service, client):
+    def sample(**options):
+        return complete(client, variant_messages(), temperature=1.5, **options).choices[0].message.content
+
+    assert sample(seed=1) == sample(seed=1)
+    assert len({sample(seed=seed) for seed in range(4)}) > 1
+    assert len({sample() for _ in range(4)}) > 1
+    with ThreadPoolExecutor(4) as pool:
+        with service.held():
+            asked = [pool.submit(sample, seed=1) for _ in range(4)]
+            service.wait_until(lambda: len(service.engine.waiting) == 4)
+        assert len({each.result() for each in asked}) == 1
+
+
+def test_labels_are_scored(client, tiny_model, tiny_processor):
+    labels = ["cancer", "a longer name"]
+    conversation = variant_messages()
+    [[(_, expected)]] = score_labels(tiny_model, tiny_processor, [conversation], labels)
+    plain = complete(client, conversation, extra_body={"labels": labels})
+    chunks = list(complete(client, conversation, extra_body={"labels": labels}, stream=True))
+    assert plain.label_scores == pytest.approx({label: 2.718281828459045**s for label, s in expected.items()})
+    assert sum(plain.label_scores.values()) == pytest.approx(1)
+    assert chunks[-1].label_scores == plain.label_scores
+
+
+def test_thinking_can_be_left_out(client, tiny_model, tiny_processor):
+    conversation = variant_messages()
+    [expected] = generate(tiny_model, tiny_processor, [conversation], enable_thinking=False, max_new_tokens=12)
+    answer = complete(client, conversation, extra_body={"enable_thinking": False})
+    assert answer.choices[0].message.content == split_reasoning(expected)[1]
+
+
+def test_conversations_go_on(client):
+    earlier = [
+        {"role": "system", "content": "Be brief."},
+        *variant_messages(),
+        {"role": "assistant", "content": "A site.", "reasoning_content": "Step 1"},
+        {"role": "user", "content": [{"type": "dna", "dna": random_dna(20)}, {"type": "text", "text": "And here?"}]},
+    ]
+    assert complete(client, earlier).usage.prompt_tokens > complete(client, variant_messages()).usage.prompt_tokens
+
+
+def test_errors_are_those_of_the_client(service, client):
+    equal = [{"role": "user", "content": [{"type": "variant", "reference": "ACGT", "variant": "acgu"}]}]
+    with pytest.raises(openai.BadRequestError, match="are equal") as error:
+        complete(client, equal)
+    assert error.value.param == "messages.0.content.0"
+    with pytest.raises(openai.NotFoundError, match="'tiny' only"):
+        client.chat.completions.create(model="other", messages=variant_messages())
+    with pytest.raises(openai.APIStatusError, match="at most 4000000 bytes"):
+        complete(client, [{"role": "user", "content": "A" * 5_000_000}])
+
+
+def test_a_full_queue_says_when_to_come_back(tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor, Limits(queue=2)) as service, ThreadPoolExecutor(3) as pool:
+        client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0)
+        with service.held():
+            asked = [pool.submit(complete, client, variant_messages()) for _ in range(2)]
+            service.wait_until(lambda: len(service.engine.waiting) == 2)
+            for stream in (True, False):
+                with pytest.raises(openai.RateLimitError) as error:
+                    complete(client, variant_messages(), stream=stream)
+                assert int(error.value.response.headers["Retry-After"]) >= 1
+        assert [each.result().choices[0].finish_reason for each in asked] == ["length"] * 2
+
+
+def test_what_takes_too_long_is_ended(tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor, Limits(seconds=0.2)) as service:
+        client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=2)
+        with service.held():
+            with pytest.raises(openai.APIStatusError, match=r"longer than 0.2 seconds") as error:
+                complete(client, variant_messages())
+            assert error.value.status_code == 408
+            with pytest.raises(openai.APIError, match="longer than allowed"):
+                list(complete(client, variant_messages(), stream=True))
+            assert not service.engine.waiting
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_frees_its_slot(service, client, stream):
+    body = {"messages": variant_messages(), "max_tokens": 170, "stream": stream}
+    with service.held():
+        asking = http.client.HTTPConnection(service.url.removeprefix("http://"))
+        asking.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        service.wait_until(lambda: len(service.engine.waiting) == 1)
+        asking.close()
+        service.wait_until(lambda: not service.engine.waiting)
+
+    # ... and while it is answered
+    steps = []
+
+    def leave(*_):
+        steps.append(1)
+        if len(steps) == 3:
+            asking.close()
+
+    service.engine.model.register_forward_pre_hook(leave)
+    asking.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    service.wait_until(lambda: len(steps) >= 3)
+    assert complete(client, variant_messages(), max_tokens=1).choices
+    assert len(steps) < 100
+
+
+def test_a_failure_of_the_model_is_no_failure_of_the_service(service, client, tiny_model, monkeypatch, caplog):
+    with monkeypatch.context() as context:
+        context.setattr(tiny_model, "generate", lambda **_: 1 / 0)
+        with pytest.raises(openai.InternalServerError):
+            complete(client, variant_messages())
+        with pytest.raises(openai.APIError, match="model failed"):
+            list(complete(client, variant_messages(), stream=True))
+    assert "ZeroDivisionError" in caplog.text
+    assert complete(client, variant_messages()).choices
+
+
+def test_a_key_is_asked_for(tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor, api_key="sécret") as service:
+        with pytest.raises(openai.AuthenticationError, match="Authorization: Bearer KEY"):
+            complete(openai.OpenAI(base_url=f"{service.url}/v1", api_key="other"), variant_messages())
+        assert requests.post(f"{service.url}/predict", json={}).status_code == 401
+        assert requests.get(f"{service.url}/v1/models").status_code == 401
+        assert requests.get(f"{service.url}/health").status_code == 200
+        headers = {"Authorization": "Bearer sécret".encode()}
+        assert requests.get(f"{service.url}/v1/models", headers=headers).status_code == 200
+
+
+def test_the_model_is_listed(client):
+    [model] = client.models.list().data
+    assert (model.id, model.dna_window) == ("tiny", 64)
+
+
+@pytest.mark.parametrize("allowed", [(), ("https://lab.example",)])
+def test_other_sites_may_not_ask_unless_allowed(tiny_model, tiny_processor, allowed):
+    preflight = {"Origin": "https://lab.example", "Access-Control-Request-Method": "POST"}
+    with TestClient(create_app(Engine(None, tiny_model, tiny_processor), "tiny", None, allowed)) as client:
+        responses = [client.options("/predict", headers=preflight), client.get("/health", headers=preflight)]
+    found = [response.headers.get("access-control-allow-origin") for response in responses]
+    assert found == [allowed[0] if allowed else None] * 2
+
+
+def test_it_is_live_before_it_is_ready():
+    engine = Engine()
+    with TestClient(create_app(engine, "tiny")) as client:
+        health = client.get("/health")
+        assert (health.status_code, health.json()["live"], health.json()["ready"]) == (503, True, False)
+        refused = client.post("/v1/chat/completions", json={"messages": variant_messages()})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        client.portal.call(engine.load, str(TINY_CHECKPOINT))
+        assert client.get("/health").json()["ready"]
+        assert client.post("/v1/chat/completions", json={"messages": variant_messages(), "max_tokens": 2}).is_success
+
+
+def test_the_examples_of_the_documentation_work(tiny_model, tiny_processor):
+    with TestClient(create_app(Engine(None, tiny_model, tiny_processor), "tiny")) as client:
+        assert "jsdelivr" not in client.get("/docs").text
+        assert client.get("/static-offline-docs/swagger-ui-bundle.js").is_success
+        api = client.get("/openapi.json").json()
+        asked = 0
+        for path, methods in api["paths"].items():
+            for method, operation in methods.items():
+                if method == "get":
+                    assert client.get(path).is_success
+                    continue
+                name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                for example in api["components"]["schemas"][name]["examples"]:
+                    assert client.post(path, json=example).json()["notice"] == NOTICE
+                    asked += 1
+        assert asked == 2
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("<think>\nStep 1\n</think>\n\nAnswer: x", ("Step 1", "Answer: x")),
+        ("<think>\n\n</think>\n\nAnswer: x", ("", "Answer: x")),
+        ("<think>\nStep 1", ("Step 1", "")),
+        (" Answer: x\n", ("", "Answer: x")),
+        ("a < b", ("", "a < b")),
+    ],
+)
+def test_reasoning_is_split_as_it_grows(text, parts):
+    assert split_reasoning(text) == parts
+    growing = [split_reasoning(text[:n], finished=False) for n in range(len(text))] + [parts]
+    for i in range(2):
+        for shorter, longer in pairwise(growing):
+            assert longer[i].startswith(shorter[i])
+
+
+def test_the_beginning_of_a_mark_is_held_back():
+    assert hold_back("one st", ("stop", "st.")) == "one "
+    assert hold_back("one sto", ("stop", "o!")) == "one "
+    assert hold_back("one", ()) == "one"

@@ -1,0 +1,144 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import random_dna
+from live_service import say, serving
+from playwright.sync_api import expect, sync_playwright
+
+from textgenome.processing.processing_dna import variant_window
+from textgenome.processing.starter import SIGNALS
+from textgenome.serving import Limits
+
+
+REFERENCE = random_dna(300)
+PAIRS = [
+    (REFERENCE, REFERENCE[:150] + ("A" if REFERENCE[150] != "A" else "C") + REFERENCE[151:]),
+    (REFERENCE, REFERENCE[:5] + REFERENCE[9:]),
+    (REFERENCE[:60], REFERENCE[:58] + "TTTTTT" + REFERENCE[58:60]),
+    (REFERENCE, REFERENCE[:100] + REFERENCE[220:]),  # a change longer than the window
+    (REFERENCE[:20].lower().replace("t", "u"), REFERENCE[:20] + "RG"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH to open the page")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page as wide as a phone. What it asks elsewhere than at the service, or complains about, is kept."""
+    page = chromium.new_page(viewport={"width": 375, "height": 700})
+    page.set_default_timeout(20_000)
+    page.elsewhere, page.complaints = [], []
+    page.on("request", lambda request: "127.0.0.1" in request.url or page.elsewhere.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    assert not [url for url in page.elsewhere if not url.startswith("data:")]
+    assert not page.complaints
+    page.close()
+
+
+def shown_windows(page) -> list[str]:
+    blocks = [block.split("\n") for block in page.locator("#bases > span").all_text_contents()]
+    return ["".join(lines).replace("-", "") for lines in zip(*blocks)]
+
+
+def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_processor):
+    say(
+        tiny_model,
+        tiny_processor,
+        "<think>\nStep 1: a signal.\nStep 2: it is gone.\n</think>\n\nAnswer: TATA box loss<|im_end|>",
+    )
+    with serving(tiny_model, tiny_processor) as service:
+        page.goto(service.url)
+        expect(page.get_by_text("Research use only, not for diagnosis.")).to_be_in_viewport()
+        page.keyboard.press("Tab")
+        expect(page.locator("#example")).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#bases mark").first).to_have_text("A")
+        page.locator("#question").focus()
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#status")).to_have_text("Done.")
+        expect(page.locator("#answer")).to_have_text("TATA box loss")
+        expect(page.locator("#steps li")).to_have_text(["a signal.", "it is gone."])
+        expect(page.locator("#scores dt")).to_have_count(len(SIGNALS))
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_the_answer_is_there_before_it_is_whole(page, tiny_model, tiny_processor):
+    steps = []
+    with serving(tiny_model, tiny_processor) as service:
+
+        def wait(*_):
+            steps.append(1)
+            if len(steps) == 12:
+                service.gate.clear()
+
+        tiny_model.register_forward_hook(wait)
+        page.goto(service.url)
+        page.locator("#reference").fill(PAIRS[0][0][:60])
+        page.locator("#question").fill("What?")
+        page.locator("#ask").click()
+        expect(page.locator("#answer, #steps").filter(has_text=re.compile(r"\S"))).not_to_have_count(0)
+        expect(page.locator("#status")).to_have_text(re.compile("Writing|Reasoning"))
+        page.locator("#stop").click()
+        expect(page.locator("#status")).to_have_text("Stopped.")
+        expect(page.locator("#ask")).to_be_enabled()
+
+
+def test_the_windows_are_those_of_the_model(page, tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor) as service:
+        with page.expect_response("**/v1/models"):
+            page.goto(service.url)
+        page.wait_for_function("document.title.startsWith('tiny')")
+        for pair in PAIRS:
+            for name, sequence in zip(("reference", "variant"), pair):
+                page.locator(f"#{name}").fill(sequence)
+            assert shown_windows(page) == list(variant_window(*pair, size=64))
+
+
+def test_fasta_fills_both_boxes(page, tiny_model, tiny_processor, tmp_path):
+    fasta = f">wild type\r\n{REFERENCE[:30]}\r\n{REFERENCE[30:50]}\r\n>mutant\r\n{REFERENCE[:49]}\r\n"
+    Path(tmp_path / "pair.fa").write_text(fasta)
+    with serving(tiny_model, tiny_processor) as service:
+        page.goto(service.url)
+        page.locator("#file").set_input_files(tmp_path / "pair.fa")
+        expect(page.locator("#reference")).to_have_value(REFERENCE[:50])
+        expect(page.locator("#variant")).to_have_value(REFERENCE[:49])
+        page.locator("#reference").fill("")
+        page.evaluate(
+            """text => {
+                const data = new DataTransfer();
+                data.setData("text", text);
+                document.querySelector("#reference").dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+            }""",
+            fasta,
+        )
+        expect(page.locator("#reference")).to_have_value(REFERENCE[:50])
+
+
+def test_errors_are_shown_kindly(page, tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor, Limits(queue=1), api_key="key") as service:
+        page.goto(service.url)
+        page.locator("#reference").fill("ACGTX")
+        page.locator("#variant").fill("ACGTA")
+        page.locator("#question").fill("What?")
+        page.locator("#ask").click()
+        expect(page.locator("#error")).to_contain_text("Send the key")
+        page.locator("#key").fill("key")
+        page.locator("#ask").click()
+        expect(page.locator("#error")).to_have_text(
+            "Reference: The character 'X' at position 4 of the DNA is not a base."
+        )
+        expect(page.locator("#result")).to_be_hidden()
+    page.locator("#ask").click()
+    expect(page.locator("#error")).to_have_text("The service cannot be reached. Is it running?")
