@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from accelerate.utils import reduce
 from datasets import Dataset
 from transformers import (
     AutoConfig,
@@ -32,6 +33,7 @@ from transformers import (
     TrainerCallback,
     set_seed,
 )
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 from transformers.utils import logging
 from trl import SFTTrainer, TrlParser
 
@@ -82,6 +84,8 @@ class SaveOnTermination(TrainerCallback):
         signal.signal(signal.SIGTERM, self.previous_handler)
 
     def on_step_end(self, args, state, control, **kwargs):
+        # The signal may reach one process only, or the processes at different steps: they stop together or they hang.
+        self.terminated = bool(reduce(torch.tensor(float(self.terminated), device=args.device), "sum"))
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
 
@@ -212,7 +216,10 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             # Absolute, since it is what an adapter will know its base by.
             source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
+                unset_hf_deepspeed_config()  # or ZeRO-3 would shard it over processes that take no part in this
                 build_base(data, model_args, dna_tokenizer, rows, Path(source))
+                if training.deepspeed_plugin:
+                    training.deepspeed_plugin.set_deepspeed_weakref()
         if training.process_index == 0:
             remember_settings(data, model_args, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
@@ -226,6 +233,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
         attn_implementation=model_args.attn_implementation,
     )
+    if is_deepspeed_zero3_enabled():
+        # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.
+        model._weight_conversions = []
     if data.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
 
@@ -243,6 +253,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     checkpoint = training.resume_from_checkpoint or last_checkpoint(output_dir)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     if termination.terminated:
+        trainer.accelerator.wait_for_everyone()  # a launcher ends the others when the first process is gone
         logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
         sys.exit(128 + signal.SIGTERM)
     trainer.save_model()
@@ -251,13 +262,15 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         speeds = [log[key] for log in trainer.state.log_history if key in log]
         metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
         metrics[key] = speeds[-1] if speeds else None
+        metrics |= {"engine": trainer.accelerator.distributed_type.value, "processes": training.world_size}
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
     else:
         logger.warning(f"{output_dir} holds a finished run: nothing is left to train.")
 
     metrics = trainer.evaluate() if training.do_eval else {}
-    if data.generation_rows and trainer.is_world_process_zero():
+    if data.generation_rows:
+        # Every process answers all rows: each holds only a part of a sharded model.
         accuracies = compare_controls(
             trainer.model,
             processor,
@@ -268,8 +281,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             seed=training.seed,
         )
         metrics |= {f"accuracy, {name}": value for name, value in accuracies.items()}
-        print(f"\n{'held-out rows':<16}accuracy")
-        print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
+        if trainer.is_world_process_zero():
+            print(f"\n{'held-out rows':<16}accuracy")
+            print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
     if metrics:
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.end()
