@@ -33,6 +33,8 @@ SETTINGS = {
     "logging_steps": 1,
     "save_steps": 20,
 }
+# DeepSpeed compiles with ninja, which is installed beside Python.
+ENVIRONMENT = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "PATH": f"{BIN}:{os.environ['PATH']}"}
 needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None or shutil.which("c++") is None,
     reason="needs DeepSpeed (pip install 'textgenome[deepspeed]') and a C++ compiler, c++",
@@ -83,7 +85,7 @@ def start(launcher: list, **settings) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, **ENVIRONMENT},
     )
 
 
@@ -132,7 +134,7 @@ def assert_same_course(out: Path, reference: Path) -> None:
     assert losses_of(out) == pytest.approx(losses_of(reference), abs=1e-3)
     for folder in (Path(), Path("checkpoint-20")):
         weights, expected = weights_of(out / folder), weights_of(reference / folder)
-        assert set(weights) == set(expected)
+        assert set(weights) - {"lm_head.weight"} == set(expected)  # ZeRO-2 writes a head out that is tied
         for name in expected:
             torch.testing.assert_close(weights[name], expected[name], atol=1e-3, rtol=0, msg=f"{folder}/{name}")
 
@@ -285,7 +287,7 @@ def test_the_slurm_example_on_two_nodes_of_one_process(checkpoint, rows, tmp_pat
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)
     nodes = {"SLURM_NNODES": 2, "SLURM_GPUS_ON_NODE": 1, "SLURM_JOB_ID": os.getpid(), "SLURM_JOB_NODELIST": "n[1-2]"}
-    launcher = ["env", f"PATH={tmp_path}:{BIN}:{os.environ['PATH']}", *(f"{key}={nodes[key]}" for key in nodes)]
+    launcher = ["env", f"PATH={tmp_path}:{ENVIRONMENT['PATH']}", *(f"{key}={nodes[key]}" for key in nodes)]
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "gradient_accumulation_steps": 1}
     finish(
         start(
