@@ -171,9 +171,7 @@ def test_two_processes_take_the_course_of_one(reference, tmp_path, engine):
     finish(start(TORCHRUN, output_dir=tmp_path / "out", **batches, **settings, **engine_flags(engine)))
     assert_ran_on(tmp_path / "out", engine)
     assert_same_course(tmp_path / "out", expected)
-    if settings["use_peft"]:
-        return
-    # What every engine leaves loads in one process.
+    # What every engine leaves, the model or its adapter, loads in one process.
     models = [AutoModelForMultimodalLM.from_pretrained(out) for out in (tmp_path / "out", expected)]
     processor = AutoProcessor.from_pretrained(tmp_path / "out")
     batch = TextGenomeCollator(processor)([{"messages": row_to_messages(variant_row(answer="A"))}])
@@ -181,36 +179,44 @@ def test_two_processes_take_the_course_of_one(reference, tmp_path, engine):
     torch.testing.assert_close(*logits, atol=1e-2, rtol=1e-2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_process_without_dna_in_any_batch_keeps_up(engine, checkpoint, tmp_path):
-    """The encoder is trained too: its collectives are the ones that such a process could miss."""
+@pytest.fixture(scope="module")
+def without_dna(tmp_path_factory, checkpoint):
+    """Every second row is without DNA: the second of two processes meets none. One process, and its settings.
+
+    The encoder is trained too: its collectives are the ones that the second process could miss.
+    """
+    folder = tmp_path_factory.mktemp("without_dna")
     chats = []
     for i in range(8):
         chats.append({"messages": conversation(random_dna(30, seed=i), answer="AC"[i % 2])})
         chats.append({"messages": conversation(question=f"No DNA {i}?", answer="GT"[i % 2])})
-    (tmp_path / "train.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    (folder / "train.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
     settings = {
-        "dataset_name": tmp_path / "train.jsonl",
+        "dataset_name": folder / "train.jsonl",
         "model_name_or_path": checkpoint,
         "freeze_dna_encoder": False,
         "learning_rate": 1e-3,
         "train_sampling_strategy": "sequential",
-        "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 1,
     }
-    launcher = [
-        BIN / "accelerate", "launch", "--config_file", CONFIGURATION / "accelerate" / f"{engine}.yaml",
-        "--num_processes", 2, "--main_process_port", 0, "train_sft.py",
-    ]  # fmt: skip
-    finish(start(launcher, output_dir=tmp_path / "out", **settings))
-    assert_ran_on(tmp_path / "out", engine)
-    weights, before = weights_of(tmp_path / "out"), weights_of(checkpoint)
+    out = folder / "one"
+    finish(start([sys.executable, "train_sft.py"], output_dir=out, per_device_train_batch_size=2, **settings))
+    weights, before = weights_of(out), weights_of(checkpoint)
     name = "model.dna_encoder.layers.0.mixer.in_proj.weight"
     assert (weights[f"base_model.model.{name}"] - before[name]).abs().max() > 1e-3
-    settings["per_device_train_batch_size"] = 2
-    finish(start([sys.executable, "train_sft.py"], output_dir=tmp_path / "one", **settings))
-    assert_same_course(tmp_path / "out", tmp_path / "one")
+    return out, settings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_process_without_dna_in_any_batch_keeps_up(without_dna, tmp_path, engine):
+    expected, settings = without_dna
+    config = CONFIGURATION / "accelerate" / f"{engine}.yaml"
+    launcher = [BIN / "accelerate", "launch", "--config_file", config, "--num_processes", 2]
+    launcher += ["--main_process_port", 0, "train_sft.py"]
+    finish(start(launcher, output_dir=tmp_path / "out", per_device_train_batch_size=1, **settings))
+    assert_ran_on(tmp_path / "out", engine)
+    assert_same_course(tmp_path / "out", expected)
 
 
 @pytest.mark.slow
