@@ -11,7 +11,7 @@ train: .venv/.installed
 test: .venv/.installed
 	$(BIN)/pytest -m "not slow"
 
-test-slow: outputs/starter/train_results.json
+test-slow: outputs/starter/train_results.json .venv/.deepspeed
 	$(BIN)/pytest -m slow
 
 quality: .venv/.installed
@@ -28,4 +28,8 @@ outputs/starter/train_results.json: .venv/.installed
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,quality]"
+	touch $@
+
+.venv/.deepspeed: .venv/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[deepspeed]"
 	touch $@

@@ -31,6 +31,7 @@ from transformers import (
     TrainerCallback,
     set_seed,
 )
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 from transformers.utils import logging
 from trl import SFTTrainer, TrlParser
 
@@ -174,7 +175,10 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             # Absolute, since it is what an adapter will know its base by.
             source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
+                unset_hf_deepspeed_config()  # or ZeRO-3 would shard it over processes that take no part in this
                 build_base(data, model_args, dna_tokenizer, rows, Path(source))
+                if training.deepspeed_plugin:
+                    training.deepspeed_plugin.set_deepspeed_weakref()
         if training.process_index == 0:
             remember_settings({**asdict(data), **asdict(model_args), "reasons": thinks}, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
@@ -188,6 +192,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
         attn_implementation=model_args.attn_implementation,
     )
+    if is_deepspeed_zero3_enabled():
+        # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.
+        model._weight_conversions = []
     if data.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
 
@@ -214,13 +221,15 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         if speeds:
             metrics[key] = speeds[-1]
         metrics["hardware"] = hardware(training.world_size)
+        metrics |= {"engine": trainer.accelerator.distributed_type.value, "processes": training.world_size}
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
         if trainer.is_world_process_zero():
             (output_dir / "training_arguments.json").write_text(training.to_json_string() + "\n", encoding="utf-8")
 
     metrics = trainer.evaluate() if training.do_eval else {}
-    if data.generation_rows and trainer.is_world_process_zero():
+    if data.generation_rows:
+        # Every process answers all rows: each holds only a part of a sharded model.
         accuracies = compare_controls(
             trainer.model,
             processor,
@@ -232,8 +241,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             seed=training.seed,
         )
         metrics |= {f"accuracy, {name}": value for name, value in accuracies.items()}
-        print(f"\n{'held-out rows':<16}accuracy")
-        print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
+        if trainer.is_world_process_zero():
+            print(f"\n{'held-out rows':<16}accuracy")
+            print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
     if metrics:
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.end()

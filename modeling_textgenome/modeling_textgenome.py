@@ -169,24 +169,24 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
                     f"features: {expected[row]}"
                 )
             features = outputs.pooler_output
-            features = features.to(inputs_embeds.device, inputs_embeds.dtype)
         elif placeholders.any():
             raise ValueError(
                 "`input_ids` holds DNA placeholders but `dna_input_ids` was not passed. In training, use the collator "
                 "of textgenome: the default one of SFTTrainer drops the DNA."
             )
+        elif self.training:
+            # A rank whose batch holds no DNA still has to join the collectives of the encoder and the projector, here
+            # and not later: ZeRO gathers weights and adds up gradients in the order in which each rank comes to them.
+            token = torch.ones((1, 1, 1), dtype=torch.long, device=inputs_embeds.device)
+            features = self.get_dna_features(token, token, torch.zeros_like(token)).pooler_output[:0]
 
         start = self.get_token_mask(self.config.dna_start_token_id, input_ids, inputs_embeds)
         end = self.get_token_mask(self.config.dna_end_token_id, input_ids, inputs_embeds)
         markers = self.dna_markers(end[start | end].long()).to(inputs_embeds.dtype)
         inputs_embeds = inputs_embeds.masked_scatter((start | end)[..., None], markers)
         if features is not None:
+            features = features.to(inputs_embeds.device, inputs_embeds.dtype)
             inputs_embeds = inputs_embeds.masked_scatter(placeholders[..., None], features)
-        elif self.training:
-            # A rank whose batch holds no DNA still has to join the collectives of the encoder and the projector.
-            token = torch.ones((1, 1, 1), dtype=torch.long, device=inputs_embeds.device)
-            unused = self.get_dna_features(token, token, torch.zeros_like(token)).pooler_output.sum()
-            inputs_embeds = inputs_embeds + 0.0 * unused.to(inputs_embeds.device, inputs_embeds.dtype)
         return inputs_embeds, features
 
     @can_return_tuple

@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
+from accelerate.utils import reduce
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
@@ -39,6 +41,8 @@ class SaveOnTermination(TrainerCallback):
         signal.signal(signal.SIGTERM, self.previous_handler)
 
     def on_step_end(self, args, state, control, **kwargs):
+        # The signal may reach one process only, or the processes at different steps: they stop together or they hang.
+        self.terminated = bool(reduce(torch.tensor(float(self.terminated), device=args.device), "sum"))
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
 
@@ -80,6 +84,7 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
     checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(Path(output_dir))
     result = trainer.train(resume_from_checkpoint=checkpoint)
     if termination.terminated:
+        trainer.accelerator.wait_for_everyone()  # a launcher ends the others when the first process is gone
         logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
         sys.exit(128 + signal.SIGTERM)
     trainer.save_model()

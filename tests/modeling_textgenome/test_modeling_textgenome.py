@@ -250,6 +250,24 @@ def test_a_batch_without_dna_still_reaches_every_weight(tiny_model, tiny_process
     assert [name for name, parameter in tiny_model.named_parameters() if parameter.grad is None] == []
 
 
+def test_gradients_come_in_one_order_with_and_without_dna(tiny_model, tiny_processor):
+    """Processes under ZeRO add up their gradients in this order, or they would add those of different weights."""
+    tiny_model.train()
+    orders = []
+    for prompt in (PROMPTS[0], PROMPTS[2]):
+        order = []
+        handles = [
+            parameter.register_post_accumulate_grad_hook(lambda _, name=name, order=order: order.append(name))
+            for name, parameter in tiny_model.named_parameters()
+        ]
+        batch = encode(tiny_processor, [prompt])
+        tiny_model(**batch, labels=batch["input_ids"]).loss.backward()
+        orders.append(order)
+        for handle in handles:
+            handle.remove()
+    assert orders[0] == orders[1]
+
+
 def test_gradient_checkpointing_gives_the_same_gradients(tiny_model, tiny_processor):
     for module in tiny_model.modules():
         if isinstance(module, torch.nn.Dropout):

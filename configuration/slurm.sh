@@ -1,0 +1,21 @@
+#!/bin/bash
+# Several nodes under SLURM. output_dir must be on a file system that all of them see. Example, from the repository:
+#
+#   sbatch configuration/slurm.sh --config configuration/recipes/kegg_qwen3_8b_genos_10b.yaml \
+#       --deepspeed configuration/deepspeed/zero2.json
+#
+# The same command resumes a job that was stopped or ran out of time.
+#SBATCH --job-name=textgenome
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --time=24:00:00
+#SBATCH --signal=TERM@300
+set -euo pipefail
+
+# Seconds that torchrun leaves its processes after SIGTERM, for a checkpoint.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=240
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+
+srun torchrun --nnodes "$SLURM_NNODES" --nproc_per_node "$SLURM_GPUS_ON_NODE" --rdzv_id "$SLURM_JOB_ID" \
+    --rdzv_backend c10d --rdzv_endpoint "$head:$((20000 + SLURM_JOB_ID % 20000))" train_sft.py "$@"
