@@ -39,6 +39,7 @@ from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, Tex
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.configuration_textgenome import max_dna_tokens
 from textgenome.evaluation import compare_controls
+from textgenome.feature_cache import CacheDNAFeatures
 from textgenome.finetuning import prepare_model
 from textgenome.processing import (
     TextGenomeCollator,
@@ -240,6 +241,9 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         peft_config=prepare_model(model, model_args),
         callbacks=[termination],
     )
+    if training.cache_dna_features:
+        folder = training.dna_cache_dir or output_dir / "dna_features"
+        trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training.dna_cache_gb * 1e9))
     checkpoint = training.resume_from_checkpoint or last_checkpoint(output_dir)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     if termination.terminated:
