@@ -259,6 +259,42 @@ def test_accumulated_batches_give_the_same_course(table):
     assert courses[0] == pytest.approx(courses[1], abs=1e-3)
 
 
+def test_cached_dna_features_give_the_same_course_without_the_encoder(table, monkeypatch):
+    courses, calls, forward = [], [], HyenaDNAModel.forward
+
+    def count(self, *args, **kwargs):
+        calls.append(self)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(HyenaDNAModel, "forward", count)
+    runs = {"plain": {}, "filled": {"cache_dna_features": True}, "read": {"cache_dna_features": True}}
+    for name, settings in runs.items():
+        calls.clear()
+        out = train(
+            table,
+            output_dir=table / name,
+            dna_cache_dir=table / "features",
+            max_steps=20,
+            save_strategy="steps",
+            eval_strategy="steps",
+            eval_steps=10,
+            learning_rate=1e-2,
+            **settings,
+        )
+        log = log_of(out / "checkpoint-20")
+        courses.append([entry.get("loss", entry.get("eval_loss")) for entry in log])
+        # Ten epochs of two steps, two evaluations on the same rows, and the last one, after training.
+        assert len(calls) == {"plain": 23, "filled": 3, "read": 1}[name]
+    for course in courses[1:]:
+        assert course[0] == pytest.approx(courses[0][0], abs=1e-6)
+        assert course == pytest.approx(courses[0], abs=1e-4)
+
+
+def test_an_encoder_that_is_trained_is_not_cached(table):
+    with pytest.raises(ValueError, match="needs a frozen DNA encoder"):
+        train(table, cache_dna_features=True, lora_dna_encoder=True)
+
+
 def start(table, out, **settings) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "train_sft.py")]
     settings = {"output_dir": out, "max_steps": 40, "save_strategy": "steps", "save_steps": 10, **settings}
