@@ -33,7 +33,7 @@ from transformers import (
     set_seed,
 )
 from transformers.utils import logging
-from trl import SFTTrainer, TrlParser
+from trl import TrlParser
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
@@ -51,7 +51,8 @@ from textgenome.processing import (
 )
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
-from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.throughput import TextGenomeTrainer
 
 
 logger = logging.get_logger("textgenome.train_sft")
@@ -231,15 +232,17 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
 
     termination = SaveOnTermination()
-    trainer = SFTTrainer(
+    train_dataset = as_conversations(rows, **conversation_options(data))
+    trainer = TextGenomeTrainer(
         model=model,
         args=training,
-        train_dataset=as_conversations(rows, **conversation_options(data)),
+        train_dataset=train_dataset,
         eval_dataset=as_conversations(test_rows, **conversation_options(data)) if training.do_eval else None,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=prepare_model(model, model_args),
         callbacks=[termination],
+        lengths=estimate_lengths(train_dataset, data.dna_window) if training.group_by_length else None,
     )
     if training.cache_dna_features:
         folder = training.dna_cache_dir or output_dir / "dna_features"

@@ -210,6 +210,9 @@ class TrainingArguments(SFTConfig):
     dataset_kwargs: dict | str | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must skip TRL's own preparation."}
     )
+    group_by_length: bool = field(
+        default=False, metadata={"help": "Put rows of similar length in a batch, which saves padding."}
+    )
     cache_dna_features: bool = field(
         default=False,
         metadata={"help": "Keep what a frozen DNA encoder makes of each window, and read it from disk after that."},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,9 +271,10 @@ def test_cached_dna_features_give_the_same_course_without_the_encoder(table, mon
     runs = {"plain": {}, "filled": {"cache_dna_features": True}, "read": {"cache_dna_features": True}}
     for name, settings in runs.items():
         calls.clear()
-        out = train(
+        out = table / name
+        train(
             table,
-            output_dir=table / name,
+            output_dir=out,
             dna_cache_dir=table / "features",
             max_steps=20,
             save_strategy="steps",
@@ -293,6 +295,41 @@ def test_cached_dna_features_give_the_same_course_without_the_encoder(table, mon
 def test_an_encoder_that_is_trained_is_not_cached(table):
     with pytest.raises(ValueError, match="needs a frozen DNA encoder"):
         train(table, cache_dna_features=True, lora_dna_encoder=True)
+
+
+def test_rows_of_similar_length_go_together_and_resume_in_the_same_order(table):
+    rows = [variant_row(20 + 5 * (i % 8), seed=i, question="What? " * (i % 8 + 1)) for i in range(32)]
+    (table / "rows" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"save_strategy": "steps", "save_steps": 10, "max_steps": 20, "learning_rate": 1e-2}
+    train(table, output_dir=table / "random", **settings)
+    out = table / "grouped"
+    train(table, output_dir=out, group_by_length=True, **settings)
+    padding = [
+        [entry["padding"] for entry in log_of(run / "checkpoint-20") if "padding" in entry]
+        for run in (table / "random", out)
+    ]
+    assert sum(padding[1]) < 0.7 * sum(padding[0])
+
+    whole = load_file(out / "adapter_model.safetensors")
+    shutil.rmtree(out / "checkpoint-20")
+    (out / "adapter_model.safetensors").unlink()
+    train(table, output_dir=out, group_by_length=True, **settings)  # from step 10, in the middle of the second epoch
+    resumed = load_file(out / "adapter_model.safetensors")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_throughput_is_logged(table):
+    out = train(table, save_strategy="steps", do_eval=True)
+    batch = TextGenomeCollator(AutoProcessor.from_pretrained(out))(
+        [{"messages": messages} for messages in conversations(table)]
+    )
+    supervised = (batch["labels"] != -100).sum() / batch["attention_mask"].sum()
+    for entry in log_of(out / "checkpoint-2")[:2]:
+        assert entry["supervised_tokens_per_second"] / entry["tokens_per_second"] == pytest.approx(
+            float(supervised), rel=0.05
+        )
+        assert 0 <= entry["padding"] < 0.2 and entry["tflops_per_second"] > 0
+        assert "mfu" not in entry, "the peak of a CPU is not known"
 
 
 def start(table, out, **settings) -> subprocess.Popen:
