@@ -242,7 +242,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         data_collator=TextGenomeCollator(processor),
         peft_config=prepare_model(model, model_args),
         callbacks=[termination],
-        lengths=estimate_lengths(train_dataset, data.dna_window) if training.group_by_length else None,
+        lengths=estimate_lengths(train_dataset, processor) if training.group_by_length else None,
     )
     if training.cache_dna_features:
         folder = training.dna_cache_dir or output_dir / "dna_features"
@@ -257,7 +257,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         key = "train_tokens_per_second"
         speeds = [log[key] for log in trainer.state.log_history if key in log]
         metrics = {**result.metrics, "dna": data.dna, "peak_memory_gb": round(peak_memory_gb(), 2)}
-        metrics[key] = speeds[-1] if speeds else None
+        metrics |= {key: speeds[-1]} if speeds else {}
         trainer.log_metrics("train", metrics)
         trainer.save_metrics("train", metrics)
     else:

@@ -6,6 +6,7 @@ from typer.core import TyperGroup
 from textgenome.commands.baselines import baselines
 from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
+from textgenome.commands.plan import plan
 from textgenome.commands.split import split
 
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for command in (evaluate, baselines, split, env):
+for command in (evaluate, baselines, split, plan, env):
     app.command()(command)
 
 __all__ = ["app"]

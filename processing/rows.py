@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from textgenome.processing.building import texts_of
 from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.starter import SPLITS, starter_rows
 
 
@@ -86,23 +87,28 @@ def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> d
     return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
 
 
-def estimate_lengths(conversations: Dataset, dna_window: int) -> list[int]:
-    """How long rows are in tokens, roughly: a token for four characters of text and one for each base shown.
+def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> list[int]:
+    """How long rows are in tokens, roughly: a token for four characters of text, and DNA in proportion to a window.
 
     Near enough to put rows of similar length together, and much cheaper than tokenizing them.
 
     Args:
         conversations: See `as_conversations`.
-        dna_window: Most bases of each window of a variant.
+        processor: Whose windows and placeholders are counted.
     """
+    window = ("ACGT" * processor.dna_window)[: processor.dna_window]
+    ids = processor.dna_tokenizer(window)["input_ids"]
+    pool_ids = processor.pool_ids(ids) if processor.projector_type == "pooled" else None
+    placeholders = processor.num_placeholders(ids, pool_ids)
     lengths = []
     for row in tqdm(conversations, desc="Measuring rows", unit="row", disable=None):
-        length = sum(len(text) for text in texts_of([row["messages"]])) // 4
+        characters = sum(len(text) for text in texts_of([row["messages"]]))
+        bases = 0
         contents = [message["content"] for message in row["messages"]]
         for block in (block for content in contents if not isinstance(content, str) for block in content):
-            length += len(block.get("dna") or "")
-            length += sum(min(len(block.get(name) or ""), dna_window) for name in ("reference", "variant"))
-        lengths.append(length)
+            bases += len(block.get("dna") or "")
+            bases += sum(min(len(block.get(name) or ""), len(window)) for name in ("reference", "variant"))
+        lengths.append(characters // 4 + bases * placeholders // len(window))
     return lengths
 
 
