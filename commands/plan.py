@@ -23,17 +23,19 @@ from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
 
 
-# Of a row that is not at hand: two windows and so many bases' worth of text, as the public KEGG rows have.
+# Of a row that is not at hand, beside its two windows: about what the public KEGG rows have.
 TEXT_TOKENS = 800
 
 
 def plan(
     config: Annotated[Path, typer.Option("--config", exists=True, dir_okay=False, help="Recipe of the run.")],
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many GPUs.")] = 1,
-    gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=1, help="Memory of each, in GB.")] = 80,
+    gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each, in GB.")] = 80,
     dataset_name: Annotated[
         str | None,
-        typer.Option("--dataset_name", help="Rows in place of the recipe's: a file or folder. Rows on the Hub are not read."),
+        typer.Option(
+            "--dataset_name", help="Rows in place of the recipe's: a file or folder. Rows on the Hub are not read."
+        ),
     ] = None,
 ) -> None:
     """Print parameters, memory of each GPU under each engine, and steps, without weights, GPU or network.

@@ -107,9 +107,7 @@ class TextGenomeTrainer(SFTTrainer):
             dna_squares,
             self.fused.trains_dna_encoder,
         )
-        text = count_flops(
-            *self.weights["language_model"], attention_width(config.text_config), tokens, squares, True
-        )
+        text = count_flops(*self.weights["language_model"], attention_width(config.text_config), tokens, squares, True)
         head = count_flops(*self.weights["head"], 0, labels, 0, True)
         flops_per_second = (encoder + text + head) / seconds / self.accelerator.num_processes
         figures = {
@@ -177,7 +175,9 @@ def expert_share(config) -> float:
 def attention_width(config) -> int:
     """Layers by heads by the width of a head; 0 for a network without attention."""
     heads = getattr(config, "num_attention_heads", 0)
-    return config.num_hidden_layers * heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
+    return (
+        config.num_hidden_layers * heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
+    )
 
 
 def peak_flops(device: torch.device) -> float | None:

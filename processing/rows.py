@@ -47,7 +47,7 @@ def load_rows(name: str, split: str, on_bad_row: str = "raise", **conversation_o
             (counted from 0), column and position of up to ten of them.
     """
     if name == "starter":
-        return starter_rows(_known_split(name, split, list(SPLITS)))
+        return starter_rows(_known_split(name, split))
     good, bad = [], []
     for file, number, row in tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None):
         try:
@@ -98,7 +98,10 @@ def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> 
     """
     window = ("ACGT" * processor.dna_window)[: processor.dna_window]
     ids = processor.dna_tokenizer(window)["input_ids"]
-    pool_ids = processor.pool_ids(ids) if processor.projector_type == "pooled" else None
+    pool_ids = None
+    if processor.projector_type == "pooled":
+        near, middle = processor.projector_full_resolution, len(ids) // 2
+        pool_ids = processor.pool_ids(ids, set(range(middle - near, middle + near + 1)))
     placeholders = processor.num_placeholders(ids, pool_ids)
     lengths = []
     for row in tqdm(conversations, desc="Measuring rows", unit="row", disable=None):
@@ -113,12 +116,14 @@ def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> 
 
 
 def list_splits(name: str) -> list[str]:
-    """Names of the splits of a file, folder or data set, as `load_rows` takes them.
+    """Names of the splits of a table, as `load_rows` takes them.
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
         ValueError: If a folder holds no files of a known format.
     """
+    if name == "starter":
+        return list(SPLITS)
     path = Path(name)
     if path.exists():
         if not _files(path):

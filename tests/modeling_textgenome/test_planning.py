@@ -98,7 +98,7 @@ def lora(tmp_path_factory):
 
 
 def test_engines_divide_more_and_more(lora):
-    config, args, training = lora
+    config, args, _ = lora
     model = build_on_meta(config, args)
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
     total = sum(each.numel() for each in model.parameters())
