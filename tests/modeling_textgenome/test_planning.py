@@ -2,19 +2,15 @@ import json
 import sys
 
 import pytest
-import torch
 from conftest import ROOT, variant_row
-from transformers import TrainerCallback
 from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.planning import ENGINES, activation_bytes, build_on_meta, fused_config, memory_per_gpu, num_steps
-from textgenome.processing.rows import load_rows
-from textgenome.throughput import TextGenomeTrainer
 
 
-sys.path.insert(0, str(ROOT))
-import train_sft
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from plan_memory import measure
 
 
 RANDOM_MODEL = """
@@ -29,7 +25,7 @@ per_device_train_batch_size: 2
 gradient_accumulation_steps: 3
 use_cpu: true
 gradient_checkpointing: false
-save_strategy: "no"
+save_strategy: epoch
 logging_steps: 1
 disable_tqdm: true
 """
@@ -49,45 +45,19 @@ def parse(path, recipe: str):
     return TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config(["--config", str(path)])
 
 
-class Measured(TextGenomeTrainer):
-    """Keeps the bytes of weights, gradients and optimizer states at their peak, behind the step of the optimizer."""
-
-    memory: dict = {}
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        trainer = self
-
-        class Measure(TrainerCallback):
-            def on_optimizer_step(self, args, state, control, **kwargs):
-                parameters = list(trainer.model.parameters())
-                states = [value for state in trainer.optimizer.state.values() for value in state.values()]
-                Measured.memory = {
-                    "weights": sum(each.nbytes for each in parameters),
-                    "gradients": sum(each.grad.nbytes for each in parameters if each.grad is not None),
-                    "optimizer": sum(value.nbytes for value in states if isinstance(value, torch.Tensor)),
-                    "steps": state.max_steps,
-                }
-
-        self.add_callback(Measure())
-
-
 @pytest.mark.parametrize("run", RUNS)
-def test_plan_is_near_what_a_run_takes(tmp_path, monkeypatch, run):
+def test_plan_is_near_what_a_run_takes(tmp_path, run):
     rows = [variant_row(60, seed=i) for i in range(8)]
     table = tmp_path / "rows.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = f"dataset_name: {table}\noutput_dir: {tmp_path / 'out'}\n{RANDOM_MODEL}{RUNS[run]}\n"
     data, args, training = parse(tmp_path / "recipe.yaml", recipe)
-    planned = memory_per_gpu(build_on_meta(fused_config(args), args), "DDP", 1, training.bf16)
-    steps = num_steps(len(load_rows(str(table), "train")), 1, training)
-
-    monkeypatch.setattr(train_sft, "TextGenomeTrainer", Measured)
-    train_sft.main(data, args, training)
-    assert Measured.memory.pop("steps") == steps
-    assert sum(planned.values()) == pytest.approx(sum(Measured.memory.values()), rel=0.15)
-    for part, found in Measured.memory.items():
+    planned, measured = measure(data, args, training)
+    assert sum(planned.values()) == pytest.approx(sum(measured.values()), rel=0.15)
+    for part, found in measured.items():
         assert planned[part] == pytest.approx(found, rel=0.15), part
+    saved = [int(path.name.removeprefix("checkpoint-")) for path in (tmp_path / "out").glob("checkpoint-*")]
+    assert num_steps(len(rows), 1, training) == max(saved)
 
 
 @pytest.fixture(scope="module")
