@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -330,6 +331,26 @@ def test_throughput_is_logged(table):
         )
         assert 0 <= entry["padding"] < 0.2 and entry["tflops_per_second"] > 0
         assert "mfu" not in entry, "the peak of a CPU is not known"
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_cache_and_store_each_window_once(table):
+    for run, encoded in (("filling", 16), ("reading", 0)):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        settings = {"cache_dna_features": True, "dna_cache_dir": table / "features", "output_dir": table / run}
+        settings |= {"max_steps": 4}
+        done = subprocess.run(
+            [*command, str(ROOT / "train_sft.py"), *flags(table, **settings)],
+            capture_output=True,
+            text=True,
+            env={**os.environ},
+        )
+        assert done.returncode == 0, done.stderr
+        # An epoch is one step, in which each of the two has four of the eight pairs.
+        counts = [int(count) for count in re.findall(r"features: (\d+) sequences encoded", done.stderr)]
+        assert len(counts) == 2 and (sum(counts) >= encoded if encoded else sum(counts) == 0)
+    names = [name for path in (table / "features").glob("*/*.safetensors") for name in load_file(path)]
+    assert len(names) == len(set(names)) == 16
 
 
 def start(table, out, **settings) -> subprocess.Popen:
