@@ -95,6 +95,8 @@ class FeatureCache:
                 continue
             try:
                 self.shards[path] = shard = safe_open(path, framework="pt")
+            except FileNotFoundError:
+                continue  # another process was faster to remove it
             except SafetensorError as error:
                 logger.warning(f"{path}: {error}. Removed the file; its sequences are encoded again.")
                 path.unlink(missing_ok=True)

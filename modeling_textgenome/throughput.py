@@ -1,6 +1,7 @@
 """A trainer that reads rows of similar length together, and logs how fast it trains."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -16,18 +17,23 @@ PEAK_FLOPS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e1
 
 
 class GroupedByLength(LengthGroupedSampler):
-    """Rows in random order but for their length, which is similar in a batch; the same order in a run that resumes."""
+    """Rows in random order but for their length, which is similar in a batch; the same order in a run that resumes.
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+    Args:
+        lengths: Of the rows, in any unit.
+        batch_size: Rows that stand together.
+        seed: With the epoch, what the order depends on.
+        epoch: Tells the epoch when an order is asked for. `set_epoch`, by which accelerate tells a sampler, is not
+            called in several processes that resume.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int, epoch: Callable[[], int] = lambda: 0):
         super().__init__(batch_size, lengths=lengths, generator=torch.Generator())
         self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self):
-        self.generator.manual_seed(self.seed + self.epoch)
+        self.generator.manual_seed(self.seed + self.epoch())
         return super().__iter__()
 
 
@@ -67,7 +73,7 @@ class TextGenomeTrainer(SFTTrainer):
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return GroupedByLength(self.lengths, batch_size, seed)
+        return GroupedByLength(self.lengths, batch_size, seed, lambda: int(self.state.epoch or 0))
 
     def get_batch_samples(self, *args, **kwargs):
         self.clock = self.clock or time.perf_counter()
@@ -175,9 +181,8 @@ def expert_share(config) -> float:
 def attention_width(config) -> int:
     """Layers by heads by the width of a head; 0 for a network without attention."""
     heads = getattr(config, "num_attention_heads", 0)
-    return (
-        config.num_hidden_layers * heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
-    )
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
+    return config.num_hidden_layers * heads * width
 
 
 def peak_flops(device: torch.device) -> float | None:
