@@ -33,12 +33,13 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 from transformers.utils import logging
-from trl import SFTTrainer, TrlParser
+from trl import TrlParser
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.prompts import reasons
+from textgenome.feature_cache import CacheDNAFeatures
 from textgenome.finetuning import prepare_model
 from textgenome.hub_card import find_revisions, mark_checkpoint, push
 from textgenome.processing import (
@@ -50,8 +51,9 @@ from textgenome.processing import (
 )
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
-from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.resuming import remember_settings, train_or_resume
+from textgenome.throughput import TextGenomeTrainer
 
 
 logger = logging.get_logger("textgenome.train_sft")
@@ -201,16 +203,21 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     peft_config = prepare_model(model, model_args)
     if peft_config is not None:
         peft_config.revision = revision  # beside the name, what the adapter will know its base by
-    trainer = SFTTrainer(
+    train_dataset = as_conversations(rows, **conversation_options(data))
+    trainer = TextGenomeTrainer(
         model=model,
         args=training,
-        train_dataset=as_conversations(rows, **conversation_options(data)),
+        train_dataset=train_dataset,
         eval_dataset=as_conversations(test_rows, **conversation_options(data)) if training.do_eval else None,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=peft_config,
         callbacks=[MarkCheckpoints()],
+        lengths=estimate_lengths(train_dataset, processor) if training.group_by_length else None,
     )
+    if training.cache_dna_features:
+        folder = training.dna_cache_dir or output_dir / "dna_features"
+        trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training.dna_cache_gb * 1e9))
     result = train_or_resume(trainer)
     if trainer.is_world_process_zero():
         mark_checkpoint(output_dir)

@@ -8,6 +8,7 @@ from textgenome.commands.baselines import baselines
 from textgenome.commands.env import env
 from textgenome.commands.evaluate import evaluate
 from textgenome.commands.export import export
+from textgenome.commands.plan import plan
 from textgenome.commands.push import push
 from textgenome.commands.serve import serve
 from textgenome.commands.split import split
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (evaluate, baselines, split, ask, windows, export, push, serve, env):
+for command in (plan, evaluate, baselines, split, ask, windows, export, push, serve, env):
     app.command()(command)
 
 __all__ = ["app"]

@@ -258,6 +258,18 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
     dataset_kwargs: dict | str | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must skip TRL's own preparation."}
     )
+    group_by_length: bool = field(
+        default=False, metadata={"help": "Put rows of similar length in a batch, which saves padding."}
+    )
+    cache_dna_features: bool = field(
+        default=False,
+        metadata={"help": "Keep what a frozen DNA encoder makes of each window, and read it from disk after that."},
+    )
+    dna_cache_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder for it, which runs may share; by default `dna_features` in `output_dir`."},
+    )
+    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder."})
 
     def __post_init__(self):
         self.include_num_input_tokens_seen = "non_padding"  # what tokens per second are counted from

@@ -84,6 +84,7 @@ def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
 
 def test_defaults_are_the_predecessors_recipe(tmp_path):
     _, model, training = parse(tmp_path, *RANDOM_MODEL)
+    assert training.report_to == [], "nothing reports by default"
     assert (model.use_peft, model.lora_r, model.lora_alpha, model.lora_dropout) == (True, 32, 64, 0.05)
     assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (1, 8)
     assert (training.num_train_epochs, training.learning_rate, training.weight_decay) == (5, 5e-5, 0.01)

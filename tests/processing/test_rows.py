@@ -1,13 +1,14 @@
 import json
+from copy import copy
 
 import pytest
 from conftest import random_dna, variant_row
 from datasets import Dataset
 from transformers.utils import logging as transformers_logging
 
-from textgenome.processing import build_dna_tokenizer
+from textgenome.processing import TextGenomeCollator, build_dna_tokenizer, texts_of
 from textgenome.processing.conversations import BadRow, row_to_messages
-from textgenome.processing.rows import as_conversations, list_splits, load_rows
+from textgenome.processing.rows import as_conversations, estimate_lengths, list_splits, load_rows
 
 
 @pytest.fixture
@@ -265,3 +266,18 @@ def test_the_built_in_rows():
     assert len(load_rows("starter", "val")) == 240
     with pytest.raises(ValueError, match="only train, validation"):
         load_rows("starter", "test")
+
+
+@pytest.mark.parametrize("projector", ["linear", "pooled", "resampler"])
+def test_estimated_lengths_are_near_the_real_ones(tiny_processor, projector):
+    rows = Dataset.from_list([variant_row(20 * i, seed=i, question="What does it do? " * i) for i in range(2, 8)])
+    conversations = as_conversations(rows, dna_window=100)
+    processor = copy(tiny_processor)
+    processor.dna_window, processor.projector_type, processor.projector_full_resolution = 100, projector, 5
+    processor.projector_num_queries = 10
+    lengths = estimate_lengths(conversations, processor)
+    assert lengths == sorted(lengths)
+    longest = conversations[len(rows) - 1]
+    batch = TextGenomeCollator(processor)([longest])
+    estimated = lengths[-1] - sum(len(text) for text in texts_of([longest["messages"]])) // 4
+    assert estimated == pytest.approx(int((batch["input_ids"] == processor.dna_token_id).sum()), rel=0.1)

@@ -99,7 +99,7 @@ def test_the_windows_are_those_of_the_model(page, tiny_model, tiny_processor):
     with serving(tiny_model, tiny_processor) as service:
         with page.expect_response("**/v1/models"):
             page.goto(service.url)
-        page.wait_for_function("document.title.startsWith('tiny')")
+        expect(page).to_have_title(re.compile("^tiny"))
         for pair in PAIRS:
             for name, sequence in zip(("reference", "variant"), pair):
                 page.locator(f"#{name}").fill(sequence)

@@ -1,0 +1,41 @@
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from typer.testing import CliRunner
+
+from textgenome.commands import app
+from textgenome.planning import ENGINES
+
+
+RECIPES = ROOT / "configuration" / "recipes"
+
+
+def plan(*options: str) -> str:
+    result = CliRunner().invoke(app, ["plan", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def trained_parameters(text: str, dna: str) -> str:
+    """What the table of sizes in the docs says."""
+    sizes = Path(ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    return re.search(rf"\| {text} \| {dna} \| [\d,]+ \| ([\d,]+) \|", sizes)[1]
+
+
+@pytest.mark.parametrize("text, dna", [("Qwen3-4B", "Genos-1.2B"), ("Qwen3-8B", "Genos-10B")])
+def test_recipes_for_pretrained_weights_need_no_network(text, dna):
+    output = plan("--config", RECIPES / f"kegg_{text}_{dna}.yaml".lower().replace("-", "_", 1).replace("-", "_"))
+    assert f"trained: {trained_parameters(text, dna)} (" in output
+    assert "Steps: unknown" in output and "--dataset_name" in output
+    assert re.findall(r"^(\S+) .* yes$", output, re.MULTILINE) == list(ENGINES)
+
+
+def test_rows_at_hand_tell_the_steps_and_small_gpus_what_fits():
+    output = plan("--config", RECIPES / "starter.yaml", "--gpus", "2", "--gpu_memory", "0.1")
+    rows, tokens = re.search(r"Rows: ([\d,]+) of about ([\d,]+) tokens", output).groups()
+    assert int(rows.replace(",", "")) > 1000 and 60 < int(tokens) < 120
+    assert "A step: 128 rows" in output and "Steps: 420" in output
+    assert re.findall(r"^(\S+) .* no$", output, re.MULTILINE) == list(ENGINES)
+    assert "No engine fits into 90% of 0.1 GB" in output

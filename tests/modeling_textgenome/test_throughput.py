@@ -1,0 +1,72 @@
+import pytest
+import torch
+from peft import get_peft_model
+from torch.utils.flop_counter import FlopCounterMode
+
+from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome.configuration.arguments import ModelArguments
+from textgenome.finetuning import prepare_model
+from textgenome.throughput import (
+    GroupedByLength,
+    attention_width,
+    count_flops,
+    count_matmul_weights,
+    expert_share,
+)
+
+
+SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZES |= {"num_key_value_heads": 2, "head_dim": 16}
+TEXT = {"model_type": "qwen3", "vocab_size": 128, **SIZES}
+DNA = {"model_type": "mixtral", "vocab_size": 12, "num_local_experts": 4, "num_experts_per_tok": 2, **SIZES}
+
+
+@pytest.fixture
+def model():
+    return TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=TEXT, dna_config=DNA))
+
+
+def measured(run) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("use_peft", [True, False], ids=["LoRA", "whole"])
+def test_formula_is_what_pytorch_counts_for_the_language_model(model, use_peft):
+    model.set_attn_implementation("eager")  # of other kernels PyTorch does not count all
+    peft = prepare_model(model, ModelArguments(model_name_or_path="x", use_peft=use_peft, lora_dropout=0))
+    if peft is not None:
+        get_peft_model(model, peft)
+    part, (rows, length) = model.model.language_model, (2, 96)
+    weights = count_matmul_weights(part, expert_share(model.config.text_config))
+    assert (weights[0] == weights[1]) is not use_peft
+    squares = rows * length**2
+    attention = attention_width(model.config.text_config)
+    embeddings = torch.randn(rows, length, 64, requires_grad=True)
+    found = measured(lambda: part(inputs_embeds=embeddings).last_hidden_state.sum().backward())
+    assert count_flops(*weights, attention, rows * length, squares, True) == pytest.approx(found, rel=0.02)
+
+
+def test_of_a_mixture_only_the_experts_that_a_token_meets_count(model):
+    model.set_attn_implementation("eager")
+    model.set_experts_implementation("eager")
+    config, part = model.config.dna_config, model.model.dna_encoder.requires_grad_(False)
+    ids = torch.randint(0, 12, (1, 64))
+    weights, trained = count_matmul_weights(part, expert_share(config))
+    with torch.no_grad():
+        found = measured(lambda: part(ids))
+    assert trained == 0
+    assert count_flops(weights, 0, attention_width(config), 64, 64**2, False) == pytest.approx(found, rel=0.02)
+
+
+def test_order_depends_on_seed_and_epoch_and_batches_are_of_similar_length():
+    lengths = torch.randint(1, 1000, (256,)).tolist()
+    epochs = [0]
+    sampler = GroupedByLength(lengths, 4, seed=1, epoch=lambda: epochs[-1])
+    first = list(sampler)
+    assert list(sampler) == first and sorted(first) == list(range(256))
+    epochs.append(1)
+    assert list(sampler) != first
+    spread = [max(part) - min(part) for part in zip(*[iter([lengths[i] for i in first])] * 4)]
+    assert sum(spread) / len(spread) < 50
