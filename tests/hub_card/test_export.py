@@ -26,8 +26,9 @@ CLASSIFY = """
 import json
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
-model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], trust_remote_code=True)
-processor = AutoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+options = {"revision": (*sys.argv, "main")[3], "trust_remote_code": True}
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], **options)
+processor = AutoProcessor.from_pretrained(sys.argv[1], **options)
 row = json.loads(sys.argv[2])
 inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
 print(json.dumps(model(**inputs).logits[0].tolist()))
