@@ -158,11 +158,13 @@ def test_what_was_exported_is_exported_again_as_it_is_but_for_its_name(tmp_path)
     first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
     readme = first / "README.md"
     readme.write_text(readme.read_text() + "\nA remark by hand.\n")
-    (first / "predictions.jsonl").write_text("not ours")
+    others = ("predictions.jsonl", "settings.json", "notes.md", "mine.py")
+    for name in others:
+        (first / name).write_text("not ours")
     second = export_checkpoint(first, tmp_path / "second")
-    assert not (second / "predictions.jsonl").exists()
+    assert not {path.name for path in second.iterdir()} & set(others)
     for path in first.rglob("*"):
-        if path.is_file() and path.name not in ("README.md", "predictions.jsonl"):
+        if path.is_file() and path.name not in ("README.md", *others):
             assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
     expected = readme.read_text().replace('name, revision = "first", None', 'name, revision = "second", None')
     assert (second / "README.md").read_text() == expected != readme.read_text()
@@ -191,7 +193,15 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path, options
     result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), *options])
     assert result.exit_code == 1
     assert message in result.output
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exported_folder_without_a_card_gets_one(tmp_path):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    card = (first / "README.md").read_text()
+    (first / "README.md").unlink()
+    second = export_checkpoint(first, tmp_path / "second", name="first")
+    assert (second / "README.md").read_text() == card
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

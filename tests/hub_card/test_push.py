@@ -243,6 +243,32 @@ def test_what_does_not_answer_as_the_local_model_is_told(run, hub, repo):
     assert [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")] == []
 
 
+def test_code_of_a_repository_is_neither_run_nor_passed_on(run, hub, repo, tmp_path):
+    assert run("push", TINY_CHECKPOINT, repo).exit_code == 0
+    files = hub.head(repo).files
+    for name in files:
+        if name.endswith(".py"):
+            files[name] = b"raise SystemExit('not ours')"
+    files["not_ours.py"] = b""
+    for name in (
+        "config.json",
+        "processor_config.json",
+        "tokenizer_config.json",
+        "dna_tokenizer/tokenizer_config.json",
+    ):
+        content = json.loads(files[name])
+        content["auto_map"] = {"AutoTokenizer": "not_ours.X", **content.get("auto_map", {})}
+        files[name] = json.dumps(content).encode()
+    files["README.md"] += b"\nA remark by hand.\n"
+    result = run("export", repo, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or (b"not ours" not in path.read_bytes() and b"not_ours" not in path.read_bytes()), path
+    assert "A remark by hand." in (tmp_path / "out" / "README.md").read_text()
+    result = run("push", repo, f"{repo}-again")
+    assert result.exit_code == 0, result.output
+
+
 def train(output_dir, hub, tmp_path, script="train_sft.py", **settings) -> subprocess.CompletedProcess:
     settings = {
         "output_dir": output_dir,
