@@ -90,7 +90,8 @@ def export_checkpoint(
     Raises:
         FileExistsError: If `folder` is there.
         FileNotFoundError: If `checkpoint` holds no safetensors, or the base of an adapter is not there.
-        ValueError: If it is no adapter but to go as one, or if the base of an adapter is in no repository.
+        ValueError: If it is no adapter but to go as one, if the base of an adapter is in no repository, or if what
+            keeps its card is to get metrics or a base.
     """
     local = Path(checkpoint).is_dir()
     source, folder = fetch(str(checkpoint), revision), Path(folder)
@@ -99,10 +100,16 @@ def export_checkpoint(
     adapter = is_adapter(source)
     if not merge and not adapter:
         raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
+    exported = local and is_exported(source) and not (adapter and merge)
+    keeps_card = has_card(source, exported) and not (adapter and merge)
+    if keeps_card and (metrics or base):
+        raise ValueError(
+            f"{checkpoint} was exported before and keeps its card and its base: it takes no --metrics and no --base. "
+            "Export the training run again, or change README.md by hand."
+        )
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        exported = local and is_exported(source) and not (adapter and merge)
         if exported:
             copy_files(source, unfinished, [*FILES, *remote_files()])
         elif merge:
@@ -110,7 +117,7 @@ def export_checkpoint(
         else:
             pinned = pin_base(source, base, base_revision)
             export_adapter(source, AutoProcessor.from_pretrained(source), unfinished, *pinned)
-        if not (adapter and merge) and has_card(source, exported):
+        if keeps_card:
             copy_files(source, unfinished, [README, EVAL_RESULTS])
         else:
             known_by, base = unfinished, None

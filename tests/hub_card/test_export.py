@@ -1,11 +1,12 @@
 import ast
 import json
+import re
 import shutil
 import sys
 
 import pytest
 import torch
-from conftest import TINY_CHECKPOINT, conversation, variant_row
+from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from strangers import ENCODERS, LOAD_ALL, build, stranger
@@ -17,6 +18,7 @@ from textgenome.commands import app
 from textgenome.evaluation import generate
 from textgenome.hub_card import export, export_checkpoint, mark_checkpoint
 from textgenome.hub_card.asking import ask, load
+from textgenome.hub_card.export import remote_files
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -202,6 +204,22 @@ def test_an_exported_folder_without_a_card_gets_one(tmp_path):
     (first / "README.md").unlink()
     second = export_checkpoint(first, tmp_path / "second", name="first")
     assert (second / "README.md").read_text() == card
+
+
+@pytest.mark.parametrize("option", ["--metrics", "--base"])
+def test_what_keeps_its_card_takes_no_metrics_and_no_base(tmp_path, option):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    (tmp_path / "metrics.json").write_text("{}")
+    value = str(tmp_path / "metrics.json") if option == "--metrics" else "somebody/base"
+    result = CliRunner().invoke(app, ["export", str(first), str(tmp_path / "out"), option, value])
+    assert result.exit_code == 1
+    assert "it takes no --metrics and no --base" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_documentation_names_all_code_that_is_executed():
+    table = (ROOT / "docs" / "sharing.md").read_text().partition("## What `trust_remote_code=True` executes")[2]
+    assert set(re.findall(r"`(\w+\.py)`", table)) >= set(remote_files())
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):
