@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, TINY_CHECKPOINT, variant_row
-from local_hub import USER, LocalHub
+from local_hub import USER, Commit, LocalHub, Repo
 from peft import PeftModel
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import load_file
@@ -140,7 +140,8 @@ def test_a_repeated_push_sends_only_what_changed(run, hub, repo, tmp_path):
     assert not [path for method, path, _ in hub.requests[start:] if method == "POST" and "/commit/" in path]
 
     # Other files of the owner stay; what an earlier export left goes.
-    hub.head(repo).files |= {"NOTES.md": b"mine", "model-00001-of-00002.safetensors": b"old"}
+    left = {"model-00001-of-00002.safetensors": b"old", "modeling_textgenome_dna.py": b"old"}
+    hub.head(repo).files |= {"NOTES.md": b"mine", "plot.py": b"mine", "plots/plot.safetensors": b"mine", **left}
     (tmp_path / "run" / "settings.json").write_text(json.dumps({"dataset_name": "starter"}))
     start = len(hub.requests)
     changed = run("push", tmp_path / "run", repo)
@@ -149,7 +150,7 @@ def test_a_repeated_push_sends_only_what_changed(run, hub, repo, tmp_path):
     assert uploads(hub, start) == []
     commit, parent = hub.head(repo), hub.repos[repo].commits[first.commit]
     assert {path for path in commit.files if commit.files[path] != parent.files.get(path)} == {"README.md"}
-    assert parent.files.keys() - commit.files.keys() == {"model-00001-of-00002.safetensors"}
+    assert parent.files.keys() - commit.files.keys() == left.keys()
 
 
 def test_private_branches_and_pull_requests(run, hub, repo, tmp_path):
@@ -157,8 +158,13 @@ def test_private_branches_and_pull_requests(run, hub, repo, tmp_path):
     assert result.exit_code == 0, result.output
     assert hub.repos[repo].private
     assert hub.repos[repo].refs["draft"] == result.commit != hub.repos[repo].refs["main"]
+    tags = [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")]
+    hub.fail("POST", "/tag/", 403, message="only its owner may tag")
     result = run("push", TINY_CHECKPOINT, repo, "--create-pr")
     assert result.exit_code == 0, result.output
+    assert [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")] == tags
+    readme = hub.repos[repo].commits[result.commit].files["README.md"].decode()
+    assert f'name, revision = "{repo}", None' in readme
     assert hub.repos[repo].refs["refs/pr/1"] == result.commit
     assert f"Pull request: {hub.url}/{repo}/discussions/1" in result.output
     assert hub.head(repo).message == "initial commit"
@@ -320,8 +326,12 @@ def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(h
     refused = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings, hub_token="hf_wrong")
     assert refused.returncode != 0
     assert not (tmp_path / "run").exists()
+    of_a_fused_model = {"tokenizer.json": b"{}", "chat_template.jinja": b"", "modeling_textgenome.py": b""}
+    hub.repos[f"{USER}/classifier"] = Repo()
+    hub.repos[f"{USER}/classifier"].add(Commit(of_a_fused_model, "initial commit"))
     result = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings)
     assert result.returncode == 0, result.stderr
+    assert not hub.head(f"{USER}/classifier").files.keys() & of_a_fused_model.keys()
     assert [commit.message for commit in hub.repos[f"{USER}/classifier"].commits.values()] == [
         "initial commit",
         "Upload classifier by textgenome 0.1.0",
