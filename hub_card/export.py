@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from huggingface_hub import resolve_revision, snapshot_download
-from transformers import AutoConfig, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from textgenome import (
     TextGenomeDNAProcessor,
@@ -30,10 +30,10 @@ AUTO_CLASSES = {
     ),
     TextGenomeForSequenceClassification: ("AutoModelForSequenceClassification",),
 }
-# What an export holds. Nothing else is taken from a repository or from a folder that was exported before.
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 README = "README.md"
 EVAL_RESULTS = ".eval_results/textgenome.yaml"
+# What an export holds beside code. Nothing else is taken from a repository or a folder that was exported before.
 FILES = [
     "model.safetensors",
     "model-*.safetensors",
@@ -120,11 +120,9 @@ def export_checkpoint(
         if keeps_card:
             copy_files(source, unfinished, [README, EVAL_RESULTS])
         else:
-            known_by, base = unfinished, None
+            config, base = read_config(source if adapter and not merge else unfinished), None
             if adapter and not merge:
                 base = read_json(unfinished / "adapter_config.json")["base_model_name_or_path"]
-                known_by = read_json(source / "adapter_config.json")["base_model_name_or_path"]
-            config = AutoConfig.from_pretrained(known_by)
             write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
         set_source(unfinished / README, name or folder.name, None)
         return unfinished.rename(folder)
@@ -136,6 +134,14 @@ def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
     for path in [path for pattern in patterns for path in source.glob(pattern)]:
         (folder / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / path.relative_to(source))
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of a model; of an adapter that of its base."""
+    adapter = read_json(folder / "adapter_config.json")
+    if adapter is None:
+        return AutoConfig.from_pretrained(folder)
+    return AutoConfig.from_pretrained(adapter["base_model_name_or_path"], revision=adapter.get("revision") or "main")
 
 
 def has_card(folder: Path, exported: bool) -> bool:
