@@ -25,7 +25,7 @@ from trl import TrlParser
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
 from textgenome.finetuning import prepare_dna_encoder
-from textgenome.hub_card import mark_checkpoint
+from textgenome.hub_card import mark_checkpoint, push_trained, take_over_push
 from textgenome.processing import TextGenomeDNACollator
 from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
@@ -80,6 +80,7 @@ def accuracy(prediction: EvalPrediction) -> dict[str, float]:
 def main(data: RowArguments, model_args: ClassifierArguments, training: ClassifierTrainingArguments) -> None:
     logging.set_verbosity(training.get_process_log_level())
     set_seed(training.seed)
+    pushes = take_over_push(training)
     data.dna_window = data.dna_window or 2048
     dna_tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
     rows = load_split(data, data.dataset_train_split, dna_tokenizer)
@@ -116,6 +117,8 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         metrics = trainer.evaluate()
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
+    if pushes and training.process_index == 0:
+        push_trained(training)
 
 
 if __name__ == "__main__":

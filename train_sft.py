@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from huggingface_hub import HfApi, resolve_revision
+from huggingface_hub import resolve_revision
 from transformers import (
     AutoConfig,
     AutoModelForMultimodalLM,
@@ -41,7 +41,7 @@ from textgenome.evaluation import compare_controls
 from textgenome.evaluation.prompts import reasons
 from textgenome.feature_cache import CacheDNAFeatures
 from textgenome.finetuning import prepare_model
-from textgenome.hub_card import find_revisions, mark_checkpoint, push
+from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push
 from textgenome.processing import (
     TextGenomeCollator,
     build_processor,
@@ -153,9 +153,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     logging.set_verbosity(training.get_process_log_level())
     set_seed(training.seed)
     output_dir = Path(training.output_dir)
-    pushes, training.push_to_hub = training.push_to_hub, False  # the trainer would push neither code nor card
-    if pushes:
-        HfApi(token=training.hub_token).whoami()  # without a login, fail now and not after the training
+    pushes = take_over_push(training)
     if model_args.model_name_or_path and not Path(model_args.model_name_or_path).is_dir():
         found = resolve_revision(model_args.model_name_or_path, revision=model_args.model_revision)
         model_args.model_revision = found.resolved  # a branch may move before the run is resumed, or its adapter used
@@ -255,9 +253,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.end()
     if pushes and training.process_index == 0:
-        repo_id, private = training.hub_model_id or output_dir.name, training.hub_private_repo
-        pushed = push(output_dir, repo_id, private, training.hub_revision, token=training.hub_token)
-        print(f"\n{pushed.repo_id} at {pushed.commit} gives the same answers as {output_dir}.\n\n{pushed.snippet}\n")
+        push_trained(training)
 
 
 if __name__ == "__main__":

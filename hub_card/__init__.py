@@ -3,6 +3,17 @@
 from textgenome.hub_card.card import find_revisions
 from textgenome.hub_card.export import export, export_checkpoint, mark_checkpoint
 from textgenome.hub_card.push import Pushed, PushError, push
+from textgenome.hub_card.training import push_trained, take_over_push
 
 
-__all__ = ["PushError", "Pushed", "export", "export_checkpoint", "find_revisions", "mark_checkpoint", "push"]
+__all__ = [
+    "PushError",
+    "Pushed",
+    "export",
+    "export_checkpoint",
+    "find_revisions",
+    "mark_checkpoint",
+    "push",
+    "push_trained",
+    "take_over_push",
+]

@@ -21,9 +21,15 @@ from huggingface_hub import (
 )
 from safetensors import safe_open
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
+from textgenome.evaluation.evaluating import fingerprint_weights, training_settings
+from textgenome.processing.rows import READERS
+
+
+logger = logging.get_logger(__name__)
 
 
 TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
@@ -75,11 +81,11 @@ def write_card(
 
     Raises:
         FileNotFoundError: If there is no such file as `metrics`.
+        ValueError: If its figures are those of other weights.
     """
-    settings = read_json(checkpoint / "settings.json") or {}
-    if metrics is not None and not metrics.exists():
-        raise FileNotFoundError(f"There is no {metrics}. `textgenome evaluate` writes one.")
-    results = read_json(metrics or checkpoint / "evaluation" / "metrics.json") or {}
+    settings = training_settings(str(checkpoint))
+    trainer = settings.pop("trainer", None) or {}
+    results = read_results(checkpoint, metrics)
     bases = base_models(config, settings)
     dataset = without_path(results.get("dataset_name"))
     fused = hasattr(config, "text_config")
@@ -89,7 +95,7 @@ def write_card(
         library_name="peft" if base else "transformers",
         pipeline_tag="any-to-any" if fused else None,  # no pipeline takes pairs of sequences
         language="en",
-        **card_license(bases),
+        **card_license(bases, settings),
         base_model=[base] if base else [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])] or None,
         base_model_relation="adapter" if base else None,
         datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
@@ -106,11 +112,11 @@ def write_card(
         adapter_of=base,
         parameters=count_parameters(folder),
         bases=bases,
-        non_commercial=[each["name"] for each in bases if NON_COMMERCIAL.search(each["license"])],
+        non_commercial=[each["name"] for each in bases if NON_COMMERCIAL.search(license_of(each))],
         trained_on=without_path(settings.get("dataset_name")),
         on_hub=is_hub_id(settings.get("dataset_name")),
         settings=settings,
-        recipe=recipe(settings, read_json(checkpoint / "training_arguments.json") or {}),
+        recipe=recipe(settings, trainer),
         training=read_json(checkpoint / "train_results.json") or {},
         results=results,
         evaluated_on=dataset,
@@ -122,6 +128,21 @@ def write_card(
         write_eval_results(folder / ".eval_results" / "textgenome.yaml", results)
 
 
+def read_results(checkpoint: Path, metrics: Path | None) -> dict:
+    """The figures of the checkpoint; none if what lies beside it was measured before it was trained again."""
+    if metrics is not None and not metrics.exists():
+        raise FileNotFoundError(f"There is no {metrics}. `textgenome evaluate` writes one.")
+    path = metrics or checkpoint / "evaluation" / "metrics.json"
+    results = read_json(path) or {}
+    if results.get("weights") in (None, fingerprint_weights(str(checkpoint))):
+        return results
+    message = f"{path} was measured with other weights than those in {checkpoint}. Run `textgenome evaluate` again."
+    if metrics is not None:
+        raise ValueError(message)
+    logger.warning(f"{message} The card says that it is not measured.")
+    return {}
+
+
 def set_source(readme: Path, name: str, revision: str | None) -> None:
     """Say in a card what its example is to load."""
     line = f'name, revision = "{name}", ' + (f'"{revision}"' if revision else "None")
@@ -129,7 +150,10 @@ def set_source(readme: Path, name: str, revision: str | None) -> None:
 
 
 def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]]:
-    """Name, revision and licence of the models that this one was made from, none if it began with random weights."""
+    """Of the models that this one was made from the name, the revision and what `find_license` returns.
+
+    There are none if it began with random weights.
+    """
     revisions = dict.fromkeys(
         settings[key] for key in ("model_name_or_path", "text_model", "dna_model") if settings.get(key)
     )
@@ -140,7 +164,7 @@ def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]
         {
             "name": without_path(name),
             "revision": revision or NOT_KNOWN,
-            "license": (is_hub_id(name) and find_license(name, revision)) or NOT_KNOWN,
+            **((is_hub_id(name) and find_license(name, revision)) or {"license": NOT_KNOWN}),
         }
         for name, revision in revisions.items()
     ]
@@ -151,23 +175,39 @@ def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
     return {without_path(name): resolve_revision(name).resolved if is_hub_id(name) else None for name in names}
 
 
-def find_license(hub_id: str, revision: str | None = None) -> str | None:
-    """The licence that a model's card on the Hub gives; if that is out of reach, what this package knows."""
+def find_license(hub_id: str, revision: str | None = None) -> dict[str, str] | None:
+    """The licence that a model's card on the Hub gives; if that is out of reach, what this package knows.
+
+    Returns:
+        `license`, for the Hub, and where that is `other`, `license_name`.
+    """
     try:
         card = model_info(hub_id, revision=revision, timeout=10).card_data or {}
     except (HTTPError, OSError):
         card = {}
-    license = card.get("license_name") if card.get("license") == "other" else card.get("license")
-    return license or BASE_MODELS.get(hub_id, {}).get("license")
+    if card.get("license") == "other" and card.get("license_name"):
+        return {"license": "other", "license_name": card["license_name"]}
+    license = card.get("license") if card.get("license") != "other" else None
+    license = license or BASE_MODELS.get(hub_id, {}).get("license")
+    return {"license": license} if license else None
 
 
-def card_license(bases: list[dict[str, str]]) -> dict[str, str]:
-    """The licence of the card: the common one of the base models, a non-commercial one if there is any."""
-    licenses = {each["license"] for each in bases} or {"apache-2.0"}  # that of this package
-    binding = {license for license in licenses if NON_COMMERCIAL.search(license)} or licenses
+def card_license(bases: list[dict[str, str]], settings: dict) -> dict[str, str]:
+    """The licence of the card: the common one of the base models, a non-commercial one if there is any.
+
+    Weights that began at random have that of this package; those of which nothing is known have `unknown`.
+    """
+    if not bases:
+        return {"license": "apache-2.0" if settings else "unknown"}
+    licenses = {license_of(each): each for each in bases}
+    binding = [name for name in licenses if NON_COMMERCIAL.search(name)] or [*licenses]
     if len(binding) == 1 and NOT_KNOWN not in binding:
-        return {"license": binding.pop()}
+        return {key: value for key, value in licenses[binding[0]].items() if key.startswith("license")}
     return {"license": "other", "license_name": "see-base-models"}
+
+
+def license_of(base: dict[str, str]) -> str:
+    return base.get("license_name") or base["license"]
 
 
 def recipe(settings: dict, training: dict) -> str | None:
@@ -225,7 +265,10 @@ def count_parameters(folder: Path) -> int:
 
 
 def is_hub_id(name: str | None) -> bool:
-    return bool(name) and HUB_ID.fullmatch(name) is not None and not Path(name).exists()
+    """Whether a name can only be one on the Hub: of the form `owner/name`, and no file or folder."""
+    if not name or Path(name).suffix in READERS or Path(name).exists():
+        return False
+    return HUB_ID.fullmatch(name) is not None
 
 
 def without_path(name: str | None) -> str | None:

@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 
 from huggingface_hub import resolve_revision, snapshot_download
-from transformers import AutoConfig, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
-from textgenome import TextGenomeForConditionalGeneration, TextGenomeForSequenceClassification
+from textgenome import (
+    TextGenomeDNAProcessor,
+    TextGenomeForConditionalGeneration,
+    TextGenomeForSequenceClassification,
+    TextGenomeProcessor,
+)
 from textgenome.hub_card.asking import load
-from textgenome.hub_card.card import is_hub_id, read_json, set_source, write_card
+from textgenome.hub_card.card import SOURCE, is_hub_id, read_json, set_source, write_card
 
 
 # Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.
@@ -25,9 +30,26 @@ AUTO_CLASSES = {
     ),
     TextGenomeForSequenceClassification: ("AutoModelForSequenceClassification",),
 }
-# What an export holds. Nothing else is taken from a repository or from a folder that was exported before.
-FILES = ["*.safetensors", "*.json", "*.jinja", "*.md", "*.py", "dna_tokenizer/*.json", ".eval_results/*.yaml"]
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+README = "README.md"
+EVAL_RESULTS = ".eval_results/textgenome.yaml"
+# What an export holds beside code. Nothing else is taken from a repository or a folder that was exported before.
+FILES = [
+    "model.safetensors",
+    "model-*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    ADAPTER_WEIGHTS,
+    "adapter_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "dna_tokenizer/*.json",
+    README,
+    EVAL_RESULTS,
+]
 _PACKAGE_IMPORT = re.compile(r"^from textgenome(?:\.\w+)*\.(\w+) import ", re.MULTILINE)
 _PACKAGE_MODULE = re.compile(r"^from (textgenome[\w.]*) import ", re.MULTILINE)
 _NOTICE_MODULE = "textgenome_is_not_installed"
@@ -55,7 +77,8 @@ def export_checkpoint(
     """Export what a training run left, or any other checkpoint, with a model card.
 
     Args:
-        checkpoint: Folder or repository of a model or an adapter. What was exported before is copied, card and all.
+        checkpoint: Folder or repository of a model or an adapter. A folder that was exported before is copied, card
+            and all; of a repository the card is kept, but not the code.
         folder: Where to. Must not be there.
         revision: Of a repository.
         merge: Whether to fold an adapter into its base. Without, it goes alone.
@@ -67,32 +90,70 @@ def export_checkpoint(
     Raises:
         FileExistsError: If `folder` is there.
         FileNotFoundError: If `checkpoint` holds no safetensors, or the base of an adapter is not there.
-        ValueError: If it is no adapter but to go as one, or if the base of an adapter is in no repository.
+        ValueError: If it is no adapter but to go as one, if the base of an adapter is in no repository, or if what
+            keeps its card is to get metrics or a base.
     """
+    local = Path(checkpoint).is_dir()
     source, folder = fetch(str(checkpoint), revision), Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
     adapter = is_adapter(source)
     if not merge and not adapter:
         raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
+    exported = local and is_exported(source) and not (adapter and merge)
+    keeps_card = has_card(source, exported) and not (adapter and merge)
+    if keeps_card and (metrics or base):
+        raise ValueError(
+            f"{checkpoint} was exported before and keeps its card and its base: it takes no --metrics and no --base. "
+            "Export the training run again, or change README.md by hand."
+        )
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    if is_exported(source) and not (adapter and merge):
-        for path in [path for pattern in FILES for path in source.glob(pattern)]:
-            (unfinished / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, unfinished / path.relative_to(source))
-    elif merge:
-        model, processor = load_merged(source)
-        export(model, processor, unfinished)
-        write_card(unfinished, source, model.config, name or folder.name, metrics=metrics)
-    else:
-        local_base = read_json(source / "adapter_config.json")["base_model_name_or_path"]
-        base, base_revision = pin_base(source, base, base_revision)
-        export_adapter(source, AutoProcessor.from_pretrained(source), unfinished, base, base_revision)
-        config = AutoConfig.from_pretrained(local_base)
-        write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
-    set_source(unfinished / "README.md", name or folder.name, None)
-    return unfinished.rename(folder)
+    try:
+        if exported:
+            copy_files(source, unfinished, [*FILES, *remote_files()])
+        elif merge:
+            export(*load_merged(source), unfinished)
+        else:
+            pinned = pin_base(source, base, base_revision)
+            export_adapter(source, AutoProcessor.from_pretrained(source), unfinished, *pinned)
+        if keeps_card:
+            copy_files(source, unfinished, [README, EVAL_RESULTS])
+        else:
+            config, base = read_config(source if adapter and not merge else unfinished), None
+            if adapter and not merge:
+                base = read_json(unfinished / "adapter_config.json")["base_model_name_or_path"]
+            write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
+        set_source(unfinished / README, name or folder.name, None)
+        return unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
+    for path in [path for pattern in patterns for path in source.glob(pattern)]:
+        (folder / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path.relative_to(source))
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of a model; of an adapter that of its base."""
+    adapter = read_json(folder / "adapter_config.json")
+    if adapter is None:
+        return AutoConfig.from_pretrained(folder)
+    return AutoConfig.from_pretrained(adapter["base_model_name_or_path"], revision=adapter.get("revision") or "main")
+
+
+def has_card(folder: Path, exported: bool) -> bool:
+    """Whether there is a card: one of ours, or what somebody has made of it in an exported folder."""
+    readme = folder / README
+    return readme.exists() and (exported or SOURCE.search(readme.read_text(encoding="utf-8")) is not None)
+
+
+def remote_files() -> list[str]:
+    """Names of all files of code that any export may hold."""
+    classes = (*AUTO_CLASSES, TextGenomeProcessor, TextGenomeDNAProcessor)
+    return [f"{module}.py" for module in remote_sources(*classes)]
 
 
 def pin_base(adapter: Path, base: str | None, revision: str | None) -> tuple[str, str]:
@@ -132,7 +193,7 @@ def remote_sources(*classes: type) -> dict[str, str]:
 
 
 def fetch(name: str, revision: str | None = None) -> Path:
-    """The folder of a checkpoint: a local one, or a download of what is safe of a repository.
+    """The folder of a checkpoint: a local one, or a download of what is safe of a repository, which code is not.
 
     Raises:
         FileNotFoundError: If there are no safetensors in it.
@@ -225,6 +286,10 @@ def _set_auto_map(path: Path, auto_map: dict[str, str]) -> None:
 def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
     processor.save_pretrained(folder)
     _set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(processor)})
+    for path in folder.glob("**/tokenizer_config.json"):
+        tokenizer = read_json(path)
+        tokenizer.pop("auto_map", None)  # of a repository; the tokenizers here need no code
+        write_json(path, tokenizer)
 
 
 def _write_sources(folder: Path, *classes: type) -> None:

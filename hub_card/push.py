@@ -22,21 +22,11 @@ from transformers.utils import logging
 from textgenome.hub_card import asking
 from textgenome.hub_card.asking import ask, auto_class, load
 from textgenome.hub_card.card import read_json, set_source
-from textgenome.hub_card.export import export_checkpoint
+from textgenome.hub_card.export import FILES, export_checkpoint, remote_files
 
 
 logger = logging.get_logger(__name__)
 
-# What an export may hold: of these, those that an earlier one left in the repository and this one has not are deleted.
-OURS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.py",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    ".eval_results/textgenome.yaml",
-)
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.onnx", "*.h5", "*.msgpack")
 PROCESSOR = "processor_config.json"
 ELSEWHERE = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_MODULES_CACHE", "HF_XET_CACHE"}  # caches outside HF_HOME
@@ -102,15 +92,17 @@ def push(
         expected, loaded_by = ask(model, processor), auto_class(model.config).__name__
         del model
         tag = f"checked-{fingerprint(folder)[:12]}"
-        set_source(folder / "README.md", repo_id, tag)
+        # Whoever may open a pull request need not be allowed to set a tag.
+        set_source(folder / "README.md", repo_id, None if create_pr else tag)
         with _hub(f"prepare the repository {repo_id}"):
             prepare_repository(api, repo_id, private, revision)
         with _hub(f"upload to {repo_id}"):
             commit = upload(api, folder, repo_id, revision, create_pr)
     logger.info(f"{repo_id} is uploaded as {commit.oid}. Loading it in a new process with an empty cache.")
     check(repo_id, commit.oid, expected, adapter is not None, token)
-    with _hub(f"tag {commit.oid} in {repo_id}"):
-        api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
+    if not create_pr:
+        with _hub(f"tag {commit.oid} in {repo_id}"):
+            api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
     return Pushed(repo_id, commit.oid, commit.pr_url, snippet(repo_id, commit.oid, loaded_by, adapter))
 
 
@@ -133,7 +125,9 @@ def upload(api: HfApi, folder: Path, repo_id: str, revision: str | None, create_
     # Not `upload_folder`: that splits what is large into several commits.
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     there = api.list_repo_files(repo_id, revision=revision)
-    old = [file for file in there if file not in files and any(fnmatch(file, pattern) for pattern in OURS)]
+    # What an export may hold: of it, what an earlier one left and this one has not is deleted.
+    ours = [*FILES, *remote_files()]
+    old = [file for file in there if file not in files and any(fnmatch(file, pattern) for pattern in ours)]
     return api.create_commit(
         repo_id,
         [

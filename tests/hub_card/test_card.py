@@ -1,13 +1,16 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import ROOT, TINY_CHECKPOINT
+from conftest import TINY_CHECKPOINT
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoConfig
 
+from textgenome.evaluation.evaluating import fingerprint_weights
+from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.hub_card.card import write_card
 
@@ -164,7 +167,47 @@ def test_what_is_not_known_is_said_not_left_out(run, tmp_path):
     for said in ("Not known.", "**Data:** not known.", "**Recipe:** not known.", "not recorded.", "Not measured."):
         assert said in text
     assert card.data.eval_results is None
+    assert card.data.license == "unknown"
     assert_complete(card)
+
+
+def test_a_checkpoint_of_a_run_knows_what_lies_one_folder_up(run, tmp_path):
+    run(settings=SETTINGS, training_arguments=TRAINING)
+    shutil.copytree(TINY_CHECKPOINT, tmp_path / "run" / "checkpoint-2")
+    card = card_of(tmp_path / "run" / "checkpoint-2", tmp_path)
+    assert card.data.datasets == ["wanglab/kegg"] and card.data.license == "cc-by-nc-sa-4.0"
+    assert "learning_rate: 5.0e-05" in card.text
+
+
+def test_figures_of_other_weights_are_left_out_or_refused(run, tmp_path):
+    checkpoint = run(metrics={**METRICS, "weights": fingerprint_weights(str(TINY_CHECKPOINT))})
+    assert "| as is |" in card_of(checkpoint, tmp_path).text
+    metrics = {**METRICS, "weights": "0" * 64}
+    shutil.rmtree(tmp_path / "out")
+    assert "Not measured." in card_of(run(metrics=metrics), tmp_path).text
+    (tmp_path / "elsewhere.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match="was measured with other weights"):
+        export_checkpoint(run(), tmp_path / "other", metrics=tmp_path / "elsewhere.json")
+
+
+@pytest.mark.parametrize("base, made_up", [(None, True), ("somebody/model", False), ("/home/somebody/model", False)])
+def test_a_starter_model_is_free_of_genomes_only_if_it_began_at_random(run, tmp_path, base, made_up):
+    settings = {"dataset_name": "starter", "dataset_train_split": "train", "model_name_or_path": base}
+    assert ("no genome of anybody" in card_of(run(settings=settings), tmp_path).text) == made_up
+
+
+def test_a_licence_with_a_name_of_its_own_keeps_it(run, tmp_path, monkeypatch):
+    of_hub = SimpleNamespace(card_data={"license": "other", "license_name": "llama3.1"})
+    monkeypatch.setattr("textgenome.hub_card.card.model_info", lambda *_, **__: of_hub)
+    card = card_of(run(settings={**SETTINGS, "dna_model": None}), tmp_path)
+    assert (card.data.license, card.data.license_name) == ("other", "llama3.1")
+    assert rows_of(card.text, "Base models")[0][-1] == "llama3.1"
+
+
+def test_a_file_that_is_gone_is_no_data_set_of_the_hub(run, tmp_path):
+    card = card_of(run(settings={**SETTINGS, "dataset_name": "somebody/rows.csv"}), tmp_path)
+    assert card.data.datasets is None
+    assert "`rows.csv`" in card.text and "somebody/rows.csv" not in card.content
 
 
 def assert_complete(card: ModelCard) -> None:
@@ -179,22 +222,22 @@ def assert_complete(card: ModelCard) -> None:
         assert said in card.text
 
 
-@pytest.mark.slow
-def test_card_of_the_starter_is_complete(tmp_path):
-    card = card_of(ROOT / "outputs" / "starter", tmp_path)
+def test_card_of_a_starter_run_shows_what_the_evaluation_summarized(run, tmp_path):
+    truths = ["splice site", "no effect"] * 6
+    answers = {"as is": truths[:9] + ["other", None, "other"], "DNA removed": ["no effect"] * 12, "majority": truths}
+    records = {name: [{"answer": answer} for answer in each] for name, each in answers.items()}
+    kinds = dict(zip(records, ("model", "control", "baseline")))
+    scores = {name: summarize(each, truths, kinds[name]) for name, each in records.items()}
+    for name in ("DNA removed", "majority"):
+        scores[name] |= compare(records[name], records["as is"], truths)
+    run(settings={"dataset_name": "starter", "dataset_train_split": "train"}, training_arguments=TRAINING)
+    run(train_results=RESULTS, metrics={**METRICS, "dataset_name": "starter", "conditions": scores})
+    card = card_of(tmp_path / "run", tmp_path)
     assert_complete(card)
     assert card.data.license == "apache-2.0"
-    metrics = ROOT / "outputs" / "starter" / "evaluation" / "metrics.json"
-    if metrics.exists():
-        scores = json.loads(metrics.read_text())["conditions"]
-        assert {result.metric_value for result in card.data.eval_results} == {
-            scores["as is"]["accuracy"],
-            scores["as is"]["macro_f1"],
-        }
-        shown = {row[0]: row[3].split()[0] for row in rows_of(card.text, "Results")}
-        assert shown == {name: f"{each['accuracy']:.3f}" for name, each in scores.items()}
-    else:
-        assert "Not measured." in card.text
+    assert {result.metric_value for result in card.data.eval_results} == {0.75, scores["as is"]["macro_f1"]}
+    shown = {row[0]: row[3].split()[0] for row in rows_of(card.text, "Results")}
+    assert shown == {"as is": "0.750", "DNA removed": "0.500", "majority": "1.000"}
 
 
 def test_card_of_an_adapter_names_its_base(tmp_path):

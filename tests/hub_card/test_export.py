@@ -1,11 +1,12 @@
 import ast
 import json
+import re
 import shutil
 import sys
 
 import pytest
 import torch
-from conftest import TINY_CHECKPOINT, conversation, variant_row
+from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from strangers import ENCODERS, LOAD_ALL, build, stranger
@@ -17,6 +18,7 @@ from textgenome.commands import app
 from textgenome.evaluation import generate
 from textgenome.hub_card import export, export_checkpoint, mark_checkpoint
 from textgenome.hub_card.asking import ask, load
+from textgenome.hub_card.export import remote_files
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -26,8 +28,9 @@ CLASSIFY = """
 import json
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
-model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], trust_remote_code=True)
-processor = AutoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+options = {"revision": (*sys.argv, "main")[3], "trust_remote_code": True}
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], **options)
+processor = AutoProcessor.from_pretrained(sys.argv[1], **options)
 row = json.loads(sys.argv[2])
 inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
 print(json.dumps(model(**inputs).logits[0].tolist()))
@@ -157,11 +160,13 @@ def test_what_was_exported_is_exported_again_as_it_is_but_for_its_name(tmp_path)
     first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
     readme = first / "README.md"
     readme.write_text(readme.read_text() + "\nA remark by hand.\n")
-    (first / "predictions.jsonl").write_text("not ours")
+    others = ("predictions.jsonl", "settings.json", "notes.md", "mine.py")
+    for name in others:
+        (first / name).write_text("not ours")
     second = export_checkpoint(first, tmp_path / "second")
-    assert not (second / "predictions.jsonl").exists()
+    assert not {path.name for path in second.iterdir()} & set(others)
     for path in first.rglob("*"):
-        if path.is_file() and path.name not in ("README.md", "predictions.jsonl"):
+        if path.is_file() and path.name not in ("README.md", *others):
             assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
     expected = readme.read_text().replace('name, revision = "first", None', 'name, revision = "second", None')
     assert (second / "README.md").read_text() == expected != readme.read_text()
@@ -190,7 +195,31 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(tmp_path, options
     result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), *options])
     assert result.exit_code == 1
     assert message in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exported_folder_without_a_card_gets_one(tmp_path):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    card = (first / "README.md").read_text()
+    (first / "README.md").unlink()
+    second = export_checkpoint(first, tmp_path / "second", name="first")
+    assert (second / "README.md").read_text() == card
+
+
+@pytest.mark.parametrize("option", ["--metrics", "--base"])
+def test_what_keeps_its_card_takes_no_metrics_and_no_base(tmp_path, option):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    (tmp_path / "metrics.json").write_text("{}")
+    value = str(tmp_path / "metrics.json") if option == "--metrics" else "somebody/base"
+    result = CliRunner().invoke(app, ["export", str(first), str(tmp_path / "out"), option, value])
+    assert result.exit_code == 1
+    assert "it takes no --metrics and no --base" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_documentation_names_all_code_that_is_executed():
+    table = (ROOT / "docs" / "sharing.md").read_text().partition("## What `trust_remote_code=True` executes")[2]
+    assert set(re.findall(r"`(\w+\.py)`", table)) >= set(remote_files())
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

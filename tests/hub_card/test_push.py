@@ -10,14 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, TINY_CHECKPOINT, variant_row
-from local_hub import USER, LocalHub
+from local_hub import USER, Commit, LocalHub, Repo
 from peft import PeftModel
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import load_file
 from strangers import ENCODERS, LOAD_ALL, build, stranger
-from test_export import ALLOWED, MESSAGES, assert_same_as_local, remote_imports
-from transformers import AutoModelForMultimodalLM, AutoProcessor
+from test_export import ALLOWED, CLASSIFY, MESSAGES, assert_same_as_local, remote_imports
+from transformers import (
+    AutoModelForMultimodalLM,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+    TrainingArguments,
+)
+from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
 from textgenome.evaluation import generate
+from textgenome.hub_card import push_trained
 from textgenome.processing import row_to_messages
 from textgenome.processing.starter import starter_rows
 
@@ -130,7 +140,8 @@ def test_a_repeated_push_sends_only_what_changed(run, hub, repo, tmp_path):
     assert not [path for method, path, _ in hub.requests[start:] if method == "POST" and "/commit/" in path]
 
     # Other files of the owner stay; what an earlier export left goes.
-    hub.head(repo).files |= {"NOTES.md": b"mine", "model-00001-of-00002.safetensors": b"old"}
+    left = {"model-00001-of-00002.safetensors": b"old", "modeling_textgenome_dna.py": b"old"}
+    hub.head(repo).files |= {"NOTES.md": b"mine", "plot.py": b"mine", "plots/plot.safetensors": b"mine", **left}
     (tmp_path / "run" / "settings.json").write_text(json.dumps({"dataset_name": "starter"}))
     start = len(hub.requests)
     changed = run("push", tmp_path / "run", repo)
@@ -139,7 +150,7 @@ def test_a_repeated_push_sends_only_what_changed(run, hub, repo, tmp_path):
     assert uploads(hub, start) == []
     commit, parent = hub.head(repo), hub.repos[repo].commits[first.commit]
     assert {path for path in commit.files if commit.files[path] != parent.files.get(path)} == {"README.md"}
-    assert parent.files.keys() - commit.files.keys() == {"model-00001-of-00002.safetensors"}
+    assert parent.files.keys() - commit.files.keys() == left.keys()
 
 
 def test_private_branches_and_pull_requests(run, hub, repo, tmp_path):
@@ -147,8 +158,13 @@ def test_private_branches_and_pull_requests(run, hub, repo, tmp_path):
     assert result.exit_code == 0, result.output
     assert hub.repos[repo].private
     assert hub.repos[repo].refs["draft"] == result.commit != hub.repos[repo].refs["main"]
+    tags = [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")]
+    hub.fail("POST", "/tag/", 403, message="only its owner may tag")
     result = run("push", TINY_CHECKPOINT, repo, "--create-pr")
     assert result.exit_code == 0, result.output
+    assert [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")] == tags
+    readme = hub.repos[repo].commits[result.commit].files["README.md"].decode()
+    assert f'name, revision = "{repo}", None' in readme
     assert hub.repos[repo].refs["refs/pr/1"] == result.commit
     assert f"Pull request: {hub.url}/{repo}/discussions/1" in result.output
     assert hub.head(repo).message == "initial commit"
@@ -233,15 +249,40 @@ def test_what_does_not_answer_as_the_local_model_is_told(run, hub, repo):
     assert [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")] == []
 
 
-def train(output_dir, hub, tmp_path, **settings) -> subprocess.CompletedProcess:
+def test_code_of_a_repository_is_neither_run_nor_passed_on(run, hub, repo, tmp_path):
+    assert run("push", TINY_CHECKPOINT, repo).exit_code == 0
+    files = hub.head(repo).files
+    for name in files:
+        if name.endswith(".py"):
+            files[name] = b"raise SystemExit('not ours')"
+    files["not_ours.py"] = b""
+    for name in (
+        "config.json",
+        "processor_config.json",
+        "tokenizer_config.json",
+        "dna_tokenizer/tokenizer_config.json",
+    ):
+        content = json.loads(files[name])
+        content["auto_map"] = {"AutoTokenizer": "not_ours.X", **content.get("auto_map", {})}
+        files[name] = json.dumps(content).encode()
+    files["README.md"] += b"\nA remark by hand.\n"
+    result = run("export", repo, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or (b"not ours" not in path.read_bytes() and b"not_ours" not in path.read_bytes()), path
+    assert "A remark by hand." in (tmp_path / "out" / "README.md").read_text()
+    result = run("push", repo, f"{repo}-again")
+    assert result.exit_code == 0, result.output
+
+
+def train(output_dir, hub, tmp_path, script="train_sft.py", **settings) -> subprocess.CompletedProcess:
     settings = {
         "output_dir": output_dir,
         "max_steps": 2,
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
+        **({"bf16": False, "gradient_checkpointing": False} if script == "train_sft.py" else {}),
         "disable_tqdm": True,
         "learning_rate": 1e-2,
         "logging_steps": 1,
@@ -249,7 +290,7 @@ def train(output_dir, hub, tmp_path, **settings) -> subprocess.CompletedProcess:
     }
     flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     environment = {**os.environ, **hub.env, "HF_HOME": str(tmp_path / "training")}
-    command = [sys.executable, ROOT / "train_sft.py", *flags]
+    command = [sys.executable, ROOT / script, *flags]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
@@ -274,6 +315,51 @@ def test_training_pushes_a_repository_that_loads(hub, tmp_path):
     for folder in ("run", "run/checkpoint-1", "run/checkpoint-2"):
         assert (tmp_path / folder / "textgenome_is_not_installed.py").exists()
         assert "textgenome export" in (tmp_path / folder / "README.md").read_text()
+
+
+def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(hub, tmp_path):
+    rows = [variant_row(seed=i, answer="AB"[i % 2]) for i in range(8)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"dataset_name": tmp_path / "train.jsonl", "do_eval": False, "save_strategy": "no", "dna_window": 32}
+    encoder = {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+    settings |= {"dna_config": json.dumps(encoder), "push_to_hub": True, "hub_model_id": f"{USER}/classifier"}
+    refused = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings, hub_token="hf_wrong")
+    assert refused.returncode != 0
+    assert not (tmp_path / "run").exists()
+    of_a_fused_model = {"tokenizer.json": b"{}", "chat_template.jinja": b"", "modeling_textgenome.py": b""}
+    hub.repos[f"{USER}/classifier"] = Repo()
+    hub.repos[f"{USER}/classifier"].add(Commit(of_a_fused_model, "initial commit"))
+    result = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings)
+    assert result.returncode == 0, result.stderr
+    assert not hub.head(f"{USER}/classifier").files.keys() & of_a_fused_model.keys()
+    assert [commit.message for commit in hub.repos[f"{USER}/classifier"].commits.values()] == [
+        "initial commit",
+        "Upload classifier by textgenome 0.1.0",
+    ]
+    commit = re.search(r"at (\w{40}):", result.stdout)[1]
+    loaded = stranger(CLASSIFY, f"{USER}/classifier", json.dumps(rows[0]), commit, folder=tmp_path, **hub.env)
+    assert loaded.returncode == 0, loaded.stderr
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run").eval()
+    processor = AutoProcessor.from_pretrained(tmp_path / "run")
+    inputs = processor(rows[0]["reference_sequence"], rows[0]["variant_sequence"], return_tensors="pt")
+    torch.testing.assert_close(torch.tensor(json.loads(loaded.stdout)), model(**inputs).logits[0])
+
+
+def test_a_run_under_zero3_pushes_whole_weights(hub, repo, tmp_path, monkeypatch):
+    pytest.importorskip("deepspeed")
+    shutil.copytree(TINY_CHECKPOINT, tmp_path / "run")
+    launcher = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    training = TrainingArguments(output_dir=str(tmp_path / "run"), hub_model_id=repo, use_cpu=True)
+    for name, value in {**hub.env, "HF_HOME": str(tmp_path / "home"), **launcher}.items():
+        monkeypatch.setenv(name, value)
+    alive = HfDeepSpeedConfig({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1})
+    push_trained(training)
+    assert alive.is_zero3()
+    weights = load_safetensors(hub.head(repo).files["model.safetensors"])
+    expected = load_file(TINY_CHECKPOINT / "model.safetensors")
+    assert {name: tensor.shape for name, tensor in weights.items()} == {
+        name: tensor.shape for name, tensor in expected.items()
+    }
 
 
 ASK = """

@@ -1,0 +1,48 @@
+"""`push_to_hub` in a recipe: what `textgenome push` does, at the end of a training."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from transformers import TrainingArguments
+
+from textgenome.hub_card.push import PushError
+
+
+# What launchers tell the processes of a run.
+LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
+
+
+def take_over_push(training: TrainingArguments) -> bool:
+    """Whether to push after the training. The trainer is told not to: it would push neither code nor card.
+
+    Raises:
+        HfHubHTTPError: Without a login, now and not after the training.
+    """
+    pushes, training.push_to_hub = training.push_to_hub, False
+    if pushes:
+        HfApi(token=training.hub_token).whoami()
+    return pushes
+
+
+def push_trained(training: TrainingArguments) -> None:
+    """Push `output_dir`, on the main process.
+
+    A process of its own does it: in this one ZeRO-3 may still be on, and would shard what is loaded to be exported.
+
+    Raises:
+        PushError: If it fails.
+    """
+    repo_id = training.hub_model_id or Path(training.output_dir).name
+    command = [sys.executable, "-m", "textgenome.commands", "push", training.output_dir, repo_id]
+    command += ["--private"] if training.hub_private_repo else []
+    command += ["--revision", training.hub_revision] if training.hub_revision else []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+    environment |= {"HF_TOKEN": training.hub_token} if training.hub_token else {}
+    if subprocess.run(command, env=environment).returncode:
+        raise PushError(f"{training.output_dir} is trained, but not pushed. `textgenome push` does it later.")
+
+
+__all__ = ["push_trained", "take_over_push"]
