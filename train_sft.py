@@ -251,6 +251,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
     if metrics:
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
+    trainer.accelerator.wait_for_everyone()  # one that leaves while another still writes may be aborted
     trainer.end()
     if pushes and training.process_index == 0:
         push_trained(training)
