@@ -14,7 +14,7 @@ from textgenome.evaluation.prompts import PAIR
 
 # That of `kegg_hard`, the public rows without the pathway text (BioReason, arXiv 2505.23579).
 CONSTANT_QUESTION = "What disease does this contribute to?"
-_ALLELE = re.compile(r"\bof this (\S+) allele\b")
+ALLELE = re.compile(r"\bof this (\S+) allele\b")
 _LISTED_GENE = re.compile(r"(?:Genes in the pathway:|\|)\s*([A-Za-z][\w-]*);([^|\n]*)")
 _SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 
@@ -69,7 +69,7 @@ def mask_genes(rows: list[Mapping], seed: int = 0) -> list[dict]:
 
 def _mask(question: str, rng: random.Random) -> str:
     listed = {symbol: name.strip() for symbol, name in _LISTED_GENE.findall(question)}
-    genes = {*listed, *_ALLELE.findall(question)}
+    genes = {*listed, *ALLELE.findall(question)}
     symbols: dict[str, str] = {}
 
     def symbol_for(word: str) -> str:

@@ -6,7 +6,6 @@ locus-disjoint split keeps together what lies at one locus, so that the evaluate
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from textgenome.evaluation.controls import ALLELE
 from textgenome.processing.processing_dna import normalize_dna
 from textgenome.processing.rows import list_splits, load_rows
 
@@ -27,7 +27,6 @@ PARTS = ("train", "validation", "test")
 EVALUATED = ("validation", "test")
 SPLIT_ORDER = {"train": 0, "validation": 1, "val": 1, "test": 2}
 LINKS = ("gene", "sequence", f"{K}-mer")
-_GENE = re.compile(r"\bof this (\S+) allele\b")
 _BASE_CODES = bytes.maketrans(b"ACGTN", bytes(range(5)))
 _N = 4
 _HASH_WEIGHTS = np.random.default_rng(0).integers(2**64, size=K, dtype=np.uint64)
@@ -226,7 +225,7 @@ def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict
 def _gene(row: Mapping, gene_column: str | None) -> str | None:
     if gene_column is not None:
         return str(row[gene_column] or "").strip() or None
-    found = _GENE.search(row["question"])
+    found = ALLELE.search(row["question"])
     return found and found.group(1)
 
 

@@ -1,6 +1,5 @@
 """The model card: what the folder of a run tells about it, in the words of `model_card.md.jinja`."""
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
-from textgenome.evaluation.evaluating import fingerprint_weights, training_settings
+from textgenome.evaluation.evaluating import fingerprint_weights, read_json, training_settings
 from textgenome.processing.rows import READERS
 
 
@@ -274,10 +273,6 @@ def is_hub_id(name: str | None) -> bool:
 def without_path(name: str | None) -> str | None:
     """A name on the Hub as it is; of a file or folder what says nothing about this machine."""
     return name if name is None or is_hub_id(name) else Path(name).name
-
-
-def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 __all__ = ["find_license", "set_source", "write_card"]

@@ -16,8 +16,9 @@ from textgenome import (
     TextGenomeForSequenceClassification,
     TextGenomeProcessor,
 )
+from textgenome.evaluation.evaluating import read_json
 from textgenome.hub_card.asking import load
-from textgenome.hub_card.card import SOURCE, is_hub_id, read_json, set_source, write_card
+from textgenome.hub_card.card import SOURCE, is_hub_id, set_source, write_card
 
 
 # Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.

@@ -19,9 +19,10 @@ from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
 from transformers.utils import logging
 
+from textgenome.evaluation.evaluating import read_json
 from textgenome.hub_card import asking
 from textgenome.hub_card.asking import ask, auto_class, load
-from textgenome.hub_card.card import read_json, set_source
+from textgenome.hub_card.card import set_source
 from textgenome.hub_card.export import FILES, export_checkpoint, remote_files
 
 
