@@ -21,7 +21,7 @@ from textgenome.commands.options import (
 from textgenome.evaluation.asking import ask as ask_pair
 from textgenome.evaluation.asking import ask_table, ask_vcf, load_model
 from textgenome.evaluation.evaluating import shown_in_training, thinks
-from textgenome.evaluation.prompts import PAIR
+from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.variants import NOTICE, read_sequence
 
 
@@ -104,7 +104,7 @@ def ask(
         raise typer.BadParameter(f"Give {ways}.")
     if reference is not None:
         pair = (_sequence("--reference", reference), _sequence("--variant", variant))
-        row = {"question": question, **dict(zip(PAIR, pair))}
+        row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
         options["enable_thinking"] = thinks(model, enable_thinking)
         _print(ask_pair(*load_model(model, revision, dtype), [row], **options, **shown_in_training(model))[0])
     else:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-from textgenome.evaluation.prompts import PAIR
+from textgenome.processing.conversations import DNA_COLUMNS
 
 
 # That of `kegg_hard`, the public rows without the pathway text (BioReason, arXiv 2505.23579).
@@ -24,12 +24,12 @@ def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     donors = dict(zip(order, order[1:] + order[:1]))
-    return [{**row, **{column: rows[donors[i]][column] for column in PAIR}} for i, row in enumerate(rows)]
+    return [{**row, **{column: rows[donors[i]][column] for column in DNA_COLUMNS}} for i, row in enumerate(rows)]
 
 
 def remove_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     """Leave the question only."""
-    return [{**row, **dict.fromkeys(PAIR)} for row in rows]
+    return [{**row, **dict.fromkeys(DNA_COLUMNS)} for row in rows]
 
 
 def shuffle_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
@@ -38,18 +38,20 @@ def shuffle_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     What the pair differs in by composition stays: a lost CpG is still one CpG less.
     """
     rng = random.Random(seed)
-    return [{**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in PAIR}} for row in rows]
+    return [
+        {**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in DNA_COLUMNS}} for row in rows
+    ]
 
 
 def swap_pair(rows: list[Mapping], seed: int = 0) -> list[dict]:
     """Show the variant as the reference and the reference as the variant."""
-    first, second = PAIR
+    first, second = DNA_COLUMNS
     return [{**row, first: row[second], second: row[first]} for row in rows]
 
 
 def show_reference_only(rows: list[Mapping], seed: int = 0) -> list[dict]:
     """Show the reference in place of the variant, too."""
-    return [{**row, PAIR[1]: row[PAIR[0]]} for row in rows]
+    return [{**row, DNA_COLUMNS[1]: row[DNA_COLUMNS[0]]} for row in rows]
 
 
 def ask_constant_question(rows: list[Mapping], seed: int = 0) -> list[dict]:

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 
-from textgenome.processing.conversations import BadRow
+from textgenome.processing.conversations import DNA_COLUMNS, BadRow
 from textgenome.processing.processing_dna import truncate_dna, variant_window
-
-
-PAIR = ("reference_sequence", "variant_sequence")
 
 
 def cut_windows(
@@ -34,11 +31,15 @@ def cut_windows(
             if row.get("messages") is not None:
                 raise BadRow("messages", "only rows with a question and a pair can be asked about")
             shortened = truncate_dna(row) if dna_truncation == "per_side" else row
-            pair = (None, None) if dna == "none" else variant_window(*(shortened[name] for name in PAIR), dna_window)
+            pair = (
+                (None, None)
+                if dna == "none"
+                else variant_window(*(shortened[name] for name in DNA_COLUMNS), dna_window)
+            )
         except ValueError as error:
-            column = getattr(error, "column", PAIR[1])
+            column = getattr(error, "column", DNA_COLUMNS[1])
             raise ValueError(f"Row {number}, column {column!r}: {error}") from error
-        cut.append({**row, **dict(zip(PAIR, pair))})
+        cut.append({**row, **dict(zip(DNA_COLUMNS, pair))})
     return cut
 
 
@@ -47,7 +48,7 @@ def as_prompt(row: Mapping) -> list[dict]:
 
     A pair without a difference, as a control makes it, is shown as two plain sequences: these are not checked for one.
     """
-    reference, variant = (row[name] for name in PAIR)
+    reference, variant = (row[name] for name in DNA_COLUMNS)
     if reference is None:
         dna = []
     elif reference == variant:
@@ -65,4 +66,4 @@ def reasons(row: Mapping) -> bool:
     )
 
 
-__all__ = ["PAIR", "as_prompt", "cut_windows", "reasons"]
+__all__ = ["as_prompt", "cut_windows", "reasons"]

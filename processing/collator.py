@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from transformers import BatchFeature
 
+from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -63,7 +64,7 @@ class TextGenomeDNACollator:
             `dna_input_ids` and `dna_attention_mask` of shape `(batch, 2, dna_length)`, and `labels` of shape
             `(batch,)`, -100 for an answer that is no class; all int64.
         """
-        pairs = ([row[column] for row in rows] for column in ("reference_sequence", "variant_sequence"))
+        pairs = ([row[column] for row in rows] for column in DNA_COLUMNS)
         batch = self.processor(*pairs, return_tensors="pt")
         batch["labels"] = torch.tensor([self.label2id.get(row["answer"].strip(), -100) for row in rows])
         return batch

@@ -167,4 +167,4 @@ def _without_dna(message: dict) -> dict:
     return {**message, "content": [block for block in message["content"] if block["type"] == "text"]}
 
 
-__all__ = ["DNA_TOKENS", "BadRow", "check_pair", "row_to_messages"]
+__all__ = ["DNA_COLUMNS", "DNA_TOKENS", "BadRow", "check_pair", "row_to_messages"]

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from tqdm import tqdm
 from transformers.utils import logging
 
-from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.conversations import DNA_COLUMNS, BadRow, row_to_messages
 from textgenome.processing.processing_dna import normalize_dna, variant_window
 from textgenome.processing.rows import ROWS_SHOWN, report_bad_rows
 
@@ -82,7 +82,7 @@ def read_variants(
                 try:
                     pair = _cut(record, allele, genome, contigs, window)
                     row = {"variant": variant_name(record, allele), "question": question}
-                    row |= dict(zip(("reference_sequence", "variant_sequence"), pair))
+                    row |= dict(zip(DNA_COLUMNS, pair))
                     if labels is not None:
                         row["answer"] = _label(record, number, labels)
                     row_to_messages(row, answered=labels is not None, **conversation_options)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgenome.evaluation.controls import CONTROLS, exchange_dna, mask_genes, shuffle_dinucleotides
-from textgenome.evaluation.prompts import PAIR, as_prompt, cut_windows
+from textgenome.evaluation.prompts import as_prompt, cut_windows
 from textgenome.processing import row_to_messages
+from textgenome.processing.conversations import DNA_COLUMNS
 
 
 QUESTION = (
@@ -45,7 +46,7 @@ def test_a_bad_row_is_named():
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_changes_nothing_else(rows, name):
     changed = CONTROLS[name](rows, 3)
-    touched = {"question"} if name in ("constant question", "genes masked") else set(PAIR)
+    touched = {"question"} if name in ("constant question", "genes masked") else set(DNA_COLUMNS)
     assert len(changed) == len(rows)
     for before, after in zip(rows, changed):
         assert {key for key in before if before[key] != after[key]} <= touched
@@ -56,7 +57,7 @@ def test_a_control_changes_nothing_else(rows, name):
 def test_exchanged_rows_get_the_pair_of_another_row(rows):
     exchanged = exchange_dna(rows, seed=3)
     assert exchanged != exchange_dna(rows, seed=4)
-    pairs, given_pairs = ([tuple(row[name] for name in PAIR) for row in each] for each in (rows, exchanged))
+    pairs, given_pairs = ([tuple(row[name] for name in DNA_COLUMNS) for row in each] for each in (rows, exchanged))
     assert sorted(given_pairs) == sorted(pairs)
     assert all(pair != other for pair, other in zip(pairs, given_pairs))
     assert exchange_dna(rows[:1]) == rows[:1]
@@ -64,8 +65,8 @@ def test_exchanged_rows_get_the_pair_of_another_row(rows):
 
 def test_what_each_shows(rows):
     row = rows[0]
-    reference, variant = (row[name] for name in PAIR)
-    shown = {name: tuple(control(rows, 0)[0][column] for column in PAIR) for name, control in CONTROLS.items()}
+    reference, variant = (row[name] for name in DNA_COLUMNS)
+    shown = {name: tuple(control(rows, 0)[0][column] for column in DNA_COLUMNS) for name, control in CONTROLS.items()}
     assert shown["DNA removed"] == (None, None)
     assert shown["pair swapped"] == (variant, reference)
     assert shown["reference only"] == (reference, reference)
