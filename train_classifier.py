@@ -24,13 +24,13 @@ from trl import TrlParser
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
-from textgenome.finetuning import prepare_dna_encoder
 from textgenome.hub_card import mark_checkpoint, push_trained, take_over_push
 from textgenome.processing import TextGenomeDNACollator
 from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import load_rows
-from textgenome.resuming import remember_settings, train_or_resume
+from textgenome.training.finetuning import prepare_dna_encoder
+from textgenome.training.resuming import remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_classifier")

@@ -23,10 +23,8 @@ import torch
 from datasets import Dataset
 from huggingface_hub import resolve_revision
 from transformers import (
-    AutoConfig,
     AutoModelForMultimodalLM,
     AutoProcessor,
-    AutoTokenizer,
     PreTrainedTokenizerBase,
     TrainerCallback,
     set_seed,
@@ -35,25 +33,19 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unse
 from transformers.utils import logging
 from trl import TrlParser
 
-from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
+from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.prompts import reasons
-from textgenome.feature_cache import CacheDNAFeatures
-from textgenome.finetuning import prepare_model
 from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push
-from textgenome.processing import (
-    TextGenomeCollator,
-    build_processor,
-    chat_template,
-    texts_of,
-    train_text_tokenizer,
-)
+from textgenome.processing import TextGenomeCollator, chat_template
 from textgenome.processing.conversations import DNA_COLUMNS
-from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
-from textgenome.resuming import remember_settings, train_or_resume
-from textgenome.throughput import TextGenomeTrainer
+from textgenome.training.feature_cache import CacheDNAFeatures
+from textgenome.training.finetuning import prepare_model
+from textgenome.training.joining import join_models, load_dna_tokenizer
+from textgenome.training.resuming import remember_settings, train_or_resume
+from textgenome.training.trainer import TextGenomeTrainer
 
 
 logger = logging.get_logger("textgenome.train_sft")
@@ -76,58 +68,16 @@ def conversation_options(data: DataArguments) -> dict:
     return {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
 
 
-def load_dna_tokenizer(model: ModelArguments) -> PreTrainedTokenizerBase:
-    """The tokenizer that was asked for, or that the encoder was trained with."""
-    if model.model_name_or_path:
-        name, revision = model.model_name_or_path, model.model_revision
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        if not isinstance(config, TextGenomeConfig):
-            raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
-        return AutoProcessor.from_pretrained(name, revision=revision).dna_tokenizer
-    return find_dna_tokenizer(model.dna_model, model.dna_config, model.dna_tokenizer)
-
-
 def build_base(
-    data: DataArguments,
     model: ModelArguments,
     dna_tokenizer: PreTrainedTokenizerBase,
-    rows: Dataset,
+    data: DataArguments,
+    conversations: Dataset,
     folder: Path,
 ) -> None:
-    """Join language model and DNA encoder, and save the result: what adapters refer to and every rank loads."""
-    if model.text_model:
-        tokenizer = AutoTokenizer.from_pretrained(model.text_model)
-    else:
-        conversations = as_conversations(rows, **conversation_options(data))
-        tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), model.text_vocab_size)
-    added = set(dna_tokenizer("ACGT")["input_ids"]) & set(dna_tokenizer.all_special_ids)
-    projector = {
-        "projector_type": model.projector_type or "linear",
-        "projector_pool_size": model.projector_pool_size,
-        "projector_full_resolution": model.projector_full_resolution,
-        "projector_num_queries": model.projector_num_queries,
-        "dna_hidden_token_ids": [] if model.show_special_tokens else sorted(added),
-    }
-    processor = build_processor(
-        tokenizer, dna_tokenizer, data.dna_window, data.reasoning_format or "think", **projector
-    )
-    overrides = {
-        **projector,
-        "dna_feature_layer": -1 if model.dna_feature_layer is None else model.dna_feature_layer,
-        "dna_token_id": processor.dna_token_id,
-        "dna_start_token_id": processor.dna_start_token_id,
-        "dna_end_token_id": processor.dna_end_token_id,
-    }
-    if model.text_model:
-        fused = TextGenomeForConditionalGeneration.from_text_dna_pretrained(
-            model.text_model, model.dna_model, dtype=model.dtype, **overrides
-        )
-    else:
-        ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-        text_config = {**model.text_config, "vocab_size": len(tokenizer), **ids}
-        dna_config = {"vocab_size": len(dna_tokenizer), **model.dna_config}
-        config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
-        fused = TextGenomeForConditionalGeneration(config)
+    """Save the joined model: what adapters refer to and every rank loads."""
+    reasoning_format = data.reasoning_format or "think"
+    fused, processor = join_models(model, dna_tokenizer, data.dna_window, reasoning_format, conversations)
     fused.config.base_models = find_revisions(name for name in (model.text_model, model.dna_model) if name)
     unfinished = folder.with_suffix(".unfinished")
     fused.save_pretrained(unfinished)
@@ -170,13 +120,14 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {data.dataset_test_split}.")
 
     thinks = any(reasons(row) for row in rows)
+    train_dataset = as_conversations(rows, **conversation_options(data))
     with training.main_process_first(local=False, desc="building the base model"):
         if source is None:
             # Absolute, since it is what an adapter will know its base by.
             source, revision = str((output_dir / "base").resolve()), "main"
             if not Path(source).exists():
                 unset_hf_deepspeed_config()  # or ZeRO-3 would shard it over processes that take no part in this
-                build_base(data, model_args, dna_tokenizer, rows, Path(source))
+                build_base(model_args, dna_tokenizer, data, train_dataset, Path(source))
                 if training.deepspeed_plugin:
                     training.deepspeed_plugin.set_deepspeed_weakref()
         if training.process_index == 0:
@@ -201,7 +152,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     peft_config = prepare_model(model, model_args)
     if peft_config is not None:
         peft_config.revision = revision  # beside the name, what the adapter will know its base by
-    train_dataset = as_conversations(rows, **conversation_options(data))
     trainer = TextGenomeTrainer(
         model=model,
         args=training,

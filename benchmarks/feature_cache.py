@@ -21,7 +21,7 @@ from trl import TrlParser
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import train_sft
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.throughput import TextGenomeTrainer
+from textgenome.training.trainer import TextGenomeTrainer
 
 
 class Timer(TrainerCallback):

@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
-from textgenome.finetuning import prepare_model
 from textgenome.modeling_dna_encoder import build_dna_encoder
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
+from textgenome.training.finetuning import prepare_model
 
 
 RECIPES = Path(__file__).parents[1] / "configuration" / "recipes"

@@ -17,8 +17,8 @@ from trl import TrlParser
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import train_sft
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.planning import build_on_meta, fused_config, memory_per_gpu
-from textgenome.throughput import TextGenomeTrainer
+from textgenome.training.planning import build_on_meta, fused_config, memory_per_gpu
+from textgenome.training.trainer import TextGenomeTrainer
 
 
 class MeasuringTrainer(TextGenomeTrainer):

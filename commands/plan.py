@@ -9,7 +9,10 @@ from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
-from textgenome.planning import (
+from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
+from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
+from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.training.planning import (
     ENGINES,
     USABLE,
     activation_bytes,
@@ -18,9 +21,6 @@ from textgenome.planning import (
     memory_per_gpu,
     num_steps,
 )
-from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
-from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
-from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
 
 
 # Of a row that is not at hand, beside its two windows: about what the public KEGG rows have.

@@ -17,7 +17,7 @@ from trl import TrlParser
 from textgenome import HyenaDNAConfig, HyenaDNAModel
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
 from textgenome.evaluation import classify
-from textgenome.resuming import last_checkpoint
+from textgenome.training.resuming import last_checkpoint
 
 
 sys.path.insert(0, str(ROOT))

@@ -20,10 +20,10 @@ from trl import SFTConfig, SFTTrainer, TrlParser
 
 from textgenome import HyenaDNAModel, TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.finetuning import prepare_model
 from textgenome.processing import TextGenomeCollator, row_to_messages
 from textgenome.processing.rows import load_rows
-from textgenome.resuming import last_checkpoint
+from textgenome.training.finetuning import prepare_model
+from textgenome.training.resuming import last_checkpoint
 
 
 sys.path.insert(0, str(ROOT))

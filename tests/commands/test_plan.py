@@ -6,7 +6,7 @@ from conftest import ROOT
 from typer.testing import CliRunner
 
 from textgenome.commands import app
-from textgenome.planning import ENGINES
+from textgenome.training.planning import ENGINES
 
 
 RECIPES = ROOT / "configuration" / "recipes"

@@ -13,8 +13,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from textgenome.configuration.arguments import ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig, build_sub_config
-from textgenome.finetuning import prepare_model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
+from textgenome.training.finetuning import prepare_model
 
 
 # Which of weights, gradients and optimizer states are divided by the number of GPUs.

@@ -6,7 +6,14 @@ from conftest import ROOT, variant_row
 from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.planning import ENGINES, activation_bytes, build_on_meta, fused_config, memory_per_gpu, num_steps
+from textgenome.training.planning import (
+    ENGINES,
+    activation_bytes,
+    build_on_meta,
+    fused_config,
+    memory_per_gpu,
+    num_steps,
+)
 
 
 sys.path.insert(0, str(ROOT / "benchmarks"))

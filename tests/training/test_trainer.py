@@ -5,8 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
-from textgenome.finetuning import prepare_model
-from textgenome.throughput import (
+from textgenome.training.finetuning import prepare_model
+from textgenome.training.trainer import (
     GroupedByLength,
     attention_width,
     count_flops,

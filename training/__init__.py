@@ -1,0 +1,1 @@
+"""Training: what is trained, on which batches, what is kept of it, and what it costs."""

@@ -1,0 +1,76 @@
+"""Joining a language model and a DNA encoder into the model that a training run starts from."""
+
+from datasets import Dataset
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedTokenizerBase
+
+from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
+from textgenome.configuration.arguments import ModelArguments
+from textgenome.processing import build_processor, texts_of, train_text_tokenizer
+from textgenome.processing.dna_tokenizers import find_dna_tokenizer
+
+
+def load_dna_tokenizer(args: ModelArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that was asked for, or that the encoder was trained with.
+
+    Raises:
+        ValueError: If `model_name_or_path` is another kind of model than a fused one.
+    """
+    if args.model_name_or_path:
+        name, revision = args.model_name_or_path, args.model_revision
+        config = AutoConfig.from_pretrained(name, revision=revision)
+        if not isinstance(config, TextGenomeConfig):
+            raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
+        return AutoProcessor.from_pretrained(name, revision=revision).dna_tokenizer
+    return find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
+
+
+def join_models(
+    args: ModelArguments,
+    dna_tokenizer: PreTrainedTokenizerBase,
+    dna_window: int,
+    reasoning_format: str,
+    conversations: Dataset,
+) -> tuple[TextGenomeForConditionalGeneration, TextGenomeProcessor]:
+    """Join the two pretrained models that are named, or new ones of the given sizes, by a new projector.
+
+    Args:
+        args: The models, or their sizes, and the projector.
+        dna_tokenizer: That of the encoder.
+        dna_window: Most bases of each window around a variant.
+        reasoning_format: `think` or `plain`, see `DataArguments`.
+        conversations: Rows with `messages`. Without `text_model` a tokenizer is trained on their text.
+
+    Returns:
+        The model, on the CPU, and its processor.
+    """
+    if args.text_model:
+        tokenizer = AutoTokenizer.from_pretrained(args.text_model)
+    else:
+        tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), args.text_vocab_size)
+    added = set(dna_tokenizer("ACGT")["input_ids"]) & set(dna_tokenizer.all_special_ids)
+    projector = {
+        "projector_type": args.projector_type or "linear",
+        "projector_pool_size": args.projector_pool_size,
+        "projector_full_resolution": args.projector_full_resolution,
+        "projector_num_queries": args.projector_num_queries,
+        "dna_hidden_token_ids": [] if args.show_special_tokens else sorted(added),
+    }
+    processor = build_processor(tokenizer, dna_tokenizer, dna_window, reasoning_format, **projector)
+    overrides = {
+        **projector,
+        "dna_feature_layer": -1 if args.dna_feature_layer is None else args.dna_feature_layer,
+        "dna_token_id": processor.dna_token_id,
+        "dna_start_token_id": processor.dna_start_token_id,
+        "dna_end_token_id": processor.dna_end_token_id,
+    }
+    if args.text_model:
+        model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(
+            args.text_model, args.dna_model, dtype=args.dtype, **overrides
+        )
+    else:
+        ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+        text_config = {**args.text_config, "vocab_size": len(tokenizer), **ids}
+        dna_config = {"vocab_size": len(dna_tokenizer), **args.dna_config}
+        config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
+        model = TextGenomeForConditionalGeneration(config)
+    return model, processor
