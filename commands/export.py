@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from textgenome.hub_card import export_checkpoint
+from textgenome.hub_card import export_checkpoint, export_language_model
 
 
 Checkpoint = Annotated[
@@ -28,6 +28,15 @@ Metrics = Annotated[
 ]
 
 
+LanguageModel = Annotated[
+    bool,
+    typer.Option(
+        "--language-model",
+        help="Only the language model, for an engine as vLLM that takes what get_prompt_embeds makes of a prompt.",
+    ),
+]
+
+
 def export(
     model: Checkpoint,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, which must not be there.")],
@@ -36,10 +45,17 @@ def export(
     base_revision: BaseRevision = None,
     metrics: Metrics = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Of a MODEL on the Hub.")] = None,
+    language_model: LanguageModel = False,
 ) -> None:
     """Write a flat folder that the Auto classes load with trust_remote_code=True, where textgenome is not installed.
 
     Research use only, not for diagnosis. Example: textgenome export outputs/starter exported
     """
+    if language_model:
+        if not merge or base or base_revision or metrics:
+            raise typer.BadParameter("--language-model takes no --adapter, --base, --base_revision and --metrics.")
+        folder = export_language_model(model, out, revision)
+        typer.echo(f"{folder} loads by AutoModelForCausalLM.from_pretrained({str(folder)!r}), or vllm serve {folder}")
+        return
     folder = export_checkpoint(model, out, revision, merge, base, base_revision, metrics)
     typer.echo(f"{folder} loads by AutoModelForMultimodalLM.from_pretrained({str(folder)!r}, trust_remote_code=True)")

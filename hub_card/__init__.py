@@ -2,6 +2,7 @@
 
 from textgenome.hub_card.card import find_revisions
 from textgenome.hub_card.export import export, export_checkpoint, mark_checkpoint
+from textgenome.hub_card.language_model import export_language_model
 from textgenome.hub_card.push import Pushed, PushError, push
 from textgenome.hub_card.training import push_trained, take_over_push
 
@@ -11,6 +12,7 @@ __all__ = [
     "Pushed",
     "export",
     "export_checkpoint",
+    "export_language_model",
     "find_revisions",
     "mark_checkpoint",
     "push",

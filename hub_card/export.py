@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import resolve_revision, snapshot_download
@@ -96,8 +98,6 @@ def export_checkpoint(
     """
     local = Path(checkpoint).is_dir()
     source, folder = fetch(str(checkpoint), revision), Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
     adapter = is_adapter(source)
     if not merge and not adapter:
         raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
@@ -108,9 +108,7 @@ def export_checkpoint(
             f"{checkpoint} was exported before and keeps its card and its base: it takes no --metrics and no --base. "
             "Export the training run again, or change README.md by hand."
         )
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with written_whole(folder) as unfinished:
         if exported:
             copy_files(source, unfinished, [*FILES, *remote_files()])
         elif merge:
@@ -126,7 +124,23 @@ def export_checkpoint(
                 base = read_json(unfinished / "adapter_config.json")["base_model_name_or_path"]
             write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
         set_source(unfinished / README, name or folder.name, None)
-        return unfinished.rename(folder)
+    return folder
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which gets its name when all is written, and is gone if that fails.
+
+    Raises:
+        FileExistsError: If `folder` is there.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

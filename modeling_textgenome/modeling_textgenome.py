@@ -321,6 +321,33 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         """See `TextGenomeModel.get_dna_features`."""
         return self.model.get_dna_features(*args, **kwargs)
 
+    @torch.no_grad()
+    def get_prompt_embeds(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        dna_input_ids: torch.LongTensor | None = None,
+        dna_attention_mask: torch.Tensor | None = None,
+        dna_pool_ids: torch.LongTensor | None = None,
+    ) -> list[torch.Tensor]:
+        """What the language model gets to read of each prompt, for an engine that runs the language model alone.
+
+        Only the embedding of the language model is used, none of its layers. The arguments are those of
+        `TextGenomeModel.forward`.
+
+        Returns:
+            For each prompt `(its length, hidden_size)`, without padding, in the data type of the embedding.
+
+        Raises:
+            ValueError: If placeholders and DNA do not match, or one comes without the other.
+        """
+        inputs_embeds = self.get_input_embeddings()(input_ids)
+        inputs_embeds, _ = self.model.insert_dna(
+            input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids
+        )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return [embeds[kept] for embeds, kept in zip(inputs_embeds, mask.bool().to(inputs_embeds.device))]
+
     @can_return_tuple
     def forward(
         self,

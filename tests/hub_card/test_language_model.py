@@ -1,0 +1,106 @@
+import re
+
+import pytest
+import torch
+from conftest import ROOT, TINY_CHECKPOINT, conversation
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
+from strangers import ENCODERS, build, stranger
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+from typer.testing import CliRunner
+
+from textgenome.commands import app
+from textgenome.evaluation.generation import prompt_inputs
+from textgenome.hub_card import export_language_model
+from textgenome.hub_card.language_model import separate_language_model
+
+
+PROMPTS = [conversation("ACGTACGTAA", "GATTACA"), conversation("TTGACCA"), conversation(question="And without DNA?")]
+GREEDY = {"do_sample": False, "max_new_tokens": 12}
+CONTINUE = """
+import json
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+assert type(model).__module__.startswith("transformers."), type(model)
+AutoTokenizer.from_pretrained(sys.argv[1])
+embeds = load_file(sys.argv[2])["embeds"]
+print(json.dumps(model.generate(inputs_embeds=embeds[None], do_sample=False, max_new_tokens=12)[0].tolist()))
+"""
+
+
+@pytest.fixture
+def adapter(tmp_path, tiny_model, tiny_processor):
+    """The folder of an adapter on the tiny checkpoint that makes it write something else."""
+    config = LoraConfig(r=4, target_modules=r".*\.language_model\..*\.(q_proj|v_proj)", modules_to_save=["projector"])
+    model = get_peft_model(tiny_model, config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(tmp_path / "adapter")
+    tiny_processor.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def answers(model, inputs) -> list[list[int]]:
+    """What a fused model writes after each prompt."""
+    return model.generate(**inputs, **GREEDY)[:, inputs["input_ids"].shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_language_model_goes_on_from_the_embeddings_alone_and_in_a_batch(encoder):
+    model, processor = build(encoder)
+    language_model = separate_language_model(model)
+    batch = prompt_inputs(processor, PROMPTS, enable_thinking=True)
+    embeds = model.get_prompt_embeds(**batch)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(each)) for each in embeds], True, padding_side="left")
+    padded = torch.nn.utils.rnn.pad_sequence(embeds, batch_first=True, padding_side="left")
+    written = language_model.generate(inputs_embeds=padded, attention_mask=mask, **GREEDY).tolist()
+    assert written == answers(model, batch)
+    assert len({tuple(each) for each in written}) == len(PROMPTS)  # they are told apart
+    for prompt, expected in zip(PROMPTS, embeds):
+        inputs = prompt_inputs(processor, [prompt], enable_thinking=True)
+        (alone,) = model.get_prompt_embeds(**inputs)
+        torch.testing.assert_close(alone, expected)
+        assert len(alone) == inputs["input_ids"].shape[1]
+        assert language_model.generate(inputs_embeds=alone[None], **GREEDY).tolist() == answers(model, inputs)
+
+
+def test_an_exported_one_goes_on_where_this_package_is_not(tmp_path, adapter):
+    base = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).eval()
+    processor = AutoProcessor.from_pretrained(adapter)
+    inputs = prompt_inputs(processor, PROMPTS[:1], enable_thinking=True)
+    before = answers(base, inputs)
+    model = PeftModel.from_pretrained(base, adapter).eval()
+    save_file({"embeds": model.get_prompt_embeds(**inputs)[0]}, tmp_path / "embeds.safetensors")
+    folder = export_language_model(adapter, tmp_path / "language_model")
+    result = stranger(CONTINUE, folder, tmp_path / "embeds.safetensors", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == str(answers(model, inputs)[0])
+    assert answers(model, inputs) != before
+    assert not [*folder.glob("*.py")] and "Research use only" in (folder / "README.md").read_text()
+    assert str(tmp_path) not in "".join(path.read_text() for path in folder.glob("*.[jm][sd]*"))
+
+
+def test_the_documented_lines_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exported = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), "language_model", "--language-model"])
+    assert exported.exit_code == 0, exported.output
+    page = (ROOT / "docs" / "vllm.md").read_text()
+    embed, transformers, vllm = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    scope = {}
+    exec(embed.replace("outputs/starter", str(TINY_CHECKPOINT)), scope)
+    exec(transformers, scope)
+    fused = scope["model"].generate(**scope["inputs"], do_sample=False, max_new_tokens=64)
+    assert scope["tokens"].tolist() == fused[:, scope["inputs"]["input_ids"].shape[1] :].tolist()
+    compile(vllm, "vllm", "exec")
+
+
+@pytest.mark.parametrize("flags", [["--adapter"], ["--base", "owner/name"], ["--metrics", "metrics.json"]])
+def test_it_takes_no_option_of_the_whole_model(tmp_path, flags):
+    command = ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), "--language-model", *flags]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2 and "--language-model" in result.output
+    assert not (tmp_path / "out").exists()
