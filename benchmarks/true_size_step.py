@@ -71,7 +71,7 @@ def main() -> None:
             logging_steps=args.steps,
             per_device_train_batch_size=args.batch_size,
             gradient_accumulation_steps=1,
-            gradient_checkpointing=True,
+            activation_checkpointing=True,
             bf16=True,
             use_cpu=device == "cpu",
             save_strategy="no",

@@ -113,7 +113,7 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
     flags = {"model_name_or_path": tmp_path / "unjoined", "dataset_name": "starter", "output_dir": tmp_path / "lora"}
     flags |= {"max_steps": 400, "per_device_train_batch_size": 64, "gradient_accumulation_steps": 1}
     flags |= {"learning_rate": 2e-3, "warmup_steps": 10, "adam_beta2": 0.98}
-    flags |= {"bf16": False, "gradient_checkpointing": False, "save_strategy": "no"}
+    flags |= {"bf16": False, "activation_checkpointing": False, "save_strategy": "no"}
     flags |= {"generation_rows": 240, "max_new_tokens": 48}
     command = [sys.executable, "train_sft.py", *(part for name in flags for part in (f"--{name}", str(flags[name])))]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

@@ -138,7 +138,7 @@ def activation_bytes(
             kept = saved_bytes(fused.dna_encoder, input_ids=ids) * (1 if training.bf16 else 2)
             states = dna_tokens * config.dna_config.hidden_size * dna_dtype.itemsize
             parts.append((args.train_dna_layers or config.dna_config.num_hidden_layers, states, kept))
-    checkpointing = training.gradient_checkpointing
+    checkpointing = training.activation_checkpointing
     return sum(layers * states + kept if checkpointing else layers * kept for layers, states, kept in parts)
 
 

@@ -282,7 +282,7 @@ def train(output_dir, hub, tmp_path, script="train_sft.py", **settings) -> subpr
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "use_cpu": True,
-        **({"bf16": False, "gradient_checkpointing": False} if script == "train_sft.py" else {}),
+        **({"bf16": False, "activation_checkpointing": False} if script == "train_sft.py" else {}),
         "disable_tqdm": True,
         "learning_rate": 1e-2,
         "logging_steps": 1,

@@ -115,13 +115,13 @@ def test_gradients_of_the_network(model):
         assert (values[0] - values[1]) / 2 == pytest.approx(expected, rel=0.05, abs=5e-4), name
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(model):
+def test_activation_checkpointing_gives_the_same_gradients(model):
     model.train()
     model.dropout.p = 0.0
     ids, gradients = bases(2, 30), []
     for checkpointing in (False, True):
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         model.zero_grad()
         model(ids).last_hidden_state.pow(2).sum().backward()
         gradients.append(model.layers[0].mixer.in_proj.weight.grad.clone())

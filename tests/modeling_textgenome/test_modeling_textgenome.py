@@ -268,14 +268,14 @@ def test_gradients_come_in_one_order_with_and_without_dna(tiny_model, tiny_proce
     assert orders[0] == orders[1]
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(tiny_model, tiny_processor):
+def test_activation_checkpointing_gives_the_same_gradients(tiny_model, tiny_processor):
     for module in tiny_model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     batch, gradients = encode(tiny_processor, PROMPTS), []
     for checkpointing in (False, True):
         if checkpointing:
-            tiny_model.gradient_checkpointing_enable()
+            tiny_model.activation_checkpointing_enable()
         tiny_model.train()
         tiny_model.zero_grad()
         tiny_model(**batch, labels=batch["input_ids"], use_cache=False).loss.backward()

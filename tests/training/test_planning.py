@@ -31,7 +31,7 @@ num_train_epochs: 2
 per_device_train_batch_size: 2
 gradient_accumulation_steps: 3
 use_cpu: true
-gradient_checkpointing: false
+activation_checkpointing: false
 save_strategy: epoch
 logging_steps: 1
 disable_tqdm: true
@@ -92,7 +92,7 @@ def test_checkpointing_and_shorter_rows_save_activations(lora):
     config, args, training = lora
     plain = activation_bytes(config, args, training, 512, 256)
     assert activation_bytes(config, args, training, 256, 256) == pytest.approx(plain / 2, rel=0.05)
-    training.gradient_checkpointing = True
+    training.activation_checkpointing = True
     assert activation_bytes(config, args, training, 512, 256) < 0.7 * plain
     assert config.text_config.num_hidden_layers == 2, "the configuration is left as it was"
 
