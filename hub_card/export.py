@@ -93,14 +93,16 @@ def export_checkpoint(
     Raises:
         FileExistsError: If `folder` is there.
         FileNotFoundError: If `checkpoint` holds no safetensors, or the base of an adapter is not there.
-        ValueError: If it is no adapter but to go as one, if the base of an adapter is in no repository, or if what
-            keeps its card is to get metrics or a base.
+        ValueError: If it is no adapter but to go as one, if `base` is given for what does not go as an adapter, if the
+            base of an adapter is in no repository, or if what keeps its card is to get metrics or a base.
     """
     local = Path(checkpoint).is_dir()
     source, folder = fetch(str(checkpoint), revision), Path(folder)
     adapter = is_adapter(source)
     if not merge and not adapter:
         raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
+    if merge and (base or base_revision):
+        raise ValueError("--base and --base_revision are for an adapter that goes alone, by --adapter.")
     exported = local and is_exported(source) and not (adapter and merge)
     keeps_card = has_card(source, exported) and not (adapter and merge)
     if keeps_card and (metrics or base):
