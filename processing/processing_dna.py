@@ -80,7 +80,7 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     start_of_change = reference[left : left + size], variant[left : left + size]
     if longest > size:
         windows = start_of_change
-        logger.warning(
+        logger.warning_once(
             f"A change of {longest} bases is longer than the window of {size}: the windows show where it starts."
         )
     else:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.processing.conversations import DNA_COLUMNS, BadRow, row_to_messages
-from textgenome.processing.processing_dna import normalize_dna, variant_window
+from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
 from textgenome.processing.rows import ROWS_SHOWN, report_bad_rows
 
 
@@ -161,13 +161,22 @@ def _cut(record, allele: str, genome, contigs: dict[str, str], window: int) -> t
     start, end, length = record.start, record.start + len(record.ref), genome.get_reference_length(contig)
     if not 0 <= start < end <= length:
         raise BadRow("POS", f"REF is not within the contig {contig}, which has {length} bases")
-    # A window to each side: more than enough for flanks, also where a repeat lets the change stand farther right.
     left = max(0, start - window)
-    region = genome.fetch(contig, left, end + window)
-    before, found, after = region[: start - left], region[start - left : end - left], region[end - left :]
+    before, found = genome.fetch(contig, left, start), genome.fetch(contig, start, end)
     if _fold(found) != _fold(record.ref):
         raise BadRow("REF", f"it is {_shorten(record.ref)}, but the genome has {_shorten(found.upper())} there")
+    if record.ref.upper() == allele.upper():
+        raise BadRow("ALT", "it is the same as REF")
+    reach = 2 * window
+    while True:
+        after = genome.fetch(contig, end, end + reach)
+        # In a repeat the change stands at its right-most place, and needs a flank behind that.
+        alike = common_prefix((record.ref + after).upper(), (allele + after).upper())
+        if len(after) < reach or alike + window <= reach:
+            break
+        reach *= 2
     try:
+        after = after[: alike + window]
         return variant_window(before + record.ref + after, before + allele + after, window)
     except ValueError as error:
         raise BadRow("ALT", str(error)) from error

@@ -12,6 +12,7 @@ import pytest
 from conftest import random_dna
 
 from textgenome.processing import variants as variants_module
+from textgenome.processing.processing_dna import variant_window
 from textgenome.processing.rows import load_rows, write_rows
 from textgenome.processing.variants import NOTICE, annotate_vcf, read_sequence, read_variants
 
@@ -96,6 +97,18 @@ def test_windows_are_those_of_a_few_lines_of_python(fasta, tmp_path):
         assert at_an_end or abs(left - suffix) <= 1
 
 
+@pytest.mark.parametrize("unit", ["A", "CA", "acgtacgtacgtacgtacgta"])
+def test_a_change_in_a_repeat_stands_at_its_right_most_place_with_a_flank(tmp_path, unit):
+    dna = random_dna(60, 4) + unit * 100 + random_dna(60, 5)
+    fasta = tmp_path / "genome.fa"
+    fasta.write_text(f">chr1\n{dna}\n")
+    unit = unit.upper()
+    records = [("chr1", 60, dna[59], dna[59] + unit), ("chr1", 60, dna[59] + unit, dna[59])]
+    rows = read_variants(write_vcf(tmp_path / "v.vcf", records), fasta, window=WINDOW)
+    for (_, _, ref, alt), pair in zip(records, pairs(rows), strict=True):
+        assert pair == variant_window(dna, dna[:59] + alt + dna[59 + len(ref) :], WINDOW)
+
+
 @pytest.mark.skipif(shutil.which("bcftools") is None, reason="bcftools is not installed (apt-get install bcftools)")
 def test_windows_are_in_the_consensus_of_bcftools(fasta, tmp_path):
     for number, record in enumerate(random_records(1)[::6]):
@@ -169,7 +182,7 @@ def bad_records():
         ),
         (
             ("chr1", 102, None, genome_at("chr1", 102, 1).lower()),
-            "chr1:102, ALT 1, column 'ALT': The reference and the",
+            "chr1:102, ALT 1, column 'ALT': it is the same as REF",
         ),
         (("chr1", 103, None, "X"), "chr1:103, ALT 1, column 'ALT': The character 'X'"),
     ]
