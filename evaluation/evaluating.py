@@ -91,11 +91,10 @@ def evaluate_model(
         The content of `metrics.json`, on the main process.
 
     Raises:
-        ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
+        ValueError: If a row cannot be asked about, or if `output_dir` holds another run.
     """
     started, state, output_dir = time.monotonic(), join_processes(), Path(output_dir)
-    if not Path(model).exists():
-        revision = resolve_revision(model, revision=revision).resolved  # a branch may move before the run is resumed
+    revision = pin_revision(model, revision)
     processor = AutoProcessor.from_pretrained(model, revision=revision)
     dna_only = isinstance(processor, TextGenomeDNAProcessor)
     shown, enable_thinking = shown_in_training(model), thinks(model, enable_thinking)
@@ -285,6 +284,11 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
+def pin_revision(model: str, revision: str) -> str:
+    """The commit behind a revision on the Hub: a branch may move before a run is resumed."""
+    return revision if Path(model).exists() else resolve_revision(model, revision=revision).resolved
+
+
 def training_settings(model: str) -> dict:
     """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
     for folder in (Path(model), Path(model).parent):
@@ -324,7 +328,7 @@ def remember_run(run: dict, output_dir: Path) -> None:
     changed = [name for name in run if name in before and before[name] != json.loads(json.dumps(run[name]))]
     if changed:
         raise ValueError(
-            f"{output_dir} holds another evaluation (it differs in {', '.join(changed)}). Name another output_dir, or "
+            f"{output_dir} holds another run (it differs in {', '.join(changed)}). Name another output_dir, or "
             "remove this one."
         )
     output_dir.mkdir(parents=True, exist_ok=True)
