@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from huggingface_hub import resolve_revision
+from huggingface_hub.errors import RevisionResolutionError
 from transformers import (
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
@@ -285,8 +286,17 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
 
 
 def pin_revision(model: str, revision: str) -> str:
-    """The commit behind a revision on the Hub: a branch may move before a run is resumed."""
-    return revision if Path(model).exists() else resolve_revision(model, revision=revision).resolved
+    """The commit behind a revision on the Hub: a branch may move before a run is resumed.
+
+    Raises:
+        OSError: If there is no such model, in a folder or on the Hub.
+    """
+    if Path(model).exists():
+        return revision
+    try:
+        return resolve_revision(model, revision=revision).resolved
+    except RevisionResolutionError as error:
+        raise OSError(f"{model}: there is no such folder. {error}") from error
 
 
 def training_settings(model: str) -> dict:

@@ -68,12 +68,19 @@ def test_a_vcf_file(calls, tmp_path):
         (["--reference", "A", "--variant", "C", "--question", "?", "--output_dir", "out"], "Give --reference"),
         (["--reference", "A", "--variant", "no.fa", "--question", "?"], "--variant: There is no such FASTA file"),
         (["--reference", "A", "--variant", "C", "--question", "?", "--labels", "one"], "it takes two"),
+        (["--reference", "A", "--variant", "C", "--question", "?", "--dtype", "half"], "'half' is not one of 'auto'"),
     ],
 )
 def test_wrong_flags_are_named(words, message):
     result, output = ask(*words)
     assert result.exit_code == 2
     assert message in output
+
+
+def test_a_model_that_is_not_there_is_named(calls, tmp_path):
+    words = ["--question", "What?", "--output_dir", tmp_path / "out"]
+    result, output = invoke("ask", "--model", "no/model", *calls, *words)
+    assert result.exit_code == 1 and "Error: no/model: there is no such folder. Cannot resolve" in output
 
 
 def test_training_rows_from_calls(calls, tmp_path):
