@@ -123,7 +123,7 @@ def read_labels(labels: str | None) -> list[str] | None:
     if labels is None:
         return None
     is_file = os.path.isfile(labels)  # unlike Path, also of a text that is too long for a name
-    names = Path(labels).read_text(encoding="utf-8").splitlines() if is_file else labels.split(",")
+    names = Path(labels).read_text(encoding="utf-8-sig").splitlines() if is_file else labels.split(",")
     names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     if len(names) < 2:
         raise typer.BadParameter(f"--labels: it takes two to choose from, got {len(names)}.")

@@ -9,7 +9,7 @@ import typer
 
 Model = Annotated[str, typer.Option("--model", help="Folder or Hub id of a trained model, or an adapter folder.")]
 Revision = Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="Of the weights: auto, bfloat16, float16 or float32.")]
+Dtype = Annotated[Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Of the weights.")]
 BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")]
 EnableThinking = Annotated[
     bool | None,

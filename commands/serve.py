@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from textgenome.commands.options import Dtype, Revision
 from textgenome.serving import Engine, Limits
 
 
@@ -17,10 +18,8 @@ def serve(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a trained model, or an adapter folder.")],
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
-    revision: Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")] = "main",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="Of the weights: auto, bfloat16, float16 or float32.")
-    ] = "auto",
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
     api_key: Annotated[
         str | None,
         typer.Option("--api_key", envvar="TEXTGENOME_API_KEY", help="What clients must send as bearer token."),

@@ -16,7 +16,7 @@ def windows(
     labels: Annotated[
         str, typer.Option("--labels", help="What to learn: the column ID, QUAL or FILTER, or a key of INFO.")
     ],
-    output: Annotated[Path, typer.Option("--output", help="New file of JSON lines, for --dataset_name.")],
+    output: Annotated[Path, typer.Option("--output", help="New file (.jsonl), for --dataset_name.")],
     question: Annotated[str, typer.Option("--question", help="To be asked about each variant.")] = QUESTION,
     window: Window = 2048,
     on_bad_row: OnBadRow = "raise",
@@ -25,6 +25,8 @@ def windows(
 
     Example: textgenome windows --vcf clinvar.vcf.gz --fasta genome.fa --labels CLNSIG --output train.jsonl
     """
+    if output.suffix != ".jsonl":
+        raise typer.BadParameter(f"{output}: name a file that ends with .jsonl.")
     if output.exists():
         raise typer.BadParameter(f"{output} is there already: name another file.")
     rows = write_rows(read_variants(vcf, fasta, question, window, labels, on_bad_row, dna_window=window), output)

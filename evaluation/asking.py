@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel
 
-from textgenome.evaluation.evaluating import fingerprint_weights, remember_run, shown_in_training, thinks
+from textgenome.evaluation.evaluating import fingerprint_weights, pin_revision, remember_run, shown_in_training, thinks
 from textgenome.evaluation.extraction import normalize_answer, split_output
 from textgenome.evaluation.generation import generate
 from textgenome.evaluation.predictions import (
@@ -19,6 +19,7 @@ from textgenome.evaluation.predictions import (
 from textgenome.evaluation.prompts import as_prompt, cut_windows
 from textgenome.evaluation.results import fingerprint_rows
 from textgenome.evaluation.scoring import score_labels
+from textgenome.processing.conversations import BadRow, row_to_messages
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.rows import load_rows, write_rows
 from textgenome.processing.variants import annotate_vcf, read_variants
@@ -70,7 +71,12 @@ def ask(
     Raises:
         ValueError: If a row is none that the model could be asked about.
     """
-    prompts = [as_prompt(row) for row in cut_windows(rows, dna, dna_truncation, processor.dna_window, answered=False)]
+    for number, row in enumerate(rows):
+        try:
+            row_to_messages(row, dna, dna_truncation, processor.dna_window, processor.dna_tokenizer, answered=False)
+        except BadRow as error:
+            raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
+    prompts = [as_prompt(row) for row in cut_windows(rows, dna, dna_truncation, processor.dna_window)]
     options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
     texts = generate(model, processor, prompts, **options)
     scores = score_labels(model, processor, prompts, labels, batch_size) if labels else ()
@@ -101,8 +107,9 @@ def ask_table(
     Returns:
         What `ask_rows` returns.
     """
+    revision = pin_revision(model, revision)
     shown = conversation_options(model, revision)
-    rows = load_rows(dataset_name, split, on_bad_row, answered=False, **shown).to_list()
+    rows = load_rows(dataset_name, split, on_bad_row, numbered=True, answered=False, **shown).to_list()
     return ask_rows(model, rows, output_dir, revision=revision, **options)
 
 
@@ -124,7 +131,7 @@ def ask_vcf(
 
     Args:
         model: See `load_model`.
-        vcf: See `read_variants`, like the following.
+        vcf: See `read_variants`; no pipe, for it is read twice.
         fasta: The genome.
         question: To be asked about each variant.
         output_dir: Where to.
@@ -137,6 +144,9 @@ def ask_vcf(
     Returns:
         What `ask_rows` returns.
     """
+    if not Path(vcf).is_file():
+        raise ValueError(f"{vcf}: it must be a file, for it is read twice, as a pipe cannot be.")
+    revision = pin_revision(model, revision)
     shown = conversation_options(model, revision)
     with join_processes().main_process_first():  # it may have to write the index of the genome
         rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **shown))
@@ -169,7 +179,7 @@ def ask_rows(
 
     Args:
         model: See `load_model`.
-        rows: As in `ask`, and perhaps `variant`, a name.
+        rows: As in `ask`, and perhaps `variant`, a name, or `row`, a number.
         output_dir: Where to.
         labels: See `ask`, like the following.
         revision: See `load_model`.
@@ -201,7 +211,7 @@ def ask_rows(
         remember_run(run, output_dir)
     predictions = Predictions(output_dir)
     loaded, processor = load_model(model, revision, dtype)
-    windows = cut_windows(rows, dna_window=processor.dna_window, answered=False, **shown_in_training(model))
+    windows = cut_windows(rows, dna_window=processor.dna_window, **shown_in_training(model))
     options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
     generate_predictions(loaded, processor, windows, ASKED, predictions, **options)
     if labels:
@@ -225,7 +235,7 @@ def conversation_options(model: str, revision: str = "main") -> dict:
 
 
 def _name_of(row: Mapping, number: int) -> dict:
-    return {"variant": row["variant"]} if row.get("variant") else {"row": number}
+    return {"variant": row["variant"]} if row.get("variant") else {"row": row.get("row", number)}
 
 
 def _as_answer(text: str, scores: Mapping[str, float] | None) -> dict:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from huggingface_hub import resolve_revision
+from huggingface_hub.errors import RevisionResolutionError
 from transformers import (
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
@@ -91,11 +92,10 @@ def evaluate_model(
         The content of `metrics.json`, on the main process.
 
     Raises:
-        ValueError: If a row cannot be asked about, or if `output_dir` holds another evaluation.
+        ValueError: If a row cannot be asked about, or if `output_dir` holds another run.
     """
     started, state, output_dir = time.monotonic(), join_processes(), Path(output_dir)
-    if not Path(model).exists():
-        revision = resolve_revision(model, revision=revision).resolved  # a branch may move before the run is resumed
+    revision = pin_revision(model, revision)
     processor = AutoProcessor.from_pretrained(model, revision=revision)
     dna_only = isinstance(processor, TextGenomeDNAProcessor)
     shown, enable_thinking = shown_in_training(model), thinks(model, enable_thinking)
@@ -285,6 +285,20 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
+def pin_revision(model: str, revision: str) -> str:
+    """The commit behind a revision on the Hub: a branch may move before a run is resumed.
+
+    Raises:
+        OSError: If there is no such model, in a folder or on the Hub.
+    """
+    if Path(model).exists():
+        return revision
+    try:
+        return resolve_revision(model, revision=revision).resolved
+    except RevisionResolutionError as error:
+        raise OSError(f"{model}: there is no such folder. {error}") from error
+
+
 def training_settings(model: str) -> dict:
     """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
     for folder in (Path(model), Path(model).parent):
@@ -324,7 +338,7 @@ def remember_run(run: dict, output_dir: Path) -> None:
     changed = [name for name in run if name in before and before[name] != json.loads(json.dumps(run[name]))]
     if changed:
         raise ValueError(
-            f"{output_dir} holds another evaluation (it differs in {', '.join(changed)}). Name another output_dir, or "
+            f"{output_dir} holds another run (it differs in {', '.join(changed)}). Name another output_dir, or "
             "remove this one."
         )
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ def cut_windows(
     dna: str = "variant",
     dna_truncation: str = "variant_window",
     dna_window: int = 2048,
-    answered: bool = True,
 ) -> list[dict]:
     """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
 
@@ -20,7 +19,6 @@ def cut_windows(
         dna: As in `row_to_messages`.
         dna_truncation: As in `row_to_messages`.
         dna_window: As in `row_to_messages`.
-        answered: As in `row_to_messages`.
 
     Raises:
         ValueError: If a row is none that the model could be asked about; the message names row and column.

@@ -39,7 +39,8 @@ def row_to_messages(
         dna_window: Most bases of each window of a variant.
         dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
             of a pair differ.
-        answered: Whether a row of columns needs an answer and gives the turn of the assistant.
+        answered: Whether a row of columns needs an answer and gives the turn of the assistant. If not, the answer and
+            the reasoning may be anything.
 
     Returns:
         The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
@@ -52,8 +53,8 @@ def row_to_messages(
         _check_messages(row["messages"], dna_window, dna_tokenizer)
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
-    required = ("question", "answer") if answered else ("question",)
-    row = _check_columns(row, TEXT_COLUMNS, required, dna_truncation, dna_window, dna_tokenizer)
+    columns, required = (TEXT_COLUMNS, ("question", "answer")) if answered else (("question",), ("question",))
+    row = _check_columns(row, columns, required, dna_truncation, dna_window, dna_tokenizer)
     variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
     question = {"type": "text", "text": row["question"]}
     user = {"role": "user", "content": [question] if dna == "none" else [variant, question]}

@@ -10,7 +10,6 @@ logger = logging.get_logger(__name__)
 
 # Case is folded, U is T, and the ambiguity letters of IUPAC (Nucleic Acids Res. 13:3021, 1985) are N.
 _FOLD = str.maketrans("acgtunrywskmbdhvURYWSKMBDHV", "ACGTTNNNNNNNNNNNTNNNNNNNNNN")
-_WHITESPACE = re.compile(r"\s+")
 _NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHVacgtunrywskmbdhv\s]")
 
 
@@ -29,7 +28,7 @@ def normalize_dna(sequence: str) -> str:
     wrong = _NOT_DNA.search(sequence)
     if wrong:
         raise ValueError(f"The character {wrong.group()!r} at position {wrong.start()} of the DNA is not a base.")
-    folded = _WHITESPACE.sub("", sequence).translate(_FOLD)
+    folded = "".join(sequence.split()).translate(_FOLD)
     if not folded:
         raise ValueError("The DNA sequence is empty.")
     return folded
@@ -80,7 +79,7 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     start_of_change = reference[left : left + size], variant[left : left + size]
     if longest > size:
         windows = start_of_change
-        logger.warning(
+        logger.warning_once(
             f"A change of {longest} bases is longer than the window of {size}: the windows show where it starts."
         )
     else:

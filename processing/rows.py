@@ -27,7 +27,12 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def load_rows(
-    name: str, split: str, on_bad_row: str = "raise", check: Callable = row_to_messages, **check_options
+    name: str,
+    split: str,
+    on_bad_row: str = "raise",
+    check: Callable = row_to_messages,
+    numbered: bool = False,
+    **check_options,
 ) -> Dataset:
     """Load one split of a table, and check every row.
 
@@ -39,6 +44,7 @@ def load_rows(
         split: Name of the split; `val` and `validation` mean the same. A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
         check: What raises `BadRow` for a bad row: `row_to_messages`, or for a DNA-only model `check_pair`.
+        numbered: Whether to number the rows in the column `row`, from 0 through all files and counting bad ones.
         check_options: For `check`.
 
     Returns:
@@ -50,14 +56,16 @@ def load_rows(
             (counted from 0), column and position of up to ten of them.
     """
     if name == "starter":
-        return starter_rows(_known_split(name, split))
+        rows = starter_rows(_known_split(name, split))
+        return rows.add_column("row", list(range(len(rows)))) if numbered else rows
     good, bad = [], []
-    for file, number, row in tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None):
+    reading = tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None)
+    for place, (file, number, row) in enumerate(reading):
         try:
             if not isinstance(row, dict):
                 raise BadRow("all", "the row is no JSON object")
             check(row, **check_options)
-            good.append(row)
+            good.append({**row, "row": place} if numbered else row)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
     report_bad_rows(bad, len(good) + len(bad), on_bad_row)

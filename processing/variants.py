@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.processing.conversations import DNA_COLUMNS, BadRow, row_to_messages
-from textgenome.processing.processing_dna import normalize_dna, variant_window
+from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
 from textgenome.processing.rows import ROWS_SHOWN, report_bad_rows
 
 
@@ -26,6 +26,7 @@ logger = logging.get_logger(__name__)
 QUESTION = "What is the effect of this variant?"
 NOTICE = "Research use only, not for diagnosis"
 COLUMNS = ("ID", "QUAL", "FILTER")
+KEYS = ("TG_ANSWER", "TG_SCORE")
 LETTERS_SHOWN = 12
 _BASES = re.compile(r"[A-Za-z]+")
 # VCF 4.3, section 1.6.1: an ambiguity letter of the genome is the first of its bases in REF.
@@ -104,6 +105,8 @@ def annotate_vcf(
 ) -> None:
     """Copy a VCF file, with values for its ALT alleles in INFO and the notice in the header.
 
+    What an earlier run left in `TG_ANSWER` and `TG_SCORE` goes.
+
     Args:
         vcf: As in `read_variants`.
         output: The copy, compressed by bgzip.
@@ -115,15 +118,18 @@ def annotate_vcf(
     with _open_vcf(vcf) as records, pysam.BGZFile(unfinished, "w") as file:
         header = records.header
         header.add_line(f"##textgenome={NOTICE}")
+        stale = [key for key in KEYS if key in header.info]
+        for key in stale:
+            header.info.remove_header(key)
         for key, (kind, description) in fields.items():
-            if key in header.info:
-                header.info.remove_header(key)
             description = " ".join(description.split()).replace("\\", "\\\\").replace('"', '\\"')
             header.add_line(f'##INFO=<ID={key},Number=A,Type={kind},Description="{description}">')
         # As text: pysam's writer refuses records whose contig the header does not declare, as old files have them.
         file.write(str(header).encode())
-        for record in _read(records):
+        for record in tqdm(_read(records), desc="Writing variants", unit="record", disable=None):
             known = [values.get(variant_name(record, allele), {}) for allele in record.alts or ()]
+            for key in stale:
+                record.info.pop(key, None)
             for key, (kind, _) in fields.items():
                 if known:
                     record.info[key] = tuple(_encode(each.get(key), kind) for each in known)
@@ -142,10 +148,16 @@ def read_sequence(source: str) -> str:
             return normalize_dna(source)
         except ValueError as error:
             raise ValueError(f"There is no such FASTA file, and as a sequence: {error}") from error
-    text = Path(source).read_text(encoding="utf-8")
+    try:
+        text = Path(source).read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        text = ""
     if not text.startswith(">") or "\n>" in text:
-        raise ValueError(f"{source}: expected a FASTA file with one record.")
-    return normalize_dna(text.partition("\n")[2])
+        raise ValueError(f"{source}: expected a FASTA file with one record, not compressed.")
+    try:
+        return normalize_dna("".join(text.split("\n")[1:]))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def variant_name(record, allele: str) -> str:
@@ -161,13 +173,22 @@ def _cut(record, allele: str, genome, contigs: dict[str, str], window: int) -> t
     start, end, length = record.start, record.start + len(record.ref), genome.get_reference_length(contig)
     if not 0 <= start < end <= length:
         raise BadRow("POS", f"REF is not within the contig {contig}, which has {length} bases")
-    # A window to each side: more than enough for flanks, also where a repeat lets the change stand farther right.
     left = max(0, start - window)
-    region = genome.fetch(contig, left, end + window)
-    before, found, after = region[: start - left], region[start - left : end - left], region[end - left :]
+    before, found = genome.fetch(contig, left, start), genome.fetch(contig, start, end)
     if _fold(found) != _fold(record.ref):
         raise BadRow("REF", f"it is {_shorten(record.ref)}, but the genome has {_shorten(found.upper())} there")
+    if record.ref.upper() == allele.upper():
+        raise BadRow("ALT", "it is the same as REF")
+    reach = 2 * window
+    while True:
+        after = genome.fetch(contig, end, end + reach)
+        # In a repeat the change stands at its right-most place, and needs a flank behind that.
+        alike = common_prefix((record.ref + after).upper(), (allele + after).upper())
+        if len(after) < reach or alike + window <= reach:
+            break
+        reach *= 2
     try:
+        after = after[: alike + window]
         return variant_window(before + record.ref + after, before + allele + after, window)
     except ValueError as error:
         raise BadRow("ALT", str(error)) from error
@@ -230,6 +251,10 @@ def _open_vcf(path: str | Path, **options) -> Iterator:
             file = pysam.VariantFile(str(path), **options)
         except ValueError as error:
             raise ValueError(f"{path}: it is no VCF or BCF file.") from error
+        except NotImplementedError as error:  # pysam seeks, which such files do not allow
+            raise ValueError(f"{path}: it is compressed by gzip. Uncompress it, or compress it by bgzip.") from error
+        except OSError as error:
+            raise OSError(f"{path}: cannot be read: {error}.") from error
         with file:
             yield file
     finally:

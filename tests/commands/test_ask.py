@@ -37,7 +37,7 @@ def test_a_pair_is_answered_and_not_stored(tmp_path, monkeypatch):
     row = variant_row()
     (tmp_path / "reference.fa").write_text(f">r\n{row['reference_sequence']}\n")
     pair = ["--reference", "reference.fa", "--variant", row["variant_sequence"], "--question", "What?"]
-    (tmp_path / "labels.txt").write_text("acute leukemia, myeloid\nglioma\n")
+    (tmp_path / "labels.txt").write_text("acute leukemia, myeloid\nglioma\n", encoding="utf-8-sig")
     result, output = ask(*pair, "--labels", "labels.txt")
     assert result.exit_code == 0, output
     assert "Reasoning: " in output and "Answer: " in output and NOTICE in output
@@ -68,12 +68,19 @@ def test_a_vcf_file(calls, tmp_path):
         (["--reference", "A", "--variant", "C", "--question", "?", "--output_dir", "out"], "Give --reference"),
         (["--reference", "A", "--variant", "no.fa", "--question", "?"], "--variant: There is no such FASTA file"),
         (["--reference", "A", "--variant", "C", "--question", "?", "--labels", "one"], "it takes two"),
+        (["--reference", "A", "--variant", "C", "--question", "?", "--dtype", "half"], "'half' is not one of 'auto'"),
     ],
 )
 def test_wrong_flags_are_named(words, message):
     result, output = ask(*words)
     assert result.exit_code == 2
     assert message in output
+
+
+def test_a_model_that_is_not_there_is_named(calls, tmp_path):
+    words = ["--question", "What?", "--output_dir", tmp_path / "out"]
+    result, output = invoke("ask", "--model", "no/model", *calls, *words)
+    assert result.exit_code == 1 and "Error: no/model: there is no such folder. Cannot resolve" in output
 
 
 def test_training_rows_from_calls(calls, tmp_path):
@@ -86,6 +93,8 @@ def test_training_rows_from_calls(calls, tmp_path):
     assert len(row["variant_sequence"]) == 20 and row["reference_sequence"] in GENOME
     result, output = invoke(*words)
     assert result.exit_code == 2 and "is there already" in output
+    result, output = invoke(*words, "--output", tmp_path / "train.csv")
+    assert result.exit_code == 2 and "train.csv: name a file that ends with .jsonl" in output
 
 
 def test_a_genome_that_does_not_fit_is_named(calls, tmp_path):

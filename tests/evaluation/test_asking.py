@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import re
 
 import pysam
@@ -66,6 +67,8 @@ def test_one_pair(tiny_model, tiny_processor, monkeypatch):
     assert math.isclose(sum(answer["scores"].values()), 1, rel_tol=1e-5)
     said(monkeypatch, "<think>\nStep 1\n</think>\n\nAnswer: Glioma")
     assert ask(tiny_model, tiny_processor, [row]) == [{"reasoning": "Step 1", "answer": "Glioma"}]
+    with pytest.raises(ValueError, match="Row 0, column 'question': the text is empty"):
+        ask(tiny_model, tiny_processor, [{**row, "question": " "}])
     with pytest.raises(ValueError, match="Row 0, column 'variant_sequence'"):
         ask(tiny_model, tiny_processor, [{**row, "variant_sequence": row["reference_sequence"]}])
 
@@ -79,6 +82,33 @@ def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
     for each, expected in zip(written, in_memory):
         assert {**each, "scores": None} == {"row": each["row"], **expected, "scores": None}
         assert each["scores"] == pytest.approx(expected["scores"])
+
+
+def test_answers_carry_the_numbers_of_the_rows_in_the_table(table, tmp_path, monkeypatch):
+    said(monkeypatch, "Answer: Glioma")
+    rows = [json.loads(line) for line in open(table)]
+    rows[1]["variant_sequence"] = "X"
+    rows[3]["answer"] = 1  # of no use here, so of no harm
+    lines = [json.dumps(row) for row in rows]
+    with open(table, "w") as file:
+        file.write("\n".join([*lines[:2], "{", *lines[2:]]))
+    written = ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out", on_bad_row="skip", **OPTIONS)
+    assert [answer["row"] for answer in written] == [0, 3, 4, 5]
+
+
+def test_a_pipe_is_refused_before_anything_is_asked(calls, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: it must be a file, for it is read twice"):
+        ask_vcf(str(TINY_CHECKPOINT), tmp_path / "pipe", calls[1], QUESTION, tmp_path / "out", **OPTIONS)
+
+
+def test_a_run_of_a_model_on_the_hub_is_of_one_commit(calls, table, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(asking, "pin_revision", lambda model, revision: f"commit of {revision}")
+    monkeypatch.setattr(asking, "ask_rows", lambda *words, **options: asked.append((*words, options)))
+    ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out")
+    ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out")
+    assert all("commit of main" in (*words, options.get("revision")) for *words, options in asked) and len(asked) == 2
 
 
 def test_each_allele_of_a_vcf_file(calls, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 from conftest import random_dna
 
 from textgenome.processing import variants as variants_module
+from textgenome.processing.processing_dna import variant_window
 from textgenome.processing.rows import load_rows, write_rows
 from textgenome.processing.variants import NOTICE, annotate_vcf, read_sequence, read_variants
 
@@ -96,6 +97,18 @@ def test_windows_are_those_of_a_few_lines_of_python(fasta, tmp_path):
         assert at_an_end or abs(left - suffix) <= 1
 
 
+@pytest.mark.parametrize("unit", ["A", "CA", "acgtacgtacgtacgtacgta"])
+def test_a_change_in_a_repeat_stands_at_its_right_most_place_with_a_flank(tmp_path, unit):
+    dna = random_dna(60, 4) + unit * 100 + random_dna(60, 5)
+    fasta = tmp_path / "genome.fa"
+    fasta.write_text(f">chr1\n{dna}\n")
+    unit = unit.upper()
+    records = [("chr1", 60, dna[59], dna[59] + unit), ("chr1", 60, dna[59] + unit, dna[59])]
+    rows = read_variants(write_vcf(tmp_path / "v.vcf", records), fasta, window=WINDOW)
+    for (_, _, ref, alt), pair in zip(records, pairs(rows), strict=True):
+        assert pair == variant_window(dna, dna[:59] + alt + dna[59 + len(ref) :], WINDOW)
+
+
 @pytest.mark.skipif(shutil.which("bcftools") is None, reason="bcftools is not installed (apt-get install bcftools)")
 def test_windows_are_in_the_consensus_of_bcftools(fasta, tmp_path):
     for number, record in enumerate(random_records(1)[::6]):
@@ -169,7 +182,7 @@ def bad_records():
         ),
         (
             ("chr1", 102, None, genome_at("chr1", 102, 1).lower()),
-            "chr1:102, ALT 1, column 'ALT': The reference and the",
+            "chr1:102, ALT 1, column 'ALT': it is the same as REF",
         ),
         (("chr1", 103, None, "X"), "chr1:103, ALT 1, column 'ALT': The character 'X'"),
     ]
@@ -248,9 +261,15 @@ def test_files_of_another_kind_are_named(fasta, tmp_path, capfd):
     broken.write_text(vcf.read_text() + f"chr1\t{random_dna(40)}\t.\tA\tC\t.\t.\t.\n")
     gzipped = tmp_path / "genome.fa.gz"
     gzipped.write_bytes(gzip.compress(fasta.read_bytes()))
+    (tmp_path / "v.vcf.gz").write_bytes(gzip.compress(vcf.read_bytes()))
+    packed = tmp_path / "packed.vcf.gz"
+    pysam.tabix_compress(str(vcf), str(packed))
+    (tmp_path / "cut.vcf.gz").write_bytes(packed.read_bytes()[:-28])  # without the block that ends it
     for files, message in (
         ((fasta, fasta), "genome.fa: it is no VCF or BCF file"),
         ((broken, fasta), "broken.vcf: the record after chr1:100 cannot be read"),
+        ((tmp_path / "v.vcf.gz", fasta), "v.vcf.gz: it is compressed by gzip. Uncompress it, or compress it by bgzip"),
+        ((tmp_path / "cut.vcf.gz", fasta), "cut.vcf.gz: cannot be read: .*may be truncated"),
         ((vcf, gzipped), "genome.fa.gz: cannot be read .* compressed by bgzip"),
         ((vcf, tmp_path / "none.fa"), "none.fa: cannot be read .*not found"),
     ):
@@ -297,6 +316,25 @@ def test_the_annotated_file_is_valid(fasta, tmp_path):
         assert done.stdout.splitlines()[0] == "100 .,.,loss%3B%20of%2C%20100%20%25 .,.,0.25"
 
 
+@pytest.mark.parametrize("suffix", ["vcf", "bcf"])
+def test_annotations_of_an_earlier_run_go(tmp_path, suffix):
+    header = HEADER.format(contigs="##contig=<ID=1>\n", samples="").replace("ID=AF", "ID=TG_ANSWER")
+    header = header.replace("ID=END", "ID=TG_SCORE")
+    lines = [f"1\t{i}\t.\tA\t{alt}\t.\t.\tTG_SCORE=7;TG_ANSWER=0.5;CLNSIG=b\n" for i, alt in ((5, "C"), (6, "."))]
+    plain, old, new = tmp_path / "plain.vcf", tmp_path / f"old.{suffix}", tmp_path / "new.vcf.gz"
+    plain.write_text(header + "".join(lines))
+    with pysam.VariantFile(str(plain)) as file, pysam.VariantFile(str(old), "wb", header=file.header) as copy:
+        for record in file:
+            copy.write(record)
+    annotate_vcf(old, new, {"TG_ANSWER": ("String", "new")}, {"1:5:A:C": {"TG_ANSWER": "a loss"}})
+    with pysam.VariantFile(str(new)) as file:
+        assert "TG_SCORE" not in file.header.info
+        assert [dict(record.info) for record in file] == [
+            {"TG_ANSWER": ("a%20loss",), "CLNSIG": ("b",)},
+            {"CLNSIG": ("b",)},
+        ]
+
+
 def test_a_sequence_or_a_file(tmp_path):
     assert read_sequence("acgu") == "ACGT"
     path = tmp_path / "one.fa"
@@ -306,6 +344,14 @@ def test_a_sequence_or_a_file(tmp_path):
     assert read_sequence(long) == long
     path.write_text(">one\nAC\n>two\ngt\n")
     with pytest.raises(ValueError, match=r"one.fa: expected a FASTA file with one record"):
+        read_sequence(str(path))
+    path.write_bytes(b"\xef\xbb\xbf\r\n>one\r\nAC\r\ngt\r\n\r\n")
+    assert read_sequence(str(path)) == "ACGT"
+    path.write_text(">one\nAC\nG-T\n")
+    with pytest.raises(ValueError, match=r"one.fa: The character '-' at position 3 of the DNA"):
+        read_sequence(str(path))
+    path.write_bytes(gzip.compress(b">one\nAC\n"))
+    with pytest.raises(ValueError, match=r"one.fa: expected a FASTA file with one record, not compressed"):
         read_sequence(str(path))
     with pytest.raises(ValueError, match=r"There is no such FASTA file, and as a sequence: The character '\.'"):
         read_sequence("nn.fa")
