@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,9 @@ def serve(
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))
     # Addresses may hold anything, so none are logged.
-    server = uvicorn.Server(uvicorn.Config(app, host, port, access_log=False))
+    # No request takes longer than it may, so what a stop waits for beyond that is a client that does not read.
+    stop = math.ceil(max_seconds)
+    server = uvicorn.Server(uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=stop))
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve())
