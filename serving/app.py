@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transformers.utils import logging
 
+from textgenome.evaluation.extraction import split_output
 from textgenome.serving.chat import NOTICE, completion, split_reasoning, stream_completion
 from textgenome.serving.engine import Answer, Engine, Limits, ModelFailed, Question, QueueFull
 from textgenome.serving.schema import (
@@ -102,9 +103,10 @@ def create_app(
             raise FieldError(PREDICT_FIELDS[error.field], str(error), error.status) from error
         answer = await finish(await start(engine, question), request)
         reasoning, content = split_reasoning(answer.text)
+        before, given = split_output(answer.text)  # as `textgenome ask` does
         return PredictResponse(
-            answer=content,
-            reasoning=reasoning,
+            answer=given or content,
+            reasoning=before if given else reasoning,
             processing_time=time.monotonic() - started,
             model_loaded=engine.ready,
             notice=NOTICE,

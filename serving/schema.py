@@ -129,7 +129,9 @@ class ChatRequest(Strict):
     )
 
     model: str | None = Field(None, description="The name of the model; may be left out.")
-    messages: list[Message] = Field(min_length=1, fail_fast=True, description="The last one is of the user.")
+    messages: list[Message] = Field(
+        min_length=1, max_length=1000, fail_fast=True, description="The last one is of the user."
+    )
     n: Literal[1] | None = Field(None, description="Answers to a request: one.")
     stream: bool | None = Field(None, description="Send the answer as it is written, as server-sent events.")
     stream_options: StreamOptions | None = None
@@ -195,7 +197,7 @@ PREDICT_FIELDS = {
 
 
 class PredictResponse(BaseModel):
-    answer: str
+    answer: str = Field(description="What stands behind `Answer:`, or all that the model said after its reasoning.")
     reasoning: str
     processing_time: float = Field(description="Seconds.")
     model_loaded: bool
@@ -216,9 +218,11 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
     texts = [block.text for message in request.messages for block in message.content if block.type == "text"]
     texts += [message.reasoning_content for message in request.messages if message.reasoning_content]
     written = sum(map(len, texts))
-    if len(request.messages) > engine.tokens or written > CHARACTERS * engine.tokens:
-        message = f"{len(request.messages)} messages with {written} characters of text are more than a prompt may have"
-        raise FieldError("messages", f"{message}, which with its answer has at most {engine.tokens} tokens")
+    if written > CHARACTERS * engine.tokens:
+        message = (
+            f"{written} characters of text are more than the {engine.tokens} tokens of prompt and answer together"
+        )
+        raise FieldError("messages", message)
     reserved = processor.tokenizer.all_special_tokens
     sequences = []
 

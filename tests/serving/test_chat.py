@@ -84,7 +84,7 @@ def test_reasoning_and_answer_are_apart(tiny_model, tiny_processor):
     assert len(chunks) > 8
     assert answer.pop("processing_time") > 0
     assert answer == {
-        "answer": "Answer: splice loss",
+        "answer": "splice loss",
         "reasoning": "Step 1: é",
         "model_loaded": True,
         "notice": NOTICE,
