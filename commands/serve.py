@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,8 @@ def serve(
         raise ValueError(f"The service needs {error.name}: pip install 'textgenome[serve]'.") from error
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("textgenome").setLevel(logging.INFO)
+    logger = logging.getLogger("textgenome")
+    logger.setLevel(logging.INFO)
     limits = Limits(
         body_bytes=max_body_bytes,
         bases=max_bases,
@@ -74,15 +76,24 @@ def serve(
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))
-    # Addresses may hold anything, so none are logged.
-    # No request takes longer than it may, so what a stop waits for beyond that is a client that does not read.
-    stop = math.ceil(max_seconds)
-    server = uvicorn.Server(uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=stop))
+    # Paths may hold anything, so none are logged. A stop waits as long as a request may take, not for clients that
+    # do not read.
+    config = uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=math.ceil(max_seconds))
+    server = uvicorn.Server(config)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(
+            f"Cannot listen on port {port} of {host}: {error.strerror}. Name another --port or --host."
+        ) from error
 
     async def run() -> None:
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await engine.load(model, revision, dtype)
+            address = f"[{host}]" if ":" in host else host
+            logger.info(f"{name} answers on http://{address}:{listening.getsockname()[1]}, from {engine.model.device}")
         finally:
             server.should_exit = server.should_exit or not engine.ready
             await serving

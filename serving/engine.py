@@ -9,11 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from accelerate import PartialState
 from tokenizers.decoders import DecodeStream
 from transformers import (
-    AutoModelForMultimodalLM,
-    AutoProcessor,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -21,6 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from textgenome.evaluation.asking import load_model
 from textgenome.evaluation.evaluating import thinks
 from textgenome.evaluation.generation import prompt_inputs
 from textgenome.evaluation.scoring import score_batch
@@ -224,14 +222,9 @@ class Engine:
     async def load(self, name: str, revision: str = "main", dtype: str = "auto") -> None:
         """Load a model, a folder or a Hub id, while the event loop goes on."""
 
-        def load() -> tuple[PreTrainedModel, TextGenomeProcessor]:
-            processor = AutoProcessor.from_pretrained(name, revision=revision)
-            model = AutoModelForMultimodalLM.from_pretrained(name, revision=revision, dtype=dtype)
-            return model.to(PartialState().device).eval(), processor
-
+        loading = asyncio.get_running_loop().run_in_executor(self._thread, load_model, name, revision, dtype)
         self.thinks = thinks(name, None)
-        self.model, self.processor = await asyncio.get_running_loop().run_in_executor(self._thread, load)
-        logger.info(f"{name} is loaded, on {self.model.device}")
+        self.model, self.processor = await loading
 
     async def run(self) -> None:
         """Answer what waits, batch after batch, until cancelled."""

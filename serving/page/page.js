@@ -86,7 +86,7 @@ function showWindows() {
   $("bases").scrollTop = marked ? marked.offsetTop - 80 : 0;
   const [old, to] = change.map((bases) => (bases.length > 12 ? `${bases.length} bases` : bases));
   const place = `base ${(start + 1).toLocaleString("en")}`;
-  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} becomes ${to} at ${place}`;
+  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} replaced by ${to} at ${place}`;
   $("change").textContent = `Reference above, variant below: ${words}.`;
 }
 
@@ -153,6 +153,7 @@ function headers() {
 function showError(words) {
   $("error").textContent = words;
   $("error").hidden = !words;
+  if (words) $("error").scrollIntoView({ block: "nearest" });
 }
 
 /** What went wrong, in words for the person who asks. */

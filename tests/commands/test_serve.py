@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from textgenome.commands import app
@@ -186,6 +187,23 @@ def test_a_client_that_never_finishes_does_not_hold_up_a_stop(tmp_path):
             process.send_signal(signal.SIGTERM)
             process.wait(20)
             assert b" 408 " in asking.recv(1000)
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["serve", str(TINY_CHECKPOINT), "--port", port])
+    assert result.exit_code == 1
+    assert f"port {port} of 127.0.0.1: Address already in use" in result.output
+
+
+def test_a_model_that_reads_no_dna_is_named(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(TINY_CHECKPOINT)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    result = CliRunner().invoke(app, ["serve", str(tmp_path), "--port", "0"])
+    assert result.exit_code == 1
+    assert f"{tmp_path} is no fused model" in result.output
 
 
 def test_a_model_that_is_not_there_is_named():
