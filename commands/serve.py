@@ -76,24 +76,22 @@ def serve(
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        message = f"Cannot listen on port {port} of {host}: {error.strerror}. Name another --port or --host."
+        raise OSError(message) from error
     # Paths may hold anything, so none are logged. A stop waits as long as a request may take, not for clients that
     # do not read.
-    config = uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=math.ceil(max_seconds))
+    config = uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=math.ceil(max_seconds))
     server = uvicorn.Server(config)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(
-            f"Cannot listen on port {port} of {host}: {error.strerror}. Name another --port or --host."
-        ) from error
 
     async def run() -> None:
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        serving = asyncio.create_task(server.serve())
         try:
             await engine.load(model, revision, dtype)
-            address = f"[{host}]" if ":" in host else host
-            logger.info(f"{name} answers on http://{address}:{listening.getsockname()[1]}, from {engine.model.device}")
+            logger.info(f"{name} is loaded, on {engine.model.device}")
         finally:
             server.should_exit = server.should_exit or not engine.ready
             await serving
