@@ -3,6 +3,7 @@ import http.client
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import openai
@@ -272,13 +273,13 @@ def test_an_answer_that_breaks_off_is_a_failure(client, tiny_model, monkeypatch)
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(tiny_model, tiny_processor):
     with serving(tiny_model, tiny_processor, Limits(seconds=0.3)) as service:
-        asking = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
-        asking.putrequest("POST", "/predict")
-        asking.putheader("Content-Length", "9")
-        asking.endheaders(b"{")
-        response = asking.getresponse()
-        assert (response.status, response.getheader("Connection")) == (408, "close")
-        assert "0.3 seconds" in json.load(response)["error"]["message"]
+        with closing(http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)) as asking:
+            asking.putrequest("POST", "/predict")
+            asking.putheader("Content-Length", "9")
+            asking.endheaders(b"{")
+            response = asking.getresponse()
+            assert (response.status, response.getheader("Connection")) == (408, "close")
+            assert "0.3 seconds" in json.load(response)["error"]["message"]
 
 
 def test_a_key_is_asked_for(tiny_model, tiny_processor):
