@@ -8,6 +8,7 @@ Starts the service, asks one at a time, then with many clients at once. Example 
 import argparse
 import collections
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -63,13 +64,14 @@ def measure(url: str, process: subprocess.Popen, bodies: list[dict], clients: in
     speed = len(bodies) / (time.monotonic() - started)
     print(f"one at a time: {speed:.1f} answers/s")
 
-    statuses, different = collections.Counter(), collections.Counter()
+    statuses, different, waits = collections.Counter(), collections.Counter(), []
     end = time.monotonic() + seconds
 
     def ask(client: int) -> None:
         session, i = requests.Session(), client
-        while time.monotonic() < end:
+        while (asked := time.monotonic()) < end:
             response = session.post(f"{url}/predict", json=bodies[i % len(bodies)])
+            waits.append(time.monotonic() - asked)
             statuses[response.status_code] += 1
             if response.ok:
                 different[response.json()["answer"] != alone[i % len(bodies)]] += 1
@@ -87,6 +89,9 @@ def measure(url: str, process: subprocess.Popen, bodies: list[dict], clients: in
     together = statuses[200] / seconds
     print(f"{clients} clients: {together:.1f} answers/s, {together / speed:.1f} times as many")
     print(f"statuses: {dict(statuses)}; answers that differ from those alone: {different[True]}")
+    *_, most = statistics.quantiles(waits, n=20)
+    half = statistics.median(waits)
+    print(f"seconds to an answer: {1 / speed:.2f} alone; together {half:.2f} (median), {most:.2f} (95 %)")
     early = memory[min(9, len(memory) - 1)]
     print(f"resident memory: {early / 1e6:.0f} MB after 10 s, {memory[-1] / 1e6:.0f} MB after {seconds:g} s")
 

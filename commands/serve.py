@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +61,8 @@ def serve(
         raise ValueError(f"The service needs {error.name}: pip install 'textgenome[serve]'.") from error
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("textgenome").setLevel(logging.INFO)
+    logger = logging.getLogger("textgenome")
+    logger.setLevel(logging.INFO)
     limits = Limits(
         body_bytes=max_body_bytes,
         bases=max_bases,
@@ -72,13 +75,22 @@ def serve(
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))
-    # Addresses may hold anything, so none are logged.
-    server = uvicorn.Server(uvicorn.Config(app, host, port, access_log=False))
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        message = f"Cannot listen on port {port} of {host}: {error.strerror}. Name another --port or --host."
+        raise OSError(message) from error
+    # Paths may hold anything, so none are logged. A stop waits as long as a request may take, not for clients that
+    # do not read.
+    config = uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=math.ceil(max_seconds))
+    server = uvicorn.Server(config)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve())
         try:
             await engine.load(model, revision, dtype)
+            logger.info(f"{name} is loaded, on {engine.model.device}")
         finally:
             server.should_exit = server.should_exit or not engine.ready
             await serving

@@ -35,9 +35,15 @@ def load_model(model: str, revision: str = "main", dtype: str = "auto") -> tuple
         model: Folder or Hub id of a model, or folder of an adapter.
         revision: Of the model on the Hub.
         dtype: Of its weights.
+
+    Raises:
+        ValueError: If it is no fused model.
     """
+    processor = AutoProcessor.from_pretrained(model, revision=revision)
+    if not isinstance(processor, TextGenomeProcessor):
+        raise ValueError(f"{model} is no fused model: its processor does not take text and DNA together.")
     loaded = AutoModelForMultimodalLM.from_pretrained(model, revision=revision, dtype=dtype)
-    return loaded.to(join_processes().device), AutoProcessor.from_pretrained(model, revision=revision)
+    return loaded.to(join_processes().device), processor
 
 
 def ask(

@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transformers.utils import logging
 
+from textgenome.evaluation.extraction import split_output
 from textgenome.serving.chat import NOTICE, completion, split_reasoning, stream_completion
-from textgenome.serving.engine import Answer, Engine, ModelFailed, Question, QueueFull
+from textgenome.serving.engine import Answer, Engine, Limits, ModelFailed, Question, QueueFull
 from textgenome.serving.schema import (
     PREDICT_FIELDS,
     ChatRequest,
@@ -36,6 +37,7 @@ from textgenome.serving.schema import (
 logger = logging.get_logger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+CLOSE = {"Connection": "close"}  # where more of the body would follow
 ERROR_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -63,7 +65,7 @@ def create_app(
         description=f"A language model that reads DNA. {NOTICE}",
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, body_bytes=engine.limits.body_bytes)
+    app.add_middleware(Guard, limits=engine.limits)
     if allow_origins:
         app.add_middleware(CORSMiddleware, allow_origins=allow_origins, allow_methods=["*"], allow_headers=["*"])
     bearer = HTTPBearer(auto_error=False, description="Only where the service was started with a key.")
@@ -79,8 +81,8 @@ def create_app(
             raise HTTPException(503, "The model is being loaded.", {"Retry-After": "5"})
         if request.model not in (None, model_name):
             raise FieldError("model", f"this service knows {model_name!r} only", status=404)
-        positions = engine.model.config.get_text_config().max_position_embeddings
-        return await asyncio.to_thread(read_question, request, engine.processor, engine.limits, positions)
+        engine.refuse_if_full()
+        return await asyncio.to_thread(read_question, request, engine)
 
     @app.post("/v1/chat/completions", dependencies=[Depends(check_key)], summary="Continue a conversation about DNA")
     async def chat(body: ChatRequest, request: Request):
@@ -101,9 +103,10 @@ def create_app(
             raise FieldError(PREDICT_FIELDS[error.field], str(error), error.status) from error
         answer = await finish(await start(engine, question), request)
         reasoning, content = split_reasoning(answer.text)
+        before, given = split_output(answer.text)  # as `textgenome ask` does
         return PredictResponse(
-            answer=content,
-            reasoning=reasoning,
+            answer=given or content,
+            reasoning=before if given else reasoning,
             processing_time=time.monotonic() - started,
             model_loaded=engine.ready,
             notice=NOTICE,
@@ -196,26 +199,34 @@ def refuse(status: int, message: str, field: str | None = None, headers: dict | 
 
 
 class Guard:
-    """Bounds the body, and keeps what was asked out of the log when something fails."""
+    """Bounds the body and how long it takes, and keeps what was asked out of the log when something fails."""
 
-    def __init__(self, app: ASGIApp, body_bytes: int):
-        self.app, self.body_bytes = app, body_bytes
+    def __init__(self, app: ASGIApp, limits: Limits):
+        self.app, self.limits = app, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        size, started = 0, False
+        size, whole, started = 0, False, False
+        deadline = asyncio.get_running_loop().time() + self.limits.seconds
 
         async def receive_some() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self.body_bytes:
-                # Read a while and forget: a client that is still sending would miss the answer.
-                while message.get("more_body") and size < 16 * self.body_bytes:
+            nonlocal size, whole
+            try:
+                # Behind the body comes only that the client leaves.
+                async with asyncio.timeout_at(None if whole else deadline):
                     message = await receive()
                     size += len(message.get("body", b""))
-                raise HTTPException(413, f"body: at most {self.body_bytes} bytes are taken.")
+                    if size > self.limits.body_bytes:
+                        # Read a while and forget: a client that is still sending would miss the answer.
+                        while message.get("more_body") and size < 16 * self.limits.body_bytes:
+                            message = await receive()
+                            size += len(message.get("body", b""))
+                        raise HTTPException(413, f"body: at most {self.limits.body_bytes} bytes are taken.", CLOSE)
+            except TimeoutError as error:
+                message = f"body: it took longer than {self.limits.seconds:g} seconds to arrive."
+                raise HTTPException(408, message, CLOSE) from error
+            whole = not message.get("more_body", False)
             return message
 
         async def send_on(message: Message) -> None:

@@ -9,11 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from accelerate import PartialState
 from tokenizers.decoders import DecodeStream
 from transformers import (
-    AutoModelForMultimodalLM,
-    AutoProcessor,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -21,8 +18,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from textgenome.evaluation.asking import load_model
+from textgenome.evaluation.evaluating import thinks
 from textgenome.evaluation.generation import prompt_inputs
-from textgenome.evaluation.scoring import score_labels
+from textgenome.evaluation.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -155,6 +154,7 @@ class Answer:
         self.notify()
 
     def fail(self) -> None:
+        """Nothing more will come: unless the answer is whole, it has failed."""
         self.failed = self.finish_reason is None
         self.notify()
 
@@ -190,6 +190,9 @@ class Engine:
         limits: What it takes on.
         model: The fused model, if it is loaded already; `load` loads one.
         processor: Its processor.
+
+    Attributes:
+        thinks: Whether the model was trained to reason before it answers; yes, where that is not known.
     """
 
     def __init__(
@@ -201,6 +204,7 @@ class Engine:
         self.limits = limits or Limits()
         self.model = model
         self.processor = processor
+        self.thinks = True
         self.waiting: list[Answer] = []
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
@@ -210,15 +214,17 @@ class Engine:
     def ready(self) -> bool:
         return self.model is not None
 
+    @property
+    def tokens(self) -> int:
+        """Of prompt and answer together, at most."""
+        return min(self.limits.tokens, self.model.config.get_text_config().max_position_embeddings)
+
     async def load(self, name: str, revision: str = "main", dtype: str = "auto") -> None:
         """Load a model, a folder or a Hub id, while the event loop goes on."""
 
-        def load() -> tuple[PreTrainedModel, TextGenomeProcessor]:
-            processor = AutoProcessor.from_pretrained(name, revision=revision)
-            model = AutoModelForMultimodalLM.from_pretrained(name, revision=revision, dtype=dtype)
-            return model.to(PartialState().device).eval(), processor
-
-        self.model, self.processor = await asyncio.get_running_loop().run_in_executor(self._thread, load)
+        loading = asyncio.get_running_loop().run_in_executor(self._thread, load_model, name, revision, dtype)
+        self.thinks = thinks(name, None)
+        self.model, self.processor = await loading
 
     async def run(self) -> None:
         """Answer what waits, batch after batch, until cancelled."""
@@ -243,9 +249,7 @@ class Engine:
             TimeoutError: If the answer takes longer than allowed.
             ModelFailed: If the model did.
         """
-        if len(self.waiting) >= self.limits.queue:
-            batches = len(self.waiting) / self.limits.batch_size
-            raise QueueFull(math.ceil(batches * self._batch_seconds))
+        self.refuse_if_full()
         started, answer, outcome = asyncio.get_running_loop().time(), Answer(question), "abandoned"
         self.waiting.append(answer)
         self._arrived.set()
@@ -274,6 +278,12 @@ class Engine:
                 f"{asyncio.get_running_loop().time() - started:.2f} s"
             )
 
+    def refuse_if_full(self) -> None:
+        """Raise `QueueFull` if too many questions wait already."""
+        if len(self.waiting) >= self.limits.queue:
+            batches = len(self.waiting) / self.limits.batch_size
+            raise QueueFull(math.ceil(batches * self._batch_seconds))
+
     def _next_batch(self) -> list[Answer]:
         """Take the question that waits longest, and others of its kind."""
         alike = [answer for answer in self.waiting if answer.question.kind == self.waiting[0].question.kind]
@@ -282,22 +292,32 @@ class Engine:
         return batch
 
     def _answer(self, batch: list[Answer]) -> None:
+        """Answer a batch. If it fails before the first token, each half is tried.
+
+        Half of it may fit in memory, and a question that fails should not take others with it.
+        """
+        failed = False
         try:
             self._generate(batch)
         except Exception as error:
-            for answer in batch:
-                answer.fail()
+            failed = True
             # Without its message, which could hold what was asked.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error(f"A batch of {len(batch)} failed with {type(error).__name__}:\n{where}")
+        # Here the error is gone, and with it what its frames kept in memory.
+        if failed and len(batch) > 1 and not any(answer.tokens for answer in batch):
+            middle = len(batch) // 2
+            self._answer(batch[:middle])
+            self._answer(batch[middle:])
+        for answer in batch:
+            answer.fail()
 
     def _generate(self, batch: list[Answer]) -> None:
         model, processor, question = self.model, self.processor, batch[0].question
         conversations = [answer.question.conversation for answer in batch]
         if question.labels:
-            for rows in score_labels(model, processor, conversations, list(question.labels), len(batch)):
-                for i, scores in rows:
-                    batch[i].scores = scores
+            for answer, scores in zip(batch, score_batch(model, processor, conversations, list(question.labels))):
+                answer.scores = scores
         options = {"do_sample": False, **dict.fromkeys(("temperature", "top_p", "top_k"))}
         if question.temperature:
             options = {"do_sample": True, "temperature": question.temperature}

@@ -5,15 +5,16 @@ import json
 import secrets
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from textgenome.evaluation.generation import prompt_inputs
 from textgenome.processing.processing_dna import normalize_dna, variant_window
-from textgenome.processing.processing_textgenome import TextGenomeProcessor
-from textgenome.serving.engine import Limits, Question
+from textgenome.serving.engine import Engine, Question
 
 
 NEW_TOKENS = 1024  # longest answer, unless the request says otherwise
+CHARACTERS = 16  # more of them a token than any prose has: longer texts are refused before they are tokenized
+FIELDS = 32  # more than any object has
 # A plain hash of a short sequence could be found by trying: this one says only what is equal, and only within one run.
 _KEY = secrets.token_bytes(32)
 
@@ -34,6 +35,14 @@ class FieldError(ValueError):
 
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_fields(cls, fields):
+        # Each field that is not known makes an error of its own: a full body of them would take seconds.
+        if isinstance(fields, dict) and len(fields) > FIELDS:
+            raise ValueError(f"an object has {len(fields)} fields, at most {FIELDS} are taken")
+        return fields
 
 
 class TextBlock(Strict):
@@ -56,7 +65,9 @@ Block = Annotated[TextBlock | DNABlock | VariantBlock, Field(discriminator="type
 
 
 def _as_blocks(content):
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return [] if content is None else content
 
 
 def _as_list(stop):
@@ -80,7 +91,9 @@ Text = Annotated[str, Field(min_length=1, max_length=200)]
 class Message(Strict):
     role: Literal["system", "user", "assistant"]
     content: Annotated[
-        list[Block], BeforeValidator(_as_blocks, json_schema_input_type=str | list[Block]), Field(min_length=1)
+        list[Block],
+        Field(fail_fast=True, description="Only the assistant may have said nothing."),
+        BeforeValidator(_as_blocks, json_schema_input_type=str | list[Block] | None),
     ]
     reasoning_content: str | None = None
 
@@ -116,8 +129,11 @@ class ChatRequest(Strict):
     )
 
     model: str | None = Field(None, description="The name of the model; may be left out.")
-    messages: list[Message] = Field(min_length=1, description="The last one is of the user.")
-    stream: bool = Field(False, description="Send the answer as it is written, as server-sent events.")
+    messages: list[Message] = Field(
+        min_length=1, max_length=1000, fail_fast=True, description="The last one is of the user."
+    )
+    n: Literal[1] | None = Field(None, description="Answers to a request: one.")
+    stream: bool | None = Field(None, description="Send the answer as it is written, as server-sent events.")
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(
         None,
@@ -134,7 +150,9 @@ class ChatRequest(Strict):
     labels: list[Text] | None = Field(
         None, max_length=64, description="Answers to score: how likely is each, given at once, without reasoning?"
     )
-    enable_thinking: bool = Field(True, description="Whether the model reasons before it answers.")
+    enable_thinking: bool | None = Field(
+        None, description="Whether the model reasons before it answers; by default if it was trained to."
+    )
 
 
 class PredictRequest(Strict):
@@ -179,25 +197,32 @@ PREDICT_FIELDS = {
 
 
 class PredictResponse(BaseModel):
-    answer: str
+    answer: str = Field(description="What stands behind `Answer:`, or all that the model said after its reasoning.")
     reasoning: str
     processing_time: float = Field(description="Seconds.")
     model_loaded: bool
     notice: str
 
 
-def read_question(request: ChatRequest, processor: TextGenomeProcessor, limits: Limits, positions: int) -> Question:
+def read_question(request: ChatRequest, engine: Engine) -> Question:
     """Check a request against the limits, and cut its variants to their windows.
 
     Args:
         request: What came.
-        processor: Of the model.
-        limits: What the service takes on.
-        positions: How many the language model has.
+        engine: What is to answer it, its model loaded.
 
     Raises:
         FieldError: If it cannot be answered.
     """
+    processor, limits = engine.processor, engine.limits
+    texts = [block.text for message in request.messages for block in message.content if block.type == "text"]
+    texts += [message.reasoning_content for message in request.messages if message.reasoning_content]
+    written = sum(map(len, texts))
+    if written > CHARACTERS * engine.tokens:
+        message = (
+            f"{written} characters of text are more than the {engine.tokens} tokens of prompt and answer together"
+        )
+        raise FieldError("messages", message)
     reserved = processor.tokenizer.all_special_tokens
     sequences = []
 
@@ -236,6 +261,8 @@ def read_question(request: ChatRequest, processor: TextGenomeProcessor, limits: 
     conversation = []
     for i, message in enumerate(request.messages):
         field = f"messages.{i}"
+        if not message.content and message.role != "assistant":
+            raise FieldError(f"{field}.content", "there is none")
         blocks = [check_block(f"{field}.content.{j}", block, message.role) for j, block in enumerate(message.content)]
         conversation.append({"role": message.role, "content": blocks})
         if message.reasoning_content:
@@ -244,18 +271,18 @@ def read_question(request: ChatRequest, processor: TextGenomeProcessor, limits: 
     if conversation[-1]["role"] != "user":
         raise FieldError(f"messages.{len(conversation) - 1}.role", "the last message must be of the user")
     labels = [check_text(f"labels.{i}", label) for i, label in enumerate(request.labels or [])]
+    enable_thinking = engine.thinks if request.enable_thinking is None else request.enable_thinking
 
     try:
-        prompt_tokens = int(prompt_inputs(processor, [conversation], request.enable_thinking)["attention_mask"].sum())
+        prompt_tokens = int(prompt_inputs(processor, [conversation], enable_thinking)["attention_mask"].sum())
     except ValueError as error:
         raise FieldError("messages", str(error)) from error
-    limit = min(limits.tokens, positions)
-    room = limit - prompt_tokens
+    room = engine.tokens - prompt_tokens
     if room < 1:
-        message = f"the prompt has {prompt_tokens} tokens, prompt and answer may have {limit} together"
+        message = f"the prompt has {prompt_tokens} tokens, prompt and answer may have {engine.tokens} together"
         raise FieldError("messages", message)
     if (request.max_tokens or 0) > room:
-        message = f"{request.max_tokens} tokens after the {prompt_tokens} of the prompt are more than {limit}"
+        message = f"{request.max_tokens} tokens after the {prompt_tokens} of the prompt are more than {engine.tokens}"
         raise FieldError("max_tokens", message)
     return Question(
         conversation=conversation,
@@ -266,7 +293,7 @@ def read_question(request: ChatRequest, processor: TextGenomeProcessor, limits: 
         seed=request.seed,
         stop=tuple(request.stop or ()),
         labels=tuple(dict.fromkeys(labels)),
-        enable_thinking=request.enable_thinking,
+        enable_thinking=enable_thinking,
         fingerprint=hashlib.blake2b(json.dumps(conversation).encode(), digest_size=8, key=_KEY).hexdigest(),
         sequences=len(sequences),
         bases=sum(map(len, sequences)),

@@ -20,6 +20,7 @@ const EXAMPLES = [
     question: "Compare the two sequences: what is lost?",
   },
 ];
+const LARGEST = 20_000_000; // bytes of a file
 const LABELS = ["splice donor", "splice acceptor", "start codon", "TATA box", "poly-A signal", "CpG site"];
 
 const $ = (id) => document.getElementById(id);
@@ -85,7 +86,7 @@ function showWindows() {
   $("bases").scrollTop = marked ? marked.offsetTop - 80 : 0;
   const [old, to] = change.map((bases) => (bases.length > 12 ? `${bases.length} bases` : bases));
   const place = `base ${(start + 1).toLocaleString("en")}`;
-  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} becomes ${to} at ${place}`;
+  const words = !old ? `${to} inserted before ${place}` : !to ? `${old} deleted at ${place}` : `${old} replaced by ${to} at ${place}`;
   $("change").textContent = `Reference above, variant below: ${words}.`;
 }
 
@@ -95,6 +96,13 @@ function fill(text, box) {
   const boxes = box === $("variant") && sequences.length === 1 ? [box] : [$("reference"), $("variant")];
   boxes.slice(0, sequences.length).forEach((each, i) => (each.value = sequences[i]));
   showWindows();
+  markEarlier();
+  showError(sequences.length > 2 ? `There are ${sequences.length} sequences: only the first two were taken.` : "");
+}
+
+async function fillFrom(file, box) {
+  if (file.size > LARGEST) showError("This file is too large for the page. Cut out the stretch around the variant.");
+  else fill(await file.text(), box);
 }
 
 for (const box of [$("reference"), $("variant")]) {
@@ -105,21 +113,23 @@ for (const box of [$("reference"), $("variant")]) {
     event.preventDefault();
     fill(text, box);
   });
-  box.addEventListener("dragover", (event) => {
+}
+// Wherever it is dropped: a browser would leave the page and open the file.
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    if (event.target.matches?.("#question, #labels, #key")) return;
     event.preventDefault();
-    box.classList.add("dropping");
-  });
-  box.addEventListener("dragleave", () => box.classList.remove("dropping"));
-  box.addEventListener("drop", async (event) => {
-    event.preventDefault();
-    box.classList.remove("dropping");
+    document.body.classList.toggle("dropping", type === "dragover");
+    if (type !== "drop") return;
+    const box = event.target === $("variant") ? $("variant") : $("reference");
     const [file] = event.dataTransfer.files;
-    fill(file ? await file.text() : event.dataTransfer.getData("text"), box);
+    if (file) fillFrom(file, box);
+    else fill(event.dataTransfer.getData("text"), box);
   });
 }
-$("file").addEventListener("change", async () => {
+$("file").addEventListener("change", () => {
   const [file] = $("file").files;
-  if (file) fill(await file.text(), $("reference"));
+  if (file) fillFrom(file, $("reference"));
   $("file").value = "";
 });
 
@@ -130,6 +140,7 @@ $("example").addEventListener("change", () => {
   for (const name of ["reference", "variant", "question"]) $(name).value = example[name];
   $("labels").value = LABELS.map((signal) => `${signal} loss`).join("\n");
   showWindows();
+  showError("");
 });
 
 // --- asking
@@ -139,16 +150,28 @@ function headers() {
   return { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
 }
 
+function showError(words) {
+  $("error").textContent = words;
+  $("error").hidden = !words;
+  if (words) $("error").scrollIntoView({ block: "nearest" });
+}
+
 /** What went wrong, in words for the person who asks. */
 async function describe(response) {
-  const { error } = await response.json().catch(() => ({ error: { message: response.statusText } }));
-  if (response.status === 401) $("locked").hidden = false;
+  const { error } = await response.json().catch(() => ({}));
+  if (response.status === 401) {
+    $("locked").hidden = false;
+    return "This service asks for a key. Please enter it and ask again.";
+  }
   if (response.status === 429) {
     return `Many are asking at the moment. Please try again in ${response.headers.get("Retry-After")} s.`;
   }
-  const box = { reference: "Reference", variant: "Variant", dna: "Reference", text: "Question" };
-  const field = box[error.param?.split(".").at(-1)];
-  return field ? `${field}: ${error.message.slice(error.param.length + 2)}` : error.message;
+  if (!error) return `The service cannot answer at the moment (status ${response.status}). Please try again later.`;
+  const boxes = { reference: "Reference", variant: "Variant", dna: "Reference", text: "Question", labels: "Answers to score" };
+  const path = error.param?.split(".") ?? [];
+  const words = path.length ? error.message.slice(error.param.length + 2) : error.message;
+  const box = boxes[path.find((part) => part in boxes)];
+  return box ? `${box}: ${words}` : words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** The events of a streamed response, one JSON object at a time. */
@@ -170,6 +193,13 @@ async function* decode(reader) {
     if (done) return;
     yield decoder.decode(value, { stream: true });
   }
+}
+
+/** Reasoning and answer. What stands before the last line that gives the answer is reasoning, too. */
+function split({ reasoning_content: reasoning, content }) {
+  const last = [...content.matchAll(/^[^\w\n]*answer[*_`]*[^\S\n]*:[*_`]*/gim)].at(-1);
+  if (!last) return [reasoning, content];
+  return [`${reasoning}\n${content.slice(0, last.index)}`.trim(), content.slice(last.index + last[0].length).trim()];
 }
 
 function listItems(reasoning) {
@@ -212,44 +242,60 @@ async function ask() {
   asking = new AbortController();
   $("ask").disabled = true;
   $("stop").hidden = false;
-  for (const id of ["error", "scored", "reasoned"]) $(id).hidden = true;
+  for (const id of ["scored", "reasoned"]) $(id).hidden = true;
+  showError("");
   $("result").hidden = false;
+  $("result").classList.remove("earlier");
   $("answer").textContent = "";
+  $("answer").setAttribute("aria-busy", "true"); // read it out once, when it is whole
   $("status").textContent = "Waiting …";
+  $("result").scrollIntoView({ block: "nearest" });
   const said = { reasoning_content: "", content: "" };
+  let reason = null;
   try {
     const options = { method: "POST", headers: headers(), body: JSON.stringify(body), signal: asking.signal };
     const response = await fetch("v1/chat/completions", options);
     if (!response.ok) throw new Error(await describe(response));
     for await (const event of readEvents(response)) {
       if (event.error) throw new Error(event.error.message);
-      const { delta, finish_reason: reason } = event.choices[0];
+      const { delta, finish_reason: finished } = event.choices[0];
+      reason = finished;
       for (const name of Object.keys(said)) said[name] += delta[name] ?? "";
-      $("answer").textContent = said.content.replace(/^\s*answer:\s*/i, "");
-      $("steps").replaceChildren(...listItems(said.reasoning_content));
-      $("reasoned").hidden = !said.reasoning_content;
-      $("status").textContent = said.content ? "Writing …" : "Reasoning …";
+      const [reasoning, answer] = split(said);
+      $("answer").textContent = answer;
+      $("answer").classList.toggle("long", answer.length > 120);
+      $("steps").replaceChildren(...listItems(reasoning));
+      $("reasoned").hidden = !reasoning;
+      $("status").textContent = answer ? "Writing …" : reasoning ? "Reasoning …" : "Waiting …";
       if (event.label_scores) showScores(event.label_scores);
-      if (reason) $("status").textContent = reason === "length" ? "Cut off at the longest answer allowed." : "Done.";
     }
+    if (!reason) throw new Error("The answer broke off. Please ask again.");
+    $("status").textContent = reason === "length" ? "Cut off at the longest answer allowed." : "Done.";
   } catch (error) {
     if (error.name === "AbortError") {
       $("status").textContent = "Stopped.";
     } else {
-      $("status").textContent = "";
-      $("result").hidden = !said.content && !said.reasoning_content;
-      $("error").textContent =
-        error instanceof TypeError ? "The service cannot be reached. Is it running?" : error.message;
-      $("error").hidden = false;
+      $("status").textContent = said.content || said.reasoning_content ? "Broken off." : "";
+      $("result").hidden = !$("status").textContent;
+      showError(error instanceof TypeError ? "The service cannot be reached. Is it running?" : error.message);
     }
   }
+  $("answer").removeAttribute("aria-busy");
   $("ask").disabled = false;
   $("stop").hidden = true;
 }
 
+/** An answer must not be taken for one to what was entered since. */
+function markEarlier() {
+  if ($("result").hidden || $("ask").disabled) return;
+  $("result").classList.add("earlier");
+  $("status").textContent = "This is the answer to what you asked before.";
+}
+
+$("form").addEventListener("input", markEarlier);
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  ask();
+  if (!$("ask").disabled) ask();
 });
 $("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
@@ -263,8 +309,10 @@ async function readModel() {
     if (response.status === 401) $("locked").hidden = false;
     if (!response.ok) return;
     const [model] = (await response.json()).data;
+    const loading = model.dna_window === null;
     document.title = `${model.id} · textgenome`;
-    if (model.dna_window === null) setTimeout(readModel, 2000);
+    $("model").textContent = loading ? `${model.id} is being loaded …` : model.id;
+    if (loading) setTimeout(readModel, 2000);
     else size = model.dna_window;
     showWindows();
   } catch {

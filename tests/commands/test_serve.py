@@ -5,10 +5,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from textgenome.commands import app
@@ -80,13 +83,20 @@ def malformed() -> list[tuple[str, str, dict | bytes]]:
     found += [(CHAT, "temperature", {**valid, "temperature": value}) for value in (*no_number, 3, 1e-9)]
     found += [(CHAT, "top_p", {**valid, "top_p": value}) for value in (*no_number, 0, 2)]
     found += [(CHAT, "seed", {**valid, "seed": value}) for value in (*no_number, 0.5, 2**64)]
-    found += [(CHAT, "stream", {**valid, "stream": value}) for value in (None, 1, "true", [])]
+    found += [(CHAT, "stream", {**valid, "stream": value}) for value in (1, "true", [])]
     found += [(CHAT, "stop", {**valid, "stop": value}) for value in (1, "", [""], [1], ["a"] * 5, {}, "x" * 201)]
     found += [
         (CHAT, "labels", {**valid, "labels": value}) for value in ("x", [""], [1], ["a"] * 65, {}, ["<|im_end|>"])
     ]
     found += [(CHAT, "model", {**valid, "model": value}) for value in (1, [], "/etc/passwd", "other")]
-    found += [(CHAT, name, {**valid, name: 1}) for name in ("n", "tools", "inputs_embeds", "response_format")]
+    found += [(CHAT, name, {**valid, name: 2}) for name in ("n", "tools", "inputs_embeds", "response_format")]
+    found += [(CHAT, "fields", valid | {f"field {i}": 1 for i in range(100_000)})]
+    found += [(CHAT, "messages.0", b'{"messages": [' + b"1," * 1_900_000 + b"1]}")]
+    found += [
+        (CHAT, "messages.0.content.0", b'{"messages": [{"role": "user", "content": [' + b"1," * 1_900_000 + b"1]}]}")
+    ]
+    found += [(CHAT, "messages", chat({"type": "text", "text": "x" * 3_900_000}))]
+    found += [(CHAT, "messages", {"messages": chat(TEXT)["messages"] * 50_000})]
     bodies = [
         b"",
         b"{",
@@ -104,13 +114,12 @@ def malformed() -> list[tuple[str, str, dict | bytes]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
+@contextmanager
+def start(log: Path, *options: str):
     """A service as a stranger starts it: process, address and log."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log"
-    words = [sys.executable, "-m", "textgenome.commands", "serve", str(TINY_CHECKPOINT), "--port", str(port)]
+    words = [sys.executable, "-m", "textgenome.commands", "serve", str(TINY_CHECKPOINT), "--port", str(port), *options]
     with log.open("w") as file, subprocess.Popen(words, stdout=file, stderr=file) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -127,6 +136,12 @@ def command(tmp_path_factory):
             process.kill()
 
 
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    with start(tmp_path_factory.mktemp("serve") / "log") as running:
+        yield running
+
+
 def test_what_is_malformed_is_refused_by_name(command):
     _, url, _ = command
     requested = malformed()
@@ -134,11 +149,14 @@ def test_what_is_malformed_is_refused_by_name(command):
     session = requests.Session()
     for path, field, body in requested:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        started = time.monotonic()
         response = session.post(url + path, data=content, headers={"Content-Type": "application/json"})
+        seconds = time.monotonic() - started
         described = f"{path} {field} {content[:200]} -> {response.status_code} {response.text[:200]}"
         assert 400 <= response.status_code < 500, described
         assert field in response.json()["error"]["message"], described
         assert response.json()["notice"]
+        assert seconds < 5, f"{described} after {seconds:.1f} s"
     assert session.post(url + PREDICT, data=json.dumps(ROW)).status_code == 400  # not said to be JSON
     for method, path in (("GET", PREDICT), ("POST", "/"), ("GET", f"/{random_dna(40)}"), ("GET", "/page/../app.py")):
         assert session.request(method, url + path).json()["error"]["message"]
@@ -158,6 +176,34 @@ def test_a_stopped_service_finishes_what_runs_and_its_log_holds_no_bases(command
     assert len(re.findall(r"question [0-9a-f]{16}: 2 sequences, 80 bases, \d+ \+ 150 tokens, length", text)) == 4
     assert not re.search(r"[ACGTUN]{13}", text, re.IGNORECASE)
     assert "What?" not in text and "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_a_client_that_never_finishes_does_not_hold_up_a_stop(tmp_path):
+    with start(tmp_path / "log", "--max_seconds", "2") as (process, url, _):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as asking:
+            asking.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+            assert b" 408 " in asking.recv(1000)
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["serve", str(TINY_CHECKPOINT), "--port", port])
+    assert result.exit_code == 1
+    assert f"port {port} of 127.0.0.1: Address already in use" in result.output
+
+
+def test_a_model_that_reads_no_dna_is_named(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(TINY_CHECKPOINT)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    result = CliRunner().invoke(app, ["serve", str(tmp_path), "--port", "0"])
+    assert result.exit_code == 1
+    assert f"{tmp_path} is no fused model" in result.output
 
 
 def test_a_model_that_is_not_there_is_named():

@@ -1,6 +1,9 @@
+import asyncio
 import http.client
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import openai
@@ -82,7 +85,7 @@ def test_reasoning_and_answer_are_apart(tiny_model, tiny_processor):
     assert len(chunks) > 8
     assert answer.pop("processing_time") > 0
     assert answer == {
-        "answer": "Answer: splice loss",
+        "answer": "splice loss",
         "reasoning": "Step 1: é",
         "model_loaded": True,
         "notice": NOTICE,
@@ -142,6 +145,17 @@ def test_thinking_can_be_left_out(client, tiny_model, tiny_processor):
     assert answer.choices[0].message.content == split_reasoning(expected)[1]
 
 
+def test_a_model_thinks_as_it_was_trained_to(service, client, tmp_path):
+    conversation, more = variant_messages(), {"extra_body": {"enable_thinking": True}}
+    thought = complete(client, conversation).usage.prompt_tokens
+    assert complete(client, conversation, **more).usage.prompt_tokens == thought
+    shutil.copytree(TINY_CHECKPOINT, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "settings.json").write_text('{"reasons": false}')
+    asyncio.run(service.engine.load(str(tmp_path)))
+    assert complete(client, conversation).usage.prompt_tokens > thought
+    assert complete(client, conversation, **more).usage.prompt_tokens == thought
+
+
 def test_conversations_go_on(client):
     earlier = [
         {"role": "system", "content": "Be brief."},
@@ -150,6 +164,15 @@ def test_conversations_go_on(client):
         {"role": "user", "content": [{"type": "dna", "dna": random_dna(20)}, {"type": "text", "text": "And here?"}]},
     ]
     assert complete(client, earlier).usage.prompt_tokens > complete(client, variant_messages()).usage.prompt_tokens
+
+
+def test_an_answer_that_ended_in_thought_can_be_sent_back(client):
+    question = {"role": "user", "content": "Go on."}
+    for content in ("", None):
+        thought = {"role": "assistant", "content": content, "reasoning_content": "Step 1"}
+        assert complete(client, [*variant_messages(), thought, question], n=1).choices
+        with pytest.raises(openai.BadRequestError, match=r"messages\.0\.content: there is none"):
+            complete(client, [{"role": "user", "content": content}, question])
 
 
 def test_errors_are_those_of_the_client(service, client):
@@ -222,6 +245,41 @@ def test_a_failure_of_the_model_is_no_failure_of_the_service(service, client, ti
             list(complete(client, variant_messages(), stream=True))
     assert "ZeroDivisionError" in caplog.text
     assert complete(client, variant_messages()).choices
+
+
+def test_a_batch_that_is_too_large_is_halved(service, client, tiny_model, monkeypatch):
+    generate, sizes = tiny_model.generate, []
+
+    def generate_few(input_ids, **options):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2:
+            raise MemoryError
+        return generate(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(tiny_model, "generate", generate_few)
+    with ThreadPoolExecutor(5) as pool:
+        with service.held():
+            asked = [pool.submit(complete, client, variant_messages(20 + i)) for i in range(5)]
+            service.wait_until(lambda: len(service.engine.waiting) == 5)
+        assert all(each.result().choices for each in asked)
+    assert sizes == [1, 5, 2, 3, 1, 2]
+
+
+def test_an_answer_that_breaks_off_is_a_failure(client, tiny_model, monkeypatch):
+    monkeypatch.setattr(tiny_model, "generate", lambda **_: None)
+    with pytest.raises(openai.InternalServerError, match="model failed"):
+        complete(client, variant_messages())
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(tiny_model, tiny_processor):
+    with serving(tiny_model, tiny_processor, Limits(seconds=0.3)) as service:
+        with closing(http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)) as asking:
+            asking.putrequest("POST", "/predict")
+            asking.putheader("Content-Length", "9")
+            asking.endheaders(b"{")
+            response = asking.getresponse()
+            assert (response.status, response.getheader("Connection")) == (408, "close")
+            assert "0.3 seconds" in json.load(response)["error"]["message"]
 
 
 def test_a_key_is_asked_for(tiny_model, tiny_processor):

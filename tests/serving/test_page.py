@@ -60,7 +60,8 @@ def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_pro
     )
     with serving(tiny_model, tiny_processor) as service:
         page.goto(service.url)
-        expect(page.get_by_text("Research use only, not for diagnosis.")).to_be_in_viewport()
+        expect(page.locator(".notice")).to_contain_text("Research use only, not for diagnosis.")
+        expect(page.locator(".notice")).to_be_in_viewport()
         page.keyboard.press("Tab")
         expect(page.locator("#example")).to_be_focused()
         page.keyboard.press("ArrowDown")
@@ -70,6 +71,7 @@ def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_pro
         expect(page.locator("#status")).to_have_text("Done.")
         expect(page.locator("#answer")).to_have_text("TATA box loss")
         expect(page.locator("#steps li")).to_have_text(["a signal.", "it is gone."])
+        expect(page.locator("#result")).to_contain_text("Research use only, not for diagnosis.")
         expect(page.locator("#scores dt")).to_have_count(len(SIGNALS))
         assert page.evaluate("document.documentElement.scrollWidth") == 375
 
@@ -114,16 +116,82 @@ def test_fasta_fills_both_boxes(page, tiny_model, tiny_processor, tmp_path):
         page.locator("#file").set_input_files(tmp_path / "pair.fa")
         expect(page.locator("#reference")).to_have_value(REFERENCE[:50])
         expect(page.locator("#variant")).to_have_value(REFERENCE[:49])
-        page.locator("#reference").fill("")
-        page.evaluate(
-            """text => {
-                const data = new DataTransfer();
-                data.setData("text", text);
-                document.querySelector("#reference").dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
-            }""",
-            fasta,
+        for target, text, filled in (
+            ("#reference", fasta, (50, 49)),
+            ("#variant", f">mutant\n{REFERENCE[:45]}", (50, 45)),
+            ("h1", fasta + fasta, (50, 49)),  # a browser would open what is dropped beside the boxes
+        ):
+            opened = page.evaluate(
+                """([target, text]) => {
+                    const dataTransfer = new DataTransfer();
+                    dataTransfer.setData("text", text);
+                    const drop = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+                    return document.querySelector(target).dispatchEvent(drop);
+                }""",
+                [target, text],
+            )
+            assert not opened
+            for box, length in zip(("#reference", "#variant"), filled):
+                expect(page.locator(box)).to_have_value(REFERENCE[:length])
+        expect(page.locator("#error")).to_have_text("There are 4 sequences: only the first two were taken.")
+        (tmp_path / "genome.fa").write_bytes(b"A" * 20_000_001)
+        page.locator("#file").set_input_files(tmp_path / "genome.fa")
+        expect(page.locator("#error")).to_contain_text("too large")
+
+
+def test_what_comes_is_text_and_no_page(page, tiny_model, tiny_processor):
+    image = "<img src=x onerror=alert(1)>"
+    say(tiny_model, tiny_processor, f"{image} is lost.\nIt ends.\n**Answer:** <b>loss</b>{image}<|im_end|>")
+    page.on("dialog", lambda dialog: page.complaints.append(dialog.message))
+    with serving(tiny_model, tiny_processor) as service:
+        page.goto(service.url)
+        page.locator("#file").set_input_files(
+            {"name": f"{image}.fa", "mimeType": "text/plain", "buffer": f">{image}\n{REFERENCE[:50]}".encode()}
         )
-        expect(page.locator("#reference")).to_have_value(REFERENCE[:50])
+        page.locator("#question").fill(image)
+        page.get_by_text("Compare answers").click()
+        page.locator("#labels").fill(f"{image}\nother")
+        page.locator("#ask").click()
+        expect(page.locator("#status")).to_have_text("Done.")
+        expect(page.locator("#answer")).to_have_text(f"<b>loss</b>{image}")
+        expect(page.locator("#steps li")).to_have_text([f"{image} is lost.", "It ends."])
+        expect(page.locator("#scores dt").filter(has_text=image)).to_have_count(1)
+        expect(page.locator("img, #answer b")).to_have_count(0)
+
+
+def test_one_question_at_a_time_and_no_answer_to_another(page, tiny_model, tiny_processor):
+    asked = []
+    page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
+    with serving(tiny_model, tiny_processor) as service:
+        page.goto(service.url)
+        page.locator("#reference").fill(REFERENCE[:50])
+        page.locator("#question").fill("What?")
+        with service.held():
+            page.keyboard.press("Control+Enter")
+            expect(page.locator("#status")).to_have_text("Waiting …")
+            page.keyboard.press("Control+Enter")
+            page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_have_text("Cut off at the longest answer allowed.")
+        assert len(asked) == 1
+        page.locator("#question").fill("What else?")
+        expect(page.locator("#status")).to_have_text("This is the answer to what you asked before.")
+
+
+def test_what_stands_between_is_named(page, tiny_model, tiny_processor):
+    """A proxy that answers in HTML, and a connection that ends too early."""
+    with serving(tiny_model, tiny_processor) as service:
+        page.goto(service.url)
+        page.locator("#reference").fill(REFERENCE[:50])
+        page.locator("#question").fill("What?")
+        for answer, words in (
+            ({"status": 502, "body": "<h1>Bad Gateway</h1>"}, "cannot answer at the moment (status 502)"),
+            ({"body": 'data: {"choices": [{"delta": {"content": "Ans"}, "finish_reason": null}]}\n\n'}, "broke off"),
+        ):
+            page.route("**/v1/chat/completions", lambda route, _, answer=answer: route.fulfill(**answer))
+            page.locator("#ask").click()
+            expect(page.locator("#error")).to_contain_text(words)
+            expect(page.locator("#ask")).to_be_enabled()
+            page.unroute_all()
 
 
 def test_errors_are_shown_kindly(page, tiny_model, tiny_processor):
@@ -133,12 +201,17 @@ def test_errors_are_shown_kindly(page, tiny_model, tiny_processor):
         page.locator("#variant").fill("ACGTA")
         page.locator("#question").fill("What?")
         page.locator("#ask").click()
-        expect(page.locator("#error")).to_contain_text("Send the key")
-        page.locator("#key").fill("key")
+        expect(page.locator("#error")).to_have_text("This service asks for a key. Please enter it and ask again.")
+        page.get_by_label("Key of this service").fill("key")
         page.locator("#ask").click()
         expect(page.locator("#error")).to_have_text(
             "Reference: The character 'X' at position 4 of the DNA is not a base."
         )
         expect(page.locator("#result")).to_be_hidden()
+        page.locator("#reference").fill("acgta")
+        page.locator("#ask").click()
+        expect(page.locator("#error")).to_have_text(
+            "The reference and the variant are equal: there is no variant to show."
+        )
     page.locator("#ask").click()
     expect(page.locator("#error")).to_have_text("The service cannot be reached. Is it running?")
