@@ -12,6 +12,7 @@ from textgenome.processing.starter import SIGNALS
 from textgenome.serving import Limits
 
 
+expect.set_options(timeout=20_000)  # milliseconds; a busy machine takes more than the 5 s that are usual
 REFERENCE = random_dna(300)
 PAIRS = [
     (REFERENCE, REFERENCE[:150] + ("A" if REFERENCE[150] != "A" else "C") + REFERENCE[151:]),
@@ -162,7 +163,7 @@ def test_what_comes_is_text_and_no_page(page, tiny_model, tiny_processor):
 def test_one_question_at_a_time_and_no_answer_to_another(page, tiny_model, tiny_processor):
     asked = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
-    with serving(tiny_model, tiny_processor) as service:
+    with serving(tiny_model, tiny_processor, Limits(tokens=200)) as service:
         page.goto(service.url)
         page.locator("#reference").fill(REFERENCE[:50])
         page.locator("#question").fill("What?")
