@@ -30,6 +30,7 @@ from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import load_rows
 from textgenome.training.finetuning import prepare_dna_encoder
+from textgenome.training.precision import KeepFloat32
 from textgenome.training.resuming import remember_settings, train_or_resume
 
 
@@ -102,6 +103,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         compute_metrics=accuracy,
         callbacks=[CompleteCheckpoints(processor)],
     )
+    trainer.add_callback(KeepFloat32(trainer))
     result = train_or_resume(trainer)
     if trainer.is_world_process_zero():
         processor.save_pretrained(training.output_dir)
