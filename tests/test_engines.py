@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from textgenome.processing import TextGenomeCollator, row_to_messages
+from textgenome.training.feature_cache import encoder_key
 
 
 CONFIGURATION = ROOT / "configuration"
@@ -227,9 +228,26 @@ def test_a_process_without_dna_in_any_batch_keeps_up(without_dna, tmp_path, engi
     assert_same_course(tmp_path / "out", expected)
 
 
+def end(process: subprocess.Popen, checkpoint: Path, how: str) -> None:
+    """Stop a run once it has written a checkpoint, before its next steps are over."""
+    while not (checkpoint / "trainer_state.json").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    launcher = psutil.Process(process.pid)
+    if how == "SIGKILL to all":
+        for each in [launcher, *launcher.children(recursive=True)]:
+            each.kill()
+        process.communicate()
+    else:
+        target = launcher if how == "SIGTERM to the launcher" else launcher.children()[-1]
+        target.send_signal(signal.SIGTERM)
+        assert "Stopped by SIGTERM at step" in finish(process, code=1)
+    assert not (checkpoint.parent / "adapter_model.safetensors").exists()
+
+
 @pytest.mark.slow
 @needs_deepspeed
-def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, rows, tmp_path):
+def test_a_run_that_is_stopped_in_every_way_comes_to_the_same_weights(checkpoint, rows, tmp_path):
     settings = {
         "dataset_name": rows,
         "model_name_or_path": checkpoint,
@@ -237,24 +255,20 @@ def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, 
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "bf16": True,
-        "save_steps": 5,
+        "save_steps": 4,
+        "group_by_length": True,
         **engine_flags("zero2"),
     }
     finish(start(TORCHRUN, output_dir=tmp_path / "whole", **settings))
+    out = tmp_path / "ended"
+    for step, how in {4: "SIGTERM to one process", 8: "SIGTERM to the launcher", 12: "SIGKILL to all"}.items():
+        end(start(TORCHRUN, output_dir=out, **settings), out / f"checkpoint-{step}", how)
 
-    ended = start(TORCHRUN, output_dir=tmp_path / "ended", **settings)
-    while not list((tmp_path / "ended").glob("checkpoint-5/trainer_state.json")):
-        assert ended.poll() is None, ended.stdout.read()
-        time.sleep(0.01)
-    psutil.Process(ended.pid).children()[-1].send_signal(signal.SIGTERM)
-    assert "Stopped by SIGTERM at step" in finish(ended, code=1)
-    assert not (tmp_path / "ended" / "adapter_model.safetensors").exists()
-
-    resumed = finish(start(TORCHRUN, output_dir=tmp_path / "ended", **settings))
-    assert_ran_on(tmp_path / "ended", "zero2")
-    log = json.loads((tmp_path / "ended" / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
+    resumed = finish(start(TORCHRUN, output_dir=out, **settings))
+    assert_ran_on(out, "zero2")
+    log = json.loads((out / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
     assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 21)), resumed
-    weights, expected = weights_of(tmp_path / "ended"), weights_of(tmp_path / "whole")
+    weights, expected = weights_of(out), weights_of(tmp_path / "whole")
     for name in expected:
         torch.testing.assert_close(weights[name], expected[name], atol=1e-3, rtol=0)
 
@@ -264,7 +278,7 @@ def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, 
 def test_zero3_builds_the_model_trains_it_in_bfloat16_and_answers(rows, tmp_path):
     text = {"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
-    dna = {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+    dna = {**text, "model_type": "mixtral", "vocab_size": 128, "num_local_experts": 2}
     output = finish(
         start(
             TORCHRUN,
@@ -303,12 +317,13 @@ def test_the_slurm_example_on_two_nodes_of_one_process(checkpoint, rows, tmp_pat
     nodes = {"SLURM_NNODES": 2, "SLURM_GPUS_ON_NODE": 1, "SLURM_JOB_ID": os.getpid(), "SLURM_JOB_NODELIST": "n[1-2]"}
     launcher = ["env", f"PATH={tmp_path}:{ENVIRONMENT['PATH']}", *(f"{key}={nodes[key]}" for key in nodes)]
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "gradient_accumulation_steps": 1}
-    finish(
-        start(
-            [*launcher, "bash", CONFIGURATION / "slurm.sh"], output_dir=tmp_path, **settings, **engine_flags("zero2")
-        )
-    )
+    settings |= {"output_dir": tmp_path, "bf16": True, "cache_dna_features": True, **engine_flags("zero2")}
+    finish(start([*launcher, "bash", CONFIGURATION / "slurm.sh"], **settings))
     assert_ran_on(tmp_path, "zero2")
+    # The features are those of an encoder in bfloat16 but for its filters.
+    encoding = AutoModelForMultimodalLM.from_pretrained(checkpoint, dtype="bfloat16").model
+    assert encoding.dna_encoder.layers[0].mixer.filter_fn.bias.dtype == torch.float32
+    assert [folder.name for folder in (tmp_path / "dna_features").glob("*/")] == [encoder_key(encoding)]
 
 
 @pytest.mark.parametrize(
