@@ -31,10 +31,14 @@ from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import load_rows
 from textgenome.training.finetuning import prepare_dna_encoder
 from textgenome.training.precision import KeepFloat32
-from textgenome.training.resuming import remember_settings, train_or_resume
+from textgenome.training.resuming import WholeCheckpointsMixin, remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_classifier")
+
+
+class ClassifierTrainer(WholeCheckpointsMixin, Trainer):
+    pass
 
 
 class CompleteCheckpoints(TrainerCallback):
@@ -94,7 +98,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
     processor = TextGenomeDNAProcessor(dna_tokenizer, data.dna_window)
     model = build_model(model_args, labels, dna_tokenizer)
     prepare_dna_encoder(model, model_args)
-    trainer = Trainer(
+    trainer = ClassifierTrainer(
         model=model,
         args=training,
         train_dataset=rows,

@@ -18,6 +18,18 @@ logger = logging.get_logger("textgenome.training")
 FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
 
 
+class WholeCheckpointsMixin:
+    """For a trainer: the state of the trainer, last file of a checkpoint, waits for the other processes' files.
+
+    Without it a process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there
+    draws another dropout.
+    """
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
+
 class SaveOnTermination(TrainerCallback):
     """On SIGTERM during training, save a checkpoint after the running step and stop.
 
@@ -106,4 +118,4 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
     return result
 
 
-__all__ = ["SaveOnTermination", "last_checkpoint", "remember_settings", "train_or_resume"]
+__all__ = ["SaveOnTermination", "WholeCheckpointsMixin", "last_checkpoint", "remember_settings", "train_or_resume"]
