@@ -6,6 +6,12 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 
+REFUSAL = (
+    "ZeRO-3 and FSDP do not keep float32 weights in mixed precision, ZeRO-2 only frozen ones: train with DDP, or with "
+    "--bf16 false."
+)
+
+
 class KeepFloat32(TrainerCallback):
     """Gives back to frozen weights the float32 that DeepSpeed took from them, before the first step.
 
@@ -21,18 +27,19 @@ class KeepFloat32(TrainerCallback):
         lowers = trainer.accelerator.mixed_precision != "no"
         lowers &= engine in (DistributedType.DEEPSPEED, DistributedType.FSDP)
         weights = float32_weights(trainer.model) if lowers else {}
-        sharded = engine == DistributedType.FSDP or is_deepspeed_zero3_enabled()
-        if weights and (sharded or any(each.requires_grad for each in weights.values())):
-            raise ValueError(
-                f"{next(iter(weights))} and others must stay float32, which ZeRO-3 and FSDP do not keep in mixed "
-                "precision, and ZeRO-2 only where they are frozen. Train with DDP, or with --bf16 false."
-            )
+        if not can_keep(weights, sharded=engine == DistributedType.FSDP or is_deepspeed_zero3_enabled()):
+            raise ValueError(f"{next(iter(weights))} and others must stay float32. {REFUSAL}")
         self.weights = {name: each.detach().clone() for name, each in weights.items()}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         for name, weight in self.weights.items():
             parameter = model.get_parameter(name)
             parameter.data = weight.to(parameter.device)
+
+
+def can_keep(weights: dict[str, nn.Parameter], sharded: bool) -> bool:
+    """Whether DeepSpeed or FSDP can keep these weights in float32 while they compute in a lower precision."""
+    return not weights or not (sharded or any(each.requires_grad for each in weights.values()))
 
 
 def float32_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -42,4 +49,4 @@ def float32_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: each for name, each in model.named_parameters() if names & set(name.split("."))}
 
 
-__all__ = ["KeepFloat32", "float32_weights"]
+__all__ = ["REFUSAL", "KeepFloat32", "can_keep", "float32_weights"]
