@@ -359,7 +359,7 @@ def test_the_launcher_hands_on_the_settings_of_fsdp2(tmp_path):
 def test_fsdp2_trains_on_gpus(checkpoint, rows, tmp_path):
     config = CONFIGURATION / "accelerate" / "fsdp2.yaml"
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "output_dir": tmp_path / "out"}
-    flags = {**SETTINGS, **settings, "use_cpu": False, "bf16": True}
+    flags = {**SETTINGS, **settings, "use_cpu": False}
     command = [BIN / "accelerate", "launch", "--config_file", config, "--num_processes", 2, "train_sft.py"]
     command += [part for name, value in flags.items() for part in (f"--{name}", value)]
     finished = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)

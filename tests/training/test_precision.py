@@ -31,7 +31,7 @@ def test_frozen_filters_are_given_back_what_deepspeed_took(tiny_model):
 @pytest.mark.parametrize("engine", [DistributedType.DEEPSPEED, DistributedType.FSDP])
 def test_an_engine_that_cannot_keep_them_is_refused(tiny_model, engine):
     tiny_model.model.dna_encoder.requires_grad_(engine == DistributedType.DEEPSPEED)
-    with pytest.raises(ValueError, match="filter_fn.* must stay float32.*train with DDP, or with --bf16 false"):
+    with pytest.raises(ValueError, match=r"filter_fn.* must stay float32.*train with DDP, or with --bf16 false"):
         KeepFloat32(trainer_of(tiny_model, engine))
     KeepFloat32(trainer_of(tiny_model, engine, "no"))
     KeepFloat32(trainer_of(tiny_model, DistributedType.MULTI_GPU))
