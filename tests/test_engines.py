@@ -319,6 +319,7 @@ def test_the_slurm_example_on_two_nodes_of_one_process(checkpoint, rows, tmp_pat
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)
     nodes = {"SLURM_NNODES": 2, "SLURM_GPUS_ON_NODE": 1, "SLURM_JOB_ID": os.getpid(), "SLURM_JOB_NODELIST": "n[1-2]"}
+    nodes |= {"SLURM_CPUS_PER_TASK": 1}
     launcher = ["env", f"PATH={tmp_path}:{ENVIRONMENT['PATH']}", *(f"{key}={nodes[key]}" for key in nodes)]
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "gradient_accumulation_steps": 1}
     settings |= {"output_dir": tmp_path, "bf16": True, "cache_dna_features": True, **engine_flags("zero2")}
