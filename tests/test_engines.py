@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -83,23 +84,31 @@ def start(launcher: list, **settings) -> subprocess.Popen:
 
 
 def start_again(command: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
+    output = tempfile.TemporaryFile("w+")  # not a pipe, which is full before somebody reads it
+    process = subprocess.Popen(
         command,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
         env={**os.environ, **ENVIRONMENT},
     )
+    process.output = output
+    return process
+
+
+def output_of(process: subprocess.Popen) -> str:
+    process.output.seek(0)
+    return process.output.read()
 
 
 def finish(process: subprocess.Popen, code: int = 0, tries: int = 2) -> str:
     try:
-        output, _ = process.communicate(timeout=400)
+        process.wait(timeout=400)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+    output = output_of(process)
     if "Signal 6 (SIGABRT)" in output and tries > 1:
         # Threads of gloo may abort a process that has done its work and leaves, seen once in a full run. The same
         # command then finds a finished run, or resumes.
@@ -231,13 +240,13 @@ def test_a_process_without_dna_in_any_batch_keeps_up(without_dna, tmp_path, engi
 def end(process: subprocess.Popen, checkpoint: Path, how: str) -> None:
     """Stop a run once it has written a checkpoint, before its next steps are over."""
     while not (checkpoint / "trainer_state.json").exists():
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, output_of(process)
         time.sleep(0.01)
     launcher = psutil.Process(process.pid)
     if how == "SIGKILL to all":
         for each in [launcher, *launcher.children(recursive=True)]:
             each.kill()
-        process.communicate()
+        process.wait()
         assert len(list(checkpoint.glob("rng_state_*.pth"))) == 2  # its last file waits for those of all processes
     else:
         target = launcher if how == "SIGTERM to the launcher" else launcher.children()[-1]
