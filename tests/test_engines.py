@@ -84,7 +84,7 @@ def start(launcher: list, **settings) -> subprocess.Popen:
 
 
 def start_again(command: list[str]) -> subprocess.Popen:
-    output = tempfile.TemporaryFile("w+")  # not a pipe, which is full before somebody reads it
+    output = tempfile.TemporaryFile("w+", errors="replace")  # not a pipe, which is full before somebody reads it
     process = subprocess.Popen(
         command,
         cwd=ROOT,
