@@ -123,6 +123,8 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         metrics = trainer.evaluate()
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
+    trainer.accelerator.wait_for_everyone()  # one that leaves while another still writes may be aborted
+    trainer.end()
     if pushes and training.process_index == 0:
         push_trained(training)
 
