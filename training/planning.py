@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 
 import torch
 from peft import get_peft_model
@@ -164,9 +165,8 @@ def num_steps(rows: int, gpus: int, training: TrainingArguments) -> int:
     """Optimizer steps of a run over so many rows, as the trainer counts them."""
     if training.max_steps > 0:
         return training.max_steps
-    batches = -(-rows // (training.per_device_train_batch_size * gpus))
-    steps = -(-batches // training.gradient_accumulation_steps)
-    return -(-steps * training.num_train_epochs // 1)
+    batches = ceil(rows / (training.per_device_train_batch_size * gpus))
+    return ceil(ceil(batches / training.gradient_accumulation_steps) * training.num_train_epochs)
 
 
 __all__ = [

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import ROOT, variant_row
@@ -66,6 +67,12 @@ def test_plan_is_near_what_a_run_takes(tmp_path, run):
         assert planned[part] == pytest.approx(found, rel=0.15), part
     saved = [int(path.name.removeprefix("checkpoint-")) for path in (tmp_path / "out").glob("checkpoint-*")]
     assert num_steps(len(rows), 1, training) == max(saved)
+
+
+def test_steps_of_a_part_of_an_epoch_are_whole(lora):
+    training = replace(lora[2], num_train_epochs=1.5, gradient_accumulation_steps=3)
+    # 100 rows make 25 batches of two on two GPUs, and those nine steps.
+    assert str(num_steps(100, 2, training)) == "14"
 
 
 @pytest.fixture(scope="module")
