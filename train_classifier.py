@@ -30,10 +30,15 @@ from textgenome.processing.conversations import check_pair
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.rows import load_rows
 from textgenome.training.finetuning import prepare_dna_encoder
-from textgenome.training.resuming import remember_settings, train_or_resume
+from textgenome.training.precision import KeepFloat32
+from textgenome.training.resuming import WholeCheckpointsMixin, remember_settings, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_classifier")
+
+
+class ClassifierTrainer(WholeCheckpointsMixin, Trainer):
+    pass
 
 
 class CompleteCheckpoints(TrainerCallback):
@@ -93,7 +98,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
     processor = TextGenomeDNAProcessor(dna_tokenizer, data.dna_window)
     model = build_model(model_args, labels, dna_tokenizer)
     prepare_dna_encoder(model, model_args)
-    trainer = Trainer(
+    trainer = ClassifierTrainer(
         model=model,
         args=training,
         train_dataset=rows,
@@ -102,6 +107,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         compute_metrics=accuracy,
         callbacks=[CompleteCheckpoints(processor)],
     )
+    trainer.add_callback(KeepFloat32(trainer))
     result = train_or_resume(trainer)
     if trainer.is_world_process_zero():
         processor.save_pretrained(training.output_dir)
@@ -117,6 +123,8 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
         metrics = trainer.evaluate()
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
+    trainer.accelerator.wait_for_everyone()  # one that leaves while another still writes may be aborted
+    trainer.end()
     if pushes and training.process_index == 0:
         push_trained(training)
 

@@ -44,6 +44,7 @@ from textgenome.processing.rows import as_conversations, estimate_lengths, load_
 from textgenome.training.feature_cache import CacheDNAFeatures
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import join_models, load_dna_tokenizer
+from textgenome.training.precision import KeepFloat32
 from textgenome.training.resuming import remember_settings, train_or_resume
 from textgenome.training.trainer import TextGenomeTrainer
 
@@ -163,6 +164,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         callbacks=[MarkCheckpoints()],
         lengths=estimate_lengths(train_dataset, processor) if training.group_by_length else None,
     )
+    trainer.add_callback(KeepFloat32(trainer))
     if training.cache_dna_features:
         folder = training.dna_cache_dir or output_dir / "dna_features"
         trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training.dna_cache_gb * 1e9))

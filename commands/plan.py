@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from transformers import AutoProcessor, AutoTokenizer
 from trl import TrlParser
 
@@ -21,6 +22,7 @@ from textgenome.training.planning import (
     memory_per_gpu,
     num_steps,
 )
+from textgenome.training.precision import REFUSAL, can_keep, float32_weights
 
 
 # Of a row that is not at hand, beside its two windows: about what the public KEGG rows have.
@@ -28,26 +30,33 @@ TEXT_TOKENS = 800
 
 
 def plan(
-    config: Annotated[Path, typer.Option("--config", exists=True, dir_okay=False, help="Recipe of the run.")],
+    config: Annotated[Path, typer.Option("--config", exists=True, dir_okay=False, help="Recipe of train_sft.py.")],
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many GPUs.")] = 1,
     gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each, in GB.")] = 80,
     dataset_name: Annotated[
         str | None,
         typer.Option(
-            "--dataset_name", help="Rows in place of the recipe's: a file or folder. Rows on the Hub are not read."
+            "--dataset_name", help="Rows in place of the recipe's: a file, a folder, or starter; none from the Hub."
         ),
     ] = None,
 ) -> None:
     """Print parameters, memory of each GPU under each engine, and steps, without weights, GPU or network.
 
+    To compare settings, change the recipe. Engines are DDP, DeepSpeed's ZeRO and FSDP2, without offload to the CPU.
+    Activations are an estimate; docs/throughput.md says what counts.
+
     Research use only, not for diagnosis.
 
     Example: textgenome plan --config configuration/recipes/kegg_qwen3_4b_genos_1.2b.yaml --gpus 8 --gpu_memory 80
     """
+    if dataset_name and dataset_name != "starter" and not Path(dataset_name).exists():
+        raise typer.BadParameter(f"{dataset_name} is no file or folder.", param_hint="--dataset_name")
     flags = ["--config", str(config), "--use_cpu", *(["--dataset_name", dataset_name] if dataset_name else [])]
-    data, model_args, training = TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config(
-        flags
-    )
+    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
+    try:
+        data, model_args, training = parser.parse_args_and_config(flags)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{config} is no recipe: {error}") from error
     fused = fused_config(model_args)
     processor = processor_of(data, model_args, fused)
     lengths = lengths_of(data, processor)
@@ -74,18 +83,24 @@ def plan(
     typer.echo(f"\nGB on each of {gpus} GPUs, activations estimated for the longest rows:")
     columns = ("weights", "gradients", "optimizer", "activations", "total")
     typer.echo(f"{'engine':<8}" + "".join(f"{column:>13}" for column in columns) + f"{'fits':>6}")
-    fitting = []
+    fitting, refused = [], []
+    kept = float32_weights(model) if training.bf16 else {}
     for engine in ENGINES:
         memory = memory_per_gpu(model, engine, gpus, training.bf16) | {"activations": activations}
         memory["total"] = sum(memory.values())
-        fits = memory["total"] <= USABLE * gpu_memory * 1e9
+        if engine != "DDP" and not can_keep(kept, sharded=ENGINES[engine][0]):
+            refused.append(engine)
+        fits = memory["total"] <= USABLE * gpu_memory * 1e9 and engine not in refused
         fitting += [engine] if fits else []
         figures = "".join(f"{memory[column] / 1e9:>13.3f}" for column in columns)
         typer.echo(f"{engine:<8}{figures}{'yes' if fits else 'no':>6}")
+    if refused:
+        typer.echo(f"\n{', '.join(refused)}: no. {REFUSAL}")
     typer.echo(
         f"\n{fitting[0]} is the simplest engine that fits into {USABLE:.0%} of {gpu_memory:g} GB."
         if fitting
-        else f"\nNo engine fits into {USABLE:.0%} of {gpu_memory:g} GB: take more GPUs, smaller batches or windows."
+        else f"\nNo engine fits into {USABLE:.0%} of {gpu_memory:g} GB: take more GPUs, smaller batches or "
+        "windows, or offload to the CPU."
     )
 
 

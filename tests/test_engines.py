@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from textgenome.processing import TextGenomeCollator, row_to_messages
+from textgenome.training.feature_cache import encoder_key
 
 
 CONFIGURATION = ROOT / "configuration"
@@ -82,23 +84,31 @@ def start(launcher: list, **settings) -> subprocess.Popen:
 
 
 def start_again(command: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
+    output = tempfile.TemporaryFile("w+", errors="replace")  # not a pipe, which is full before somebody reads it
+    process = subprocess.Popen(
         command,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
         env={**os.environ, **ENVIRONMENT},
     )
+    process.output = output
+    return process
+
+
+def output_of(process: subprocess.Popen) -> str:
+    process.output.seek(0)
+    return process.output.read()
 
 
 def finish(process: subprocess.Popen, code: int = 0, tries: int = 2) -> str:
     try:
-        output, _ = process.communicate(timeout=400)
+        process.wait(timeout=400)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+    output = output_of(process)
     if "Signal 6 (SIGABRT)" in output and tries > 1:
         # Threads of gloo may abort a process that has done its work and leaves, seen once in a full run. The same
         # command then finds a finished run, or resumes.
@@ -227,9 +237,30 @@ def test_a_process_without_dna_in_any_batch_keeps_up(without_dna, tmp_path, engi
     assert_same_course(tmp_path / "out", expected)
 
 
+def end(process: subprocess.Popen, out: Path, how: str) -> None:
+    """Stop a run that has just started, once it has written a checkpoint."""
+    pattern = "checkpoint-*/trainer_state.json"
+    before = set(out.glob(pattern))
+    while not (written := set(out.glob(pattern)) - before):
+        assert process.poll() is None, output_of(process)
+        time.sleep(0.01)
+    launcher = psutil.Process(process.pid)
+    if how == "SIGKILL to all":
+        for each in [launcher, *launcher.children(recursive=True)]:
+            each.kill()
+        process.wait()
+        checkpoint = written.pop().parent
+        assert len(list(checkpoint.glob("rng_state_*.pth"))) == 2  # its last file waits for those of all processes
+    else:
+        target = launcher if how == "SIGTERM to the launcher" else launcher.children()[-1]
+        target.send_signal(signal.SIGTERM)
+        assert "Stopped by SIGTERM at step" in finish(process, code=1)
+    assert not (out / "adapter_model.safetensors").exists()
+
+
 @pytest.mark.slow
 @needs_deepspeed
-def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, rows, tmp_path):
+def test_a_run_that_is_stopped_in_every_way_comes_to_the_same_weights(checkpoint, rows, tmp_path):
     settings = {
         "dataset_name": rows,
         "model_name_or_path": checkpoint,
@@ -237,24 +268,20 @@ def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, 
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "bf16": True,
-        "save_steps": 5,
+        "save_steps": 4,
+        "group_by_length": True,
         **engine_flags("zero2"),
     }
     finish(start(TORCHRUN, output_dir=tmp_path / "whole", **settings))
+    out = tmp_path / "ended"
+    for how in ("SIGTERM to one process", "SIGTERM to the launcher", "SIGKILL to all"):
+        end(start(TORCHRUN, output_dir=out, **settings), out, how)
 
-    ended = start(TORCHRUN, output_dir=tmp_path / "ended", **settings)
-    while not list((tmp_path / "ended").glob("checkpoint-5/trainer_state.json")):
-        assert ended.poll() is None, ended.stdout.read()
-        time.sleep(0.01)
-    psutil.Process(ended.pid).children()[-1].send_signal(signal.SIGTERM)
-    assert "Stopped by SIGTERM at step" in finish(ended, code=1)
-    assert not (tmp_path / "ended" / "adapter_model.safetensors").exists()
-
-    resumed = finish(start(TORCHRUN, output_dir=tmp_path / "ended", **settings))
-    assert_ran_on(tmp_path / "ended", "zero2")
-    log = json.loads((tmp_path / "ended" / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
+    resumed = finish(start(TORCHRUN, output_dir=out, **settings))
+    assert_ran_on(out, "zero2")
+    log = json.loads((out / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
     assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 21)), resumed
-    weights, expected = weights_of(tmp_path / "ended"), weights_of(tmp_path / "whole")
+    weights, expected = weights_of(out), weights_of(tmp_path / "whole")
     for name in expected:
         torch.testing.assert_close(weights[name], expected[name], atol=1e-3, rtol=0)
 
@@ -264,7 +291,7 @@ def test_a_run_ended_by_a_signal_to_one_process_resumes_in_bfloat16(checkpoint, 
 def test_zero3_builds_the_model_trains_it_in_bfloat16_and_answers(rows, tmp_path):
     text = {"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
-    dna = {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+    dna = {**text, "model_type": "mixtral", "vocab_size": 128, "num_local_experts": 2}
     output = finish(
         start(
             TORCHRUN,
@@ -288,9 +315,12 @@ def test_zero3_builds_the_model_trains_it_in_bfloat16_and_answers(rows, tmp_path
     assert losses_of(tmp_path / "out")[-1] < losses_of(tmp_path / "out")[0]
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
     assert {"eval_loss", "accuracy, as is", "accuracy, DNA exchanged", "accuracy, DNA removed"} <= set(results)
-    base, trained = weights_of(tmp_path / "out" / "base"), weights_of(tmp_path / "out")
-    assert set(base) == set(trained)
-    assert not torch.equal(base["model.projector.linear.weight"], trained["model.projector.linear.weight"].float())
+    # ZeRO-3 saves a mixture's experts under the names that they have in the network.
+    model, loading = AutoModelForMultimodalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(loading.values())
+    base = AutoModelForMultimodalLM.from_pretrained(tmp_path / "out" / "base").state_dict()
+    for name in ("projector.linear.weight", "dna_encoder.layers.0.mlp.experts.down_proj"):
+        assert not torch.equal(base[f"model.{name}"], model.state_dict()[f"model.{name}"].float())
 
 
 @pytest.mark.slow
@@ -301,14 +331,17 @@ def test_the_slurm_example_on_two_nodes_of_one_process(checkpoint, rows, tmp_pat
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)
     nodes = {"SLURM_NNODES": 2, "SLURM_GPUS_ON_NODE": 1, "SLURM_JOB_ID": os.getpid(), "SLURM_JOB_NODELIST": "n[1-2]"}
+    nodes |= {"SLURM_CPUS_PER_TASK": 1}
     launcher = ["env", f"PATH={tmp_path}:{ENVIRONMENT['PATH']}", *(f"{key}={nodes[key]}" for key in nodes)]
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "gradient_accumulation_steps": 1}
-    finish(
-        start(
-            [*launcher, "bash", CONFIGURATION / "slurm.sh"], output_dir=tmp_path, **settings, **engine_flags("zero2")
-        )
-    )
+    settings |= {"output_dir": tmp_path, "bf16": True, "cache_dna_features": True, **engine_flags("zero2")}
+    finish(start([*launcher, "bash", CONFIGURATION / "slurm.sh"], **settings))
     assert_ran_on(tmp_path, "zero2")
+    # The features are those of an encoder in bfloat16 but for its filters.
+    encoding = AutoModelForMultimodalLM.from_pretrained(checkpoint).model
+    for name, each in encoding.dna_encoder.named_parameters():
+        each.data = each.data if "filter_fn" in name else each.data.bfloat16()
+    assert [folder.name for folder in (tmp_path / "dna_features").glob("*/")] == [encoder_key(encoding)]
 
 
 @pytest.mark.parametrize(
@@ -342,7 +375,7 @@ def test_the_launcher_hands_on_the_settings_of_fsdp2(tmp_path):
 def test_fsdp2_trains_on_gpus(checkpoint, rows, tmp_path):
     config = CONFIGURATION / "accelerate" / "fsdp2.yaml"
     settings = {"dataset_name": rows, "model_name_or_path": checkpoint, "output_dir": tmp_path / "out"}
-    flags = {**SETTINGS, **settings, "use_cpu": False, "bf16": True}
+    flags = {**SETTINGS, **settings, "use_cpu": False}
     command = [BIN / "accelerate", "launch", "--config_file", config, "--num_processes", 2, "train_sft.py"]
     command += [part for name, value in flags.items() for part in (f"--{name}", value)]
     finished = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)

@@ -334,6 +334,20 @@ def test_throughput_is_logged(table):
         assert "mfu" not in entry, "the peak of a CPU is not known"
 
 
+def test_evaluations_between_two_logs_do_not_count_as_training(table, monkeypatch):
+    evaluate, pauses = train_sft.TextGenomeTrainer.evaluate, [3]
+
+    def slow(*args, **kwargs):
+        time.sleep(pauses.pop() if pauses else 0)
+        return evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(train_sft.TextGenomeTrainer, "evaluate", slow)
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 2, "max_steps": 2}
+    out = train(table, save_strategy="steps", **settings)
+    (entry,) = [entry for entry in log_of(out / "checkpoint-2") if "tokens_per_second" in entry]
+    assert 0 < entry["num_input_tokens_seen"] / entry["tokens_per_second"] < 3
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_cache_and_store_each_window_once(table):
     for run, encoded in (("filling", 16), ("reading", 0)):

@@ -8,6 +8,7 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
@@ -34,17 +35,10 @@ class FeatureCache:
         model: A model with `encode_dna`, such as `TextGenomeModel`, or one that wraps it.
         folder: Where to keep the features, which tell as much as the DNA itself: keep it as private.
         max_bytes: Most bytes of files in it. Past them features are encoded as without a cache.
-
-    Raises:
-        ValueError: If the encoder is trained, or sharded by ZeRO-3.
     """
 
     def __init__(self, model: PreTrainedModel, folder: str | Path, max_bytes: float):
-        self.model = next(module for module in model.modules() if hasattr(type(module), "encode_dna"))
-        if self.model.trains_dna_encoder:
-            raise ValueError("cache_dna_features needs a frozen DNA encoder: what a trained one makes of DNA changes.")
-        if is_deepspeed_zero3_enabled():
-            raise ValueError(SHARDED)
+        self.model = find_encoding_model(model)
         self.folder = Path(folder)
         self.key = encoder_key(self.model)
         self.max_bytes = max_bytes
@@ -138,14 +132,23 @@ class CacheDNAFeatures(TrainerCallback):
     """Uses a cache during training, evaluations in between included, and logs what it saved this process.
 
     The arguments are those of `FeatureCache`.
+
+    Raises:
+        ValueError: If the encoder is trained, or sharded by ZeRO-3.
     """
 
     def __init__(self, model: PreTrainedModel, folder: str | Path, max_bytes: float):
-        self.cache = FeatureCache(model, folder, max_bytes)
+        if find_encoding_model(model).trains_dna_encoder:
+            raise ValueError("cache_dna_features needs a frozen DNA encoder: what a trained one makes of DNA changes.")
+        if is_deepspeed_zero3_enabled():
+            raise ValueError(SHARDED)
+        self.folder, self.max_bytes = folder, max_bytes
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if any(isinstance(module, FSDPModule | FullyShardedDataParallel) for module in model.modules()):
             raise ValueError(SHARDED)
+        # Not before: DeepSpeed has turned the weights, which the key is made of, to another type.
+        self.cache = FeatureCache(model, self.folder, self.max_bytes)
         self.cache.model.encode_dna = self.cache.encode_dna
 
     def on_epoch_end(self, args, state, control, **kwargs):
@@ -161,6 +164,11 @@ class CacheDNAFeatures(TrainerCallback):
             f"Cached DNA features: {self.cache.num_encoded:,} sequences encoded, {self.cache.num_read:,} read from "
             f"{self.cache.folder}, which saved the encoder {self.cache.tokens_read:,} tokens."
         )
+
+
+def find_encoding_model(model: nn.Module) -> nn.Module:
+    """The part of a model that has `encode_dna`."""
+    return next(module for module in model.modules() if hasattr(type(module), "encode_dna"))
 
 
 def encoder_key(model: PreTrainedModel) -> str:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 
 import torch
 from peft import get_peft_model
@@ -25,6 +26,7 @@ ENGINES = {
     "ZeRO-3": (True, True, True),
     "FSDP2": (True, True, True),
 }
+LIVE = 1e9  # parameters that ZeRO-3 holds whole at a time, `stage3_max_live_parameters` by default
 USABLE = 0.9  # of a GPU's memory: the rest is for the context, communication buffers and fragmentation
 
 
@@ -72,7 +74,7 @@ def memory_per_gpu(model: nn.Module, engine: str, gpus: int, bf16: bool) -> dict
     DDP and FSDP2 keep the data types of the model. DeepSpeed makes all weights and gradients bfloat16 with `bf16`, and
     holds float32 copies of the trained ones beside the two states of AdamW: 2, 2 and 12 bytes, as in ZeRO (arXiv
     1910.02054, section 3.1). Several processes of DDP hold gradients twice, the second time in buckets. Where weights
-    are divided, the largest module of a model is whole at a time.
+    are divided, some are whole at a time: the largest module of FSDP2, and up to `LIVE` parameters of ZeRO-3.
 
     Args:
         model: As of `build_on_meta`.
@@ -82,18 +84,22 @@ def memory_per_gpu(model: nn.Module, engine: str, gpus: int, bf16: bool) -> dict
     """
     parameters = list(model.parameters())
     trained = [each for each in parameters if each.requires_grad]
+    weights, gradients = (sum(each.nbytes for each in group) for group in (parameters, trained))
+    optimizer = 2 * gradients
     if engine.startswith("ZeRO"):
-        size = 2 if bf16 else 4
-        weights, gradients = (size * sum(each.numel() for each in group) for group in (parameters, trained))
-        optimizer = 12 * sum(each.numel() for each in trained)
-    else:
-        weights, gradients = (sum(each.nbytes for each in group) for group in (parameters, trained))
-        optimizer = 2 * gradients
-        gradients *= 2 if engine == "DDP" and gpus > 1 else 1
+        optimizer += gradients
+        if bf16:
+            weights, gradients = (2 * sum(each.numel() for each in group) for group in (parameters, trained))
+        elif engine == "ZeRO-3":
+            weights = 4 * sum(each.numel() for each in parameters)
+    elif engine == "DDP" and gpus > 1:
+        gradients *= 2
     parts = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
     for part, divided in zip(parts, ENGINES[engine]):
         parts[part] /= gpus if divided else 1
-    if ENGINES[engine][0] and gpus > 1:
+    if engine == "ZeRO-3" and gpus > 1:
+        parts["weights"] += min(weights, LIVE * (2 if bf16 else 4))
+    if engine == "FSDP2" and gpus > 1:
         blocks = [layer for each in model.modules() if isinstance(each, nn.ModuleList) for layer in each]
         blocks += [each for each in model.modules() if isinstance(each, nn.Embedding)]
         parts["weights"] += max(sum(each.nbytes for each in block.parameters()) for block in blocks)
@@ -159,9 +165,8 @@ def num_steps(rows: int, gpus: int, training: TrainingArguments) -> int:
     """Optimizer steps of a run over so many rows, as the trainer counts them."""
     if training.max_steps > 0:
         return training.max_steps
-    batches = -(-rows // (training.per_device_train_batch_size * gpus))
-    steps = -(-batches // training.gradient_accumulation_steps)
-    return -(-steps * training.num_train_epochs // 1)
+    batches = ceil(rows / (training.per_device_train_batch_size * gpus))
+    return ceil(ceil(batches / training.gradient_accumulation_steps) * training.num_train_epochs)
 
 
 __all__ = [

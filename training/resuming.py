@@ -18,6 +18,18 @@ logger = logging.get_logger("textgenome.training")
 FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
 
 
+class WholeCheckpointsMixin:
+    """For a trainer: the state of the trainer, last file of a checkpoint, waits for the other processes' files.
+
+    Without it a process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there
+    draws another dropout.
+    """
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
+
 class SaveOnTermination(TrainerCallback):
     """On SIGTERM during training, save a checkpoint after the running step and stop.
 
@@ -26,23 +38,19 @@ class SaveOnTermination(TrainerCallback):
     """
 
     def __init__(self):
-        self.terminated = False
-        self.previous_handler = None
+        self.received = False  # by this process
+        self.terminated = False  # all processes know
         self.first_step = 0
 
     def on_signal(self, signum, frame):
-        self.terminated = True
+        self.received = True
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.previous_handler = signal.signal(signal.SIGTERM, self.on_signal)
         self.first_step = state.global_step
-
-    def on_train_end(self, args, state, control, **kwargs):
-        signal.signal(signal.SIGTERM, self.previous_handler)
 
     def on_step_end(self, args, state, control, **kwargs):
         # The signal may reach one process only, or the processes at different steps: they stop together or they hang.
-        self.terminated = bool(reduce(torch.tensor(float(self.terminated), device=args.device), "sum"))
+        self.terminated = bool(reduce(torch.tensor(float(self.received), device=args.device), "sum"))
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
 
@@ -65,8 +73,17 @@ def remember_settings(settings: dict, output_dir: Path) -> None:
 
 def last_checkpoint(output_dir: Path) -> str | None:
     """The newest checkpoint that was written to its end, the state of the trainer being its last file."""
-    finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json")]
+    finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json") if is_whole(path)]
     return str(max(finished, key=lambda path: int(path.name.rpartition("-")[2]))) if finished else None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a JSON file was written to its end."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def train_or_resume(trainer: Trainer) -> TrainOutput | None:
@@ -82,16 +99,23 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
     trainer.add_callback(termination)
     output_dir = trainer.args.output_dir
     checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(Path(output_dir))
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    if termination.terminated:
-        trainer.accelerator.wait_for_everyone()  # a launcher ends the others when the first process is gone
-        logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
-        sys.exit(128 + signal.SIGTERM)
-    trainer.save_model()
+    previous_handler = signal.signal(signal.SIGTERM, termination.on_signal)
+    try:
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+        if termination.terminated:
+            trainer.accelerator.wait_for_everyone()  # a launcher ends the others when the first process is gone
+            logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
+            sys.exit(128 + signal.SIGTERM)
+        trainer.save_model()
+    finally:
+        signal.signal(signal.SIGTERM, previous_handler)
+    if termination.received:
+        # Behind the last step the processes do not agree any more, but all of them save the model.
+        signal.raise_signal(signal.SIGTERM)
     if trainer.state.global_step == termination.first_step:
         logger.warning(f"{output_dir} holds a finished run: nothing is left to train.")
         return None
     return result
 
 
-__all__ = ["SaveOnTermination", "last_checkpoint", "remember_settings", "train_or_resume"]
+__all__ = ["SaveOnTermination", "WholeCheckpointsMixin", "last_checkpoint", "remember_settings", "train_or_resume"]

@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from transformers import TrainerCallback
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
+from textgenome.modeling_dna_encoder import DNAEncoderMixin, find_layers
 from textgenome.modeling_textgenome import TextGenomeModel
+from textgenome.training.resuming import WholeCheckpointsMixin
 
 
 # Floating point operations a second in bfloat16 without sparsity, from the data sheets of NVIDIA.
@@ -37,7 +40,20 @@ class GroupedByLength(LengthGroupedSampler):
         return super().__iter__()
 
 
-class TextGenomeTrainer(SFTTrainer):
+class StopClock(TrainerCallback):
+    """Stops the clock of a trainer behind a step that an evaluation or a checkpoint follows."""
+
+    def __init__(self, trainer: "TextGenomeTrainer"):
+        self.trainer = trainer
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if control.should_evaluate or control.should_save:
+            self.trainer.stop_clock()
+
+    on_epoch_end = on_step_end
+
+
+class TextGenomeTrainer(WholeCheckpointsMixin, SFTTrainer):
     """An SFTTrainer that logs, over the steps since the last log and all devices:
 
     - `tokens_per_second` and `supervised_tokens_per_second`: of the language model, without padding; the second are
@@ -46,7 +62,7 @@ class TextGenomeTrainer(SFTTrainer):
     - `tflops_per_second`: floating point operations of the model (see `count_flops`) on each device, in 10^12.
     - `mfu`: the same as a share of what the device could do at most, where that is known (`PEAK_FLOPS`).
 
-    Seconds run from the first batch that is fetched to the log: evaluations and checkpoints between are left out.
+    Seconds run from the first batch that is fetched to the log, but not during evaluations and checkpoints between.
 
     Args:
         lengths: How long each row is, in any unit, to put rows of similar length together.
@@ -65,8 +81,9 @@ class TextGenomeTrainer(SFTTrainer):
             "head": (head, head if trains_head else 0),
         }
         self.fused.dna_encoder.register_forward_pre_hook(self.count_dna, with_kwargs=True)
-        self.clock = None
+        self.clock, self.seconds = None, 0.0
         self.counts = self.dna_counts = 0
+        self.add_callback(StopClock(self))
 
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:
@@ -78,6 +95,11 @@ class TextGenomeTrainer(SFTTrainer):
     def get_batch_samples(self, *args, **kwargs):
         self.clock = self.clock or time.perf_counter()
         return super().get_batch_samples(*args, **kwargs)
+
+    def stop_clock(self) -> None:
+        if self.clock is not None:
+            self.seconds += time.perf_counter() - self.clock
+            self.clock = None
 
     def training_step(self, model, inputs, *args, **kwargs):
         mask = inputs["attention_mask"]
@@ -93,16 +115,16 @@ class TextGenomeTrainer(SFTTrainer):
             self.dna_counts = self.dna_counts + torch.stack([lengths.sum(), (lengths**2).sum()])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs and self.clock is not None:
+        self.stop_clock()
+        if "loss" in logs and self.seconds:
             logs |= self.throughput()
         super().log(logs, start_time)
 
     def throughput(self) -> dict[str, float]:
         """The figures since the last call, and a new start of the count."""
-        seconds = time.perf_counter() - self.clock
         dna_counts = self.counts.new_zeros(2) + self.dna_counts
         counts = self.accelerator.gather(torch.cat([self.counts, dna_counts])[None]).sum(0).tolist()
-        self.clock, self.counts, self.dna_counts = None, 0, 0
+        seconds, self.seconds, self.counts, self.dna_counts = self.seconds, 0.0, 0, 0
         positions, tokens, squares, labels, dna_tokens, dna_squares = counts
 
         config = self.fused.config
@@ -111,10 +133,10 @@ class TextGenomeTrainer(SFTTrainer):
             attention_width(config.dna_config),
             dna_tokens,
             dna_squares,
-            self.fused.trains_dna_encoder,
+            backward_share(self.fused),
         )
-        text = count_flops(*self.weights["language_model"], attention_width(config.text_config), tokens, squares, True)
-        head = count_flops(*self.weights["head"], 0, labels, 0, True)
+        text = count_flops(*self.weights["language_model"], attention_width(config.text_config), tokens, squares)
+        head = count_flops(*self.weights["head"], 0, labels, 0)
         flops_per_second = (encoder + text + head) / seconds / self.accelerator.num_processes
         figures = {
             "tokens_per_second": round(tokens / seconds, 1),
@@ -127,9 +149,9 @@ class TextGenomeTrainer(SFTTrainer):
 
 
 def count_flops(
-    weights: float, trained_weights: float, attention: int, tokens: int, squared_lengths: int, has_backward: bool
+    weights: float, trained_weights: float, attention: int, tokens: int, squared_lengths: int, backward: float = 1.0
 ) -> float:
-    """Floating point operations of a forward pass and, if there is one, the backward pass.
+    """Floating point operations of a forward pass and, as far as there is one, the backward pass.
 
     After PaLM (arXiv 2204.02311, appendix B), with its 6N a token taken apart: 2N forward, 2N for the gradients of
     activations, 2N for those of weights, the last only of weights that are trained. What gradient checkpointing does
@@ -141,12 +163,25 @@ def count_flops(
         attention: Layers by heads by their width (`attention_width`).
         tokens: Tokens, without padding.
         squared_lengths: The sum of the squares of the lengths of sequences.
-        has_backward: Whether gradients run through.
+        backward: The share of the layers that gradients run through.
     """
-    forward = 2 * weights * tokens + 4 * attention * squared_lengths
-    if not has_backward:
-        return forward
-    return forward + 2 * (weights + trained_weights) * tokens + 8 * attention * squared_lengths
+    through = 2 * weights * tokens + 4 * attention * squared_lengths
+    # Of each product in attention both factors have a gradient.
+    gradients = 2 * weights * tokens + 8 * attention * squared_lengths
+    return through + backward * gradients + 2 * trained_weights * tokens
+
+
+def backward_share(model: DNAEncoderMixin) -> float:
+    """The share of a DNA encoder's layers that gradients run through: from the first that is trained to the last
+    that is used; 0 for a frozen encoder."""
+    count = model.config.dna_config.num_hidden_layers
+    groups = find_layers(model.dna_encoder, count)
+    trained = {each for each in model.dna_encoder.parameters() if each.requires_grad}
+    if not trained:
+        return 0.0
+    firsts = [i for layers in groups for i, layer in enumerate(layers) if trained & set(layer.parameters())]
+    below = trained - {each for layers in groups for each in layers.parameters()}  # embeddings
+    return (model.config.dna_feature_layer % (count + 1) - (0 if below else min(firsts))) / count
 
 
 def count_matmul_weights(model: nn.Module, share: float = 1) -> tuple[float, float]:
@@ -198,6 +233,7 @@ __all__ = [
     "GroupedByLength",
     "TextGenomeTrainer",
     "attention_width",
+    "backward_share",
     "count_flops",
     "count_matmul_weights",
     "expert_share",

@@ -10,6 +10,7 @@ from textgenome.training.planning import ENGINES
 
 
 RECIPES = ROOT / "configuration" / "recipes"
+STARTER = (RECIPES / "starter.yaml").read_text(encoding="utf-8")
 
 
 def plan(*options: str) -> str:
@@ -30,6 +31,27 @@ def test_recipes_for_pretrained_weights_need_no_network(text, dna):
     assert f"trained: {trained_parameters(text, dna)} (" in output
     assert "Steps: unknown" in output and "--dataset_name" in output
     assert re.findall(r"^(\S+) .* yes$", output, re.MULTILINE) == list(ENGINES)
+
+
+def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():
+    output = plan("--config", RECIPES / "kegg_qwen3_1.7b_hyenadna_1m.yaml", "--gpus", "8")
+    assert re.findall(r"^(\S+) .* no$", output, re.MULTILINE) == ["ZeRO-3", "FSDP2"]
+    assert "ZeRO-3, FSDP2: no. " in output and "DDP is the simplest engine" in output
+
+
+@pytest.mark.parametrize(
+    "recipe, options, message",
+    [
+        ("text_config: [1\n", [], "recipe.yaml is no recipe"),
+        (STARTER + "no_such_setting: 1\n", [], "no_such_setting"),
+        ("dataset_name: starter\n", ["--dataset_name", "missing.csv"], "missing.csv is no file or folder"),
+    ],
+    ids=["no YAML", "unknown setting", "no such rows"],
+)
+def test_what_is_wrong_is_said_without_a_traceback(tmp_path, recipe, options, message):
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    result = CliRunner().invoke(app, ["plan", "--config", str(tmp_path / "recipe.yaml"), *options])
+    assert result.exit_code and message in result.output and "Traceback" not in result.output
 
 
 def test_rows_at_hand_tell_the_steps_and_small_gpus_what_fits():

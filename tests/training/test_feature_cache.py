@@ -117,6 +117,15 @@ def test_the_budget_is_kept(model, tmp_path):
     torch.testing.assert_close(cache.encode_dna(ids, mask), expected, atol=1e-6, rtol=0)
 
 
+def test_features_of_weights_that_an_engine_turned_to_another_type_are_others(model, tmp_path):
+    callback = CacheDNAFeatures(model, tmp_path, 1e9)
+    before = encoder_key(model.model)
+    for each in model.parameters():
+        each.data = each.data.bfloat16()  # as DeepSpeed does between the making of a trainer and the first step
+    callback.on_train_begin(None, None, None, model=model)
+    assert callback.cache.key == encoder_key(model.model) != before
+
+
 def test_an_encoder_that_is_trained_is_refused(tiny_model, tmp_path):
     with pytest.raises(ValueError, match="needs a frozen DNA encoder"):
         CacheDNAFeatures(tiny_model, tmp_path, 1e9)

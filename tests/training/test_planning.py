@@ -1,11 +1,13 @@
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import ROOT, variant_row
 from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.training import planning
 from textgenome.training.planning import (
     ENGINES,
     activation_bytes,
@@ -67,6 +69,12 @@ def test_plan_is_near_what_a_run_takes(tmp_path, run):
     assert num_steps(len(rows), 1, training) == max(saved)
 
 
+def test_steps_of_a_part_of_an_epoch_are_whole(lora):
+    training = replace(lora[2], num_train_epochs=1.5, gradient_accumulation_steps=3)
+    # 100 rows make 25 batches of two on two GPUs, and those nine steps.
+    assert str(num_steps(100, 2, training)) == "14"
+
+
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory):
     path = tmp_path_factory.mktemp("lora") / "recipe.yaml"
@@ -74,7 +82,7 @@ def lora(tmp_path_factory):
     return fused_config(args), args, training
 
 
-def test_engines_divide_more_and_more(lora):
+def test_engines_divide_more_and_more(lora, monkeypatch):
     config, args, _ = lora
     model = build_on_meta(config, args)
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
@@ -82,8 +90,14 @@ def test_engines_divide_more_and_more(lora):
     memory = {engine: memory_per_gpu(model, engine, 4, True) for engine in ENGINES}
     assert memory["ZeRO-1"] == {"weights": 2 * total, "gradients": 2 * trained, "optimizer": 12 * trained / 4}
     assert memory["ZeRO-2"] == {"weights": 2 * total, "gradients": 2 * trained / 4, "optimizer": 12 * trained / 4}
-    for engine in ("ZeRO-3", "FSDP2"):
-        assert memory[engine]["weights"] < memory["ZeRO-2"]["weights"] * 0.7
+    assert memory["FSDP2"]["weights"] < memory["ZeRO-2"]["weights"] * 0.7
+    # Of a model smaller than DeepSpeed's bound all weights are whole at a time, beside this process's part.
+    assert memory["ZeRO-3"]["weights"] == 2 * total / 4 + 2 * total
+    monkeypatch.setattr(planning, "LIVE", total / 10)
+    assert memory_per_gpu(model, "ZeRO-3", 4, True)["weights"] == 2 * total / 4 + 2 * total / 10
+    # Without bf16 DeepSpeed leaves the frozen bfloat16 as it is, but for ZeRO-3.
+    assert memory_per_gpu(model, "ZeRO-2", 4, False)["weights"] == memory["DDP"]["weights"]
+    assert memory_per_gpu(model, "ZeRO-3", 1, False)["weights"] == 4 * total
     assert memory["FSDP2"]["optimizer"] == 8 * trained / 4
     assert memory["DDP"]["gradients"] == 2 * memory_per_gpu(model, "DDP", 1, True)["gradients"]
 

@@ -9,6 +9,7 @@ from textgenome.training.finetuning import prepare_model
 from textgenome.training.trainer import (
     GroupedByLength,
     attention_width,
+    backward_share,
     count_flops,
     count_matmul_weights,
     expert_share,
@@ -45,7 +46,7 @@ def test_formula_is_what_pytorch_counts_for_the_language_model(model, use_peft):
     attention = attention_width(model.config.text_config)
     embeddings = torch.randn(rows, length, 64, requires_grad=True)
     found = measured(lambda: part(inputs_embeds=embeddings).last_hidden_state.sum().backward())
-    assert count_flops(*weights, attention, rows * length, squares, True) == pytest.approx(found, rel=0.02)
+    assert count_flops(*weights, attention, rows * length, squares) == pytest.approx(found, rel=0.02)
 
 
 def test_of_a_mixture_only_the_experts_that_a_token_meets_count(model):
@@ -57,7 +58,32 @@ def test_of_a_mixture_only_the_experts_that_a_token_meets_count(model):
     with torch.no_grad():
         found = measured(lambda: part(ids))
     assert trained == 0
-    assert count_flops(weights, 0, attention_width(config), 64, 64**2, False) == pytest.approx(found, rel=0.02)
+    assert count_flops(weights, 0, attention_width(config), 64, 64**2, 0) == pytest.approx(found, rel=0.02)
+
+
+def test_gradients_run_through_the_layers_from_the_first_that_is_trained():
+    dna = {**DNA, "num_hidden_layers": 8}
+    model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=TEXT, dna_config=dna))
+    model.set_attn_implementation("eager")
+    model.set_experts_implementation("eager")
+    fused, ids = model.model, torch.randint(0, 12, (1, 64))
+    for layers, share in {0: 0.0, 4: 0.5, 8: 1.0}.items():
+        prepare_model(model, ModelArguments(model_name_or_path="x", use_peft=False, train_dna_layers=layers))
+        assert backward_share(fused) == share
+        weights = count_matmul_weights(fused.dna_encoder, expert_share(model.config.dna_config))
+        fused.train()
+
+        def run():
+            states = fused.encode_dna(ids, torch.ones_like(ids))
+            if states.requires_grad:
+                states.sum().backward()
+
+        attention = attention_width(model.config.dna_config)
+        assert count_flops(*weights, attention, 64, 64**2, share) == pytest.approx(measured(run), rel=0.03)
+    prepare_model(model, ModelArguments(model_name_or_path="x", use_peft=False, freeze_dna_encoder=False))
+    assert backward_share(fused) == 1
+    model.config.dna_feature_layer = 2
+    assert backward_share(fused) == 0.25
 
 
 def test_order_depends_on_seed_and_epoch_and_batches_are_of_similar_length():
