@@ -110,7 +110,7 @@ def activation_bytes(
     config: TextGenomeConfig, args: ModelArguments, training: TrainingArguments, tokens: int, dna_tokens: int
 ) -> float:
     """An estimate of what the backward pass of one batch needs: the tensors that autograd keeps of a layer, counted
-    without memory for them, times the layers; with gradient checkpointing the inputs of all layers and one layer.
+    without memory for them, times the layers; with activation checkpointing the inputs of all layers and one layer.
 
     Left out are the head, which the trainer computes in tiles, and a frozen encoder, which keeps nothing.
 

@@ -154,7 +154,7 @@ def count_flops(
     """Floating point operations of a forward pass and, as far as there is one, the backward pass.
 
     After PaLM (arXiv 2204.02311, appendix B), with its 6N a token taken apart: 2N forward, 2N for the gradients of
-    activations, 2N for those of weights, the last only of weights that are trained. What gradient checkpointing does
+    activations, 2N for those of weights, the last only of weights that are trained. What activation checkpointing does
     twice counts once.
 
     Args:
