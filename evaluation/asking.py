@@ -72,7 +72,7 @@ def ask(
 
     Returns:
         For each row, in their order, `reasoning`, `answer` (None where the model gave none) and, with labels,
-        `scores`: by label the probability among the labels, as the whole answer, given at once (see `score_labels`).
+        `scores`: by label the probability among the labels, in the place of the answer (see `score_batch`).
 
     Raises:
         ValueError: If a row is none that the model could be asked about.
@@ -85,7 +85,7 @@ def ask(
     prompts = [as_prompt(row) for row in cut_windows(rows, dna, dna_truncation, processor.dna_window)]
     options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
     texts = generate(model, processor, prompts, **options)
-    scores = score_labels(model, processor, prompts, labels, batch_size) if labels else ()
+    scores = score_labels(model, processor, prompts, labels, batch_size, outputs=texts) if labels else ()
     scores = dict(chain.from_iterable(scores))
     return [_as_answer(text, scores.get(i)) for i, text in enumerate(texts)]
 
@@ -221,7 +221,7 @@ def ask_rows(
     options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
     generate_predictions(loaded, processor, windows, ASKED, predictions, **options)
     if labels:
-        score_predictions(loaded, processor, windows, ASKED, predictions, labels, batch_size)
+        score_predictions(loaded, processor, windows, ASKED, predictions, labels, batch_size, behind_reasoning=True)
     predictions.merge()
     if not state.is_main_process:
         return None

@@ -45,6 +45,14 @@ def split_output(text: str) -> tuple[str, str | None]:
     return text[: places[-1] if places else None].strip(), line.strip(_EDGES) or None
 
 
+def before_answer(text: str) -> str:
+    """What the model wrote before the answer that `extract_answer` finds, with think tags; "" where there is none."""
+    text = text.partition("<|im_end|>")[0]
+    spoken = text.rpartition("</think>")[2]
+    answers = [found for found in _ANSWER.finditer(spoken) if found[1] == _answer_line(text)]
+    return text[: len(text) - len(spoken) + answers[-1].start()] if extract_answer(text) and answers else ""
+
+
 def _answer_line(text: str) -> str:
     """What follows `Answer:` on its last line outside the think block, or nothing."""
     spoken = _THOUGHT.sub("", text.partition("<|im_end|>")[0]).rpartition("</think>")[2]
@@ -77,6 +85,7 @@ def hide_bases(text: str) -> str:
 
 
 __all__ = [
+    "before_answer",
     "extract_answer",
     "extract_single_entry",
     "hide_bases",

@@ -79,11 +79,17 @@ def by_length(conversations: list[list[dict]], batch_size: int) -> list[list[int
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def prompt_inputs(processor: TextGenomeProcessor, conversations: list[list[dict]], enable_thinking: bool):
-    """What the model takes to continue the conversations, padded on the left."""
+def prompt_inputs(
+    processor: TextGenomeProcessor,
+    conversations: list[list[dict]],
+    enable_thinking: bool = True,
+    continue_final_message: bool = False,
+):
+    """What the model takes to answer conversations, or to go on where their last message ends, padded on the left."""
     return processor.apply_chat_template(
         conversations,
-        add_generation_prompt=True,
+        add_generation_prompt=not continue_final_message,
+        continue_final_message=continue_final_message,
         enable_thinking=enable_thinking,
         tokenize=True,
         return_dict=True,

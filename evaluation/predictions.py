@@ -125,11 +125,14 @@ def score_predictions(
     predictions: Predictions,
     labels: list[str],
     batch_size: int,
+    behind_reasoning: bool = False,
 ) -> None:
-    """Rank the labels for the rows that have no scores yet under this condition. See `score_labels`."""
+    """Rank the labels for the rows that have no scores yet under this condition: at once, or behind what the model
+    wrote before its answer. See `score_labels`."""
     places = predictions.missing(condition, len(rows), "scores")
     prompts = [as_prompt(rows[i]) for i in places]
-    for batch in score_labels(model, processor, prompts, labels, batch_size, description=condition):
+    outputs = [predictions.records[condition, i]["output"] for i in places] if behind_reasoning else None
+    for batch in score_labels(model, processor, prompts, labels, batch_size, condition, outputs):
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
 

@@ -6,6 +6,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from textgenome.evaluation.extraction import before_answer
 from textgenome.evaluation.generation import by_length, prompt_inputs
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -16,17 +17,19 @@ def score_labels(
     conversations: list[list[dict]],
     labels: list[str],
     batch_size: int = 64,
-    description: str = "Scoring",
+    description: str | None = None,
+    outputs: list[str] | None = None,
 ) -> Iterator[list[tuple[int, dict[str, float]]]]:
-    """How likely is each label as the whole answer, given at once, without reasoning?
+    """How likely is each label as the answer?
 
     Args:
         model: The fused model.
         processor: Its processor.
-        conversations: Each ends where the assistant is to speak.
-        labels: The answers to choose from, at least one.
-        batch_size: Conversations at a time.
+        conversations: What is asked.
+        labels: Answers to choose from.
+        batch_size: Rows at a time.
         description: Of the progress bar.
+        outputs: What the model wrote to each, see `score_batch`.
 
     Yields:
         For each of a batch: its place in `conversations`, and what `score_batch` returns for it.
@@ -34,30 +37,49 @@ def score_labels(
     was_training = model.training
     model.eval()
     for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
-        yield list(zip(places, score_batch(model, processor, [conversations[i] for i in places], labels)))
+        written = outputs and [outputs[i] for i in places]
+        scores = score_batch(model, processor, [conversations[i] for i in places], labels, written)
+        yield list(zip(places, scores))
     model.train(was_training)
 
 
 @torch.no_grad()
 def score_batch(
-    model: PreTrainedModel, processor: TextGenomeProcessor, conversations: list[list[dict]], labels: list[str]
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    conversations: list[list[dict]],
+    labels: list[str],
+    outputs: list[str] | None = None,
 ) -> list[dict[str, float]]:
     """Score labels for conversations that are a batch, with a model that does not train.
 
     Each prompt is encoded once; the labels continue from its cache.
 
+    Args:
+        model: The fused model.
+        processor: Its processor.
+        conversations: What is asked.
+        labels: Answers to choose from.
+        outputs: What the model wrote to each: a label then stands in the place of the answer, behind the reasoning. By
+            default, and where there is no answer, it is given at once.
+
     Returns:
-        For each conversation, by label the log-probability among the labels, from the likelihood of all tokens of
-        `Answer: <label>` and the end of the turn.
+        For each conversation, by label the log-probability among the labels, from the likelihood of all tokens of the
+        label behind `Answer:`, and of the end of the turn.
     """
-    inputs = prompt_inputs(processor, conversations, False).to(model.device)
+    reasonings = [before_answer(output) for output in outputs] if outputs else [""] * len(conversations)
+    begun = [
+        [*conversation, {"role": "assistant", "content": f"{reasoning}Answer:"}]
+        for conversation, reasoning in zip(conversations, reasonings)
+    ]
+    inputs = prompt_inputs(processor, begun, continue_final_message=True).to(model.device)
     mask = inputs["attention_mask"]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     prompt = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache = prompt.past_key_values
     scores = []
     for label in labels:
-        turn = processor.tokenizer(f"Answer: {label}<|im_end|>", add_special_tokens=False, return_tensors="pt")
+        turn = processor.tokenizer(f" {label}<|im_end|>", add_special_tokens=False, return_tensors="pt")
         ids = turn["input_ids"].to(mask.device).expand(len(conversations), -1)
         given = ids[:, :-1]
         steps = torch.arange(1, given.shape[1] + 1, device=mask.device)

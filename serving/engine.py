@@ -111,7 +111,8 @@ class Answer:
     Attributes:
         text: As much as may be sent already.
         tokens: How many were generated, that which ends the turn included.
-        finish_reason: `stop` or `length`, once `text` is whole.
+        ended: Why `text` is whole, `stop` or `length`, once it is.
+        finish_reason: The same, once there are scores too.
         scores: Log-probabilities by label, if the question has any.
     """
 
@@ -119,6 +120,7 @@ class Answer:
         self.question = question
         self.text = ""
         self.tokens = 0
+        self.ended: str | None = None
         self.finish_reason: str | None = None
         self.scores: dict[str, float] | None = None
         self.failed = False
@@ -131,7 +133,7 @@ class Answer:
 
     def add(self, token: int, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> bool:
         """Take one more token, unless the answer is whole or nobody waits for it. Returns whether that is so now."""
-        if self.finish_reason is not None or self.abandoned:
+        if self.ended or self.abandoned:
             return True
         question, self.tokens = self.question, self.tokens + 1
         if token in ends:
@@ -147,10 +149,16 @@ class Answer:
         else:
             self.text = hold_back(self._decoded, question.stop)
             self.notify()
-        return self.finish_reason is not None
+        return self.ended is not None
 
     def _finish(self, text: str, reason: str) -> None:
-        self.text, self.finish_reason = text, reason
+        self.text, self.ended = text, reason
+        if not self.question.labels:
+            self.finish_reason = reason
+        self.notify()
+
+    def score(self, scores: dict[str, float]) -> None:
+        self.scores, self.finish_reason = scores, self.ended
         self.notify()
 
     def fail(self) -> None:
@@ -315,9 +323,6 @@ class Engine:
     def _generate(self, batch: list[Answer]) -> None:
         model, processor, question = self.model, self.processor, batch[0].question
         conversations = [answer.question.conversation for answer in batch]
-        if question.labels:
-            for answer, scores in zip(batch, score_batch(model, processor, conversations, list(question.labels))):
-                answer.scores = scores
         options = {"do_sample": False, **dict.fromkeys(("temperature", "top_p", "top_k"))}
         if question.temperature:
             options = {"do_sample": True, "temperature": question.temperature}
@@ -335,6 +340,12 @@ class Engine:
                 stopping_criteria=StoppingCriteriaList([publish]),
                 **options,
             )
+        ended = [answer for answer in batch if answer.ended and question.labels]
+        if ended:
+            conversations = [answer.question.conversation for answer in ended]
+            outputs = [answer.text for answer in ended]
+            for answer, scores in zip(ended, score_batch(model, processor, conversations, question.labels, outputs)):
+                answer.score(scores)
 
 
 __all__ = ["Answer", "Engine", "Limits", "ModelFailed", "Question", "QueueFull", "hold_back"]

@@ -148,7 +148,7 @@ class ChatRequest(Strict):
         Field(None, max_length=4, description="Texts before which the answer ends.")
     )
     labels: list[Text] | None = Field(
-        None, max_length=64, description="Answers to score: how likely is each, given at once, without reasoning?"
+        None, max_length=64, description="Answers to score: how likely is each, behind the reasoning of this answer?"
     )
     enable_thinking: bool | None = Field(
         None, description="Whether the model reasons before it answers; by default if it was trained to."

@@ -37,15 +37,28 @@ def test_the_longest_come_first(prompts):
     assert by_length(prompts, 2) == [[1, 3], [2, 4], [0]]
 
 
-def test_scores_are_the_likelihood_of_the_whole_turn(tiny_model, tiny_processor, prompts):
-    found = {
-        i: scores for batch in score_labels(tiny_model, tiny_processor, prompts, LABELS, 3) for i, scores in batch
-    }
+REASONINGS = [
+    "<think>\nIt breaks.\n</think>\n\n",
+    "",
+    "<think>\nAnswer: no.\n</think>\n\nSo:\n**",
+    "a\n",
+    "<think>\n\n</think>\n\n",
+]
+
+
+@pytest.mark.parametrize("reasonings", [[""] * 5, REASONINGS], ids=["at once", "behind reasoning"])
+def test_scores_are_the_likelihood_of_the_whole_turn(tiny_model, tiny_processor, prompts, reasonings):
+    outputs = [f"{reasoning}Answer: {LABELS[0]}<|im_end|>" for reasoning in reasonings] if any(reasonings) else None
+    batches = score_labels(tiny_model, tiny_processor, prompts, LABELS, 3, outputs=outputs)
+    found = {i: scores for batch in batches for i, scores in batch}
     assert sorted(found) == list(range(len(prompts)))
     for i, prompt in enumerate(prompts):
         likelihoods = []
         for label in LABELS:
-            turn = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {label}"}]}
+            turn = {
+                "role": "assistant",
+                "content": [{"type": "text", "text": f"{reasonings[i].removesuffix('**')}Answer: {label}"}],
+            }
             batch = TextGenomeCollator(tiny_processor)([{"messages": [*prompt, turn]}])
             labels = batch.pop("labels")[:, 1:]
             # The line end behind the turn is in every label alike.
@@ -56,6 +69,12 @@ def test_scores_are_the_likelihood_of_the_whole_turn(tiny_model, tiny_processor,
             likelihoods.append(-loss)
         expected = torch.stack(likelihoods).log_softmax(0).tolist()
         assert list(found[i].values()) == pytest.approx(expected, rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize("output", ["<think>\nIt breaks.", "<think>\nAnswer: a\n</think>\n\nWho knows?", "Answer: "])
+def test_where_there_is_no_answer_labels_are_scored_as_if_given_at_once(tiny_model, tiny_processor, prompts, output):
+    at_once = list(score_labels(tiny_model, tiny_processor, prompts[:1], LABELS))
+    assert list(score_labels(tiny_model, tiny_processor, prompts[:1], LABELS, outputs=[output])) == at_once
 
 
 def test_a_prompt_is_encoded_once(tiny_model, tiny_processor, prompts):

@@ -69,8 +69,8 @@ def serving(model, processor, limits: Limits | None = None, **options):
             hook.remove()
 
 
-def say(model, processor, text: str) -> None:
-    """Let the model say this, whatever it is asked about DNA."""
+def say(model, processor, text: str):
+    """Let the model say this, whatever it is asked about DNA, until the handle that is returned is removed."""
     ids, rest = processor.tokenizer(text)["input_ids"], []
 
     def force(_, args, kwargs, outputs):
@@ -80,7 +80,7 @@ def say(model, processor, text: str) -> None:
             outputs.logits[:] = -1e9
             outputs.logits[:, :, rest.pop(0)] = 0
 
-    model.register_forward_hook(force, with_kwargs=True)
+    return model.register_forward_hook(force, with_kwargs=True)
 
 
 def variant_messages(length: int = 40, seed: int = 0, question: str = "What is lost?") -> list[dict]:

@@ -1,6 +1,7 @@
 import asyncio
 import http.client
 import json
+import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -133,9 +134,30 @@ def test_labels_are_scored(client, tiny_model, tiny_processor):
     [[(_, expected)]] = score_labels(tiny_model, tiny_processor, [conversation], labels)
     plain = complete(client, conversation, extra_body={"labels": labels})
     chunks = list(complete(client, conversation, extra_body={"labels": labels}, stream=True))
-    assert plain.label_scores == pytest.approx({label: 2.718281828459045**s for label, s in expected.items()})
+    assert plain.label_scores == pytest.approx({label: math.exp(score) for label, score in expected.items()})
     assert sum(plain.label_scores.values()) == pytest.approx(1)
     assert chunks[-1].label_scores == plain.label_scores
+
+
+def test_labels_are_scored_behind_the_reasoning(tiny_model, tiny_processor):
+    labels, conversation = ["cancer", "a longer name"], variant_messages()
+    text = "<think>\nIt breaks.\n</think>\n\nAnswer: cancer"
+    [[(_, expected)]] = score_labels(tiny_model, tiny_processor, [conversation], labels, outputs=[text])
+    at_once = score_labels(tiny_model, tiny_processor, [conversation], labels)
+    generate = tiny_model.generate
+
+    def generate_text(**options):
+        forced = say(tiny_model, tiny_processor, f"{text}<|im_end|>")
+        generate(**options)
+        forced.remove()
+
+    tiny_model.generate = generate_text
+    with serving(tiny_model, tiny_processor) as service:
+        client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0)
+        answer = complete(client, conversation, max_tokens=100, extra_body={"labels": labels})
+    assert answer.choices[0].message.content == "Answer: cancer"
+    assert answer.label_scores == pytest.approx({label: math.exp(score) for label, score in expected.items()})
+    assert expected != pytest.approx(next(at_once)[0][1])
 
 
 def test_thinking_can_be_left_out(client, tiny_model, tiny_processor):
