@@ -287,6 +287,9 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they stand in
                 the processor as `dna_token_id`, `dna_start_token_id` and `dna_end_token_id`. The embedding of the
                 language model grows if they lie beyond its end.
+
+        Raises:
+            ValueError: If the language model's head has a bias, or it scales or caps its logits.
         """
         kwargs = {"dtype": dtype or "auto", "attn_implementation": attn_implementation}
         if isinstance(text_model, str):
@@ -294,6 +297,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         if isinstance(dna_model, str):
             # In the type of the language model: saved together, both would come back in the type of the first.
             dna_model = load_dna_encoder(dna_model, **{**kwargs, "dtype": text_model.dtype})
+        check_head(text_model.eval())
         dna_model = without_heads(dna_model)
         last_token = max([value for key, value in config_overrides.items() if key.endswith("token_id")], default=-1)
         if last_token >= text_model.get_input_embeddings().num_embeddings:
@@ -420,6 +424,21 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         if not is_first_iteration and kwargs.get("use_cache", True):
             inputs["dna_input_ids"] = inputs["dna_attention_mask"] = inputs["dna_pool_ids"] = None
         return inputs
+
+
+@torch.no_grad()
+def check_head(language_model: PreTrainedModel) -> None:
+    """Raise ValueError unless the logits of a causal language model are a matrix times its hidden states."""
+    if language_model.device.type == "meta":
+        return
+    tokens = torch.arange(2, device=language_model.device)[None]  # of which one may be padding, a row of zeros
+    head = language_model.get_output_embeddings()
+    expected = language_model.base_model(tokens)[0] @ head.weight.T
+    if not torch.allclose(language_model(tokens).logits.float(), expected.float(), rtol=1e-2, atol=1e-4):
+        raise ValueError(
+            f"{type(language_model).__name__} has a bias in its head or changes its logits behind it, by a scale or a "
+            "cap, which the fused model would not."
+        )
 
 
 __all__ = [

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+import transformers
 from conftest import TINY_CHECKPOINT, conversation, random_dna
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
@@ -413,6 +414,20 @@ def test_from_text_dna_pretrained_takes_models_and_grows_the_embedding():
     )
     assert model.lm_head.weight.shape[0] == model.config.text_config.vocab_size == 106
     assert model.model.dna_encoder.pooler is None and model.model.dna_encoder.contact_head is None
+
+
+@pytest.mark.parametrize(
+    "family, changed", [("Granite", {"logits_scaling": 8}), ("Gemma2", {"final_logit_softcapping": 0.1}), ("Phi", {})]
+)
+def test_a_language_model_that_does_more_than_its_head_is_refused(family, changed):
+    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "head_dim": 8}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0, "initializer_range": 0.5}
+    config = getattr(transformers, f"{family}Config")(**sizes, **changed)
+    text = getattr(transformers, f"{family}ForCausalLM")(config)
+    if family == "Phi":
+        torch.nn.init.ones_(text.lm_head.bias)
+    with pytest.raises(ValueError, match=f"{family}ForCausalLM has a bias in its head or changes its logits"):
+        TextGenomeForConditionalGeneration.from_text_dna_pretrained(text, HyenaDNAModel(ENCODERS["hyenadna"]))
 
 
 def test_adapter_carries_projector_and_markers_and_merges(tiny_model, tiny_processor, tmp_path):
