@@ -16,7 +16,6 @@ from huggingface_hub import (
     ModelCardData,
     eval_result_entries_to_yaml,
     model_info,
-    resolve_revision,
 )
 from safetensors import safe_open
 from transformers import PreTrainedConfig
@@ -24,7 +23,7 @@ from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
-from textgenome.evaluation.evaluating import fingerprint_weights, read_json, training_settings
+from textgenome.evaluation.evaluating import fingerprint_weights, pin_revision, read_json, training_settings
 from textgenome.processing.rows import READERS
 
 
@@ -171,7 +170,7 @@ def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]
 
 def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
     """The commits at which base models stand on the Hub now. Of a local folder only its name is kept."""
-    return {without_path(name): resolve_revision(name).resolved if is_hub_id(name) else None for name in names}
+    return {without_path(name): pin_revision(name, "main") if is_hub_id(name) else None for name in names}
 
 
 def find_license(hub_id: str, revision: str | None = None) -> dict[str, str] | None:

@@ -229,6 +229,15 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
     assert "is there already" in result.output
 
 
+@pytest.mark.parametrize("base", [None, "no/model", TINY_CHECKPOINT])
+def test_a_model_or_base_that_is_not_there_is_named(adapter, tmp_path, base):
+    words = ["no/model"] if base is None else [adapter, "--adapter", "--base", base]
+    result = CliRunner().invoke(app, ["export", str(words.pop(0)), str(tmp_path / "out"), *map(str, words)])
+    local = f"is an adapter of {base}, which is on this machine only"
+    message = local if base == TINY_CHECKPOINT else "Error: no/model: there is no such folder."
+    assert result.exit_code == 1 and message in result.output
+
+
 def test_an_adapter_of_a_local_base_does_not_go_alone(adapter, tmp_path):
     result = CliRunner().invoke(app, ["export", str(adapter), str(tmp_path / "out"), "--adapter"])
     assert result.exit_code == 1
