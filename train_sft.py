@@ -37,7 +37,7 @@ from textgenome.configuration.arguments import DataArguments, ModelArguments, Tr
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.evaluating import pin_revision
 from textgenome.evaluation.prompts import reasons
-from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push
+from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push, written_whole
 from textgenome.processing import TextGenomeCollator, chat_template
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
@@ -80,11 +80,9 @@ def build_base(
     reasoning_format = data.reasoning_format or "think"
     fused, processor = join_models(model, dna_tokenizer, data.dna_window, reasoning_format, conversations)
     fused.config.base_models = find_revisions(name for name in (model.text_model, model.dna_model) if name)
-    unfinished = folder.with_suffix(".unfinished")
-    fused.save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    unfinished.rename(folder)
-    mark_checkpoint(folder)
+    with written_whole(folder) as unfinished:
+        fused.save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
 
 
 def peak_memory_gb() -> float:
@@ -132,6 +130,8 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
                 build_base(model_args, dna_tokenizer, data, train_dataset, Path(source))
                 if training.deepspeed_plugin:
                     training.deepspeed_plugin.set_deepspeed_weakref()
+            if training.process_index == 0:
+                mark_checkpoint(Path(source))
         if training.process_index == 0:
             remember_settings({**asdict(data), **asdict(model_args), "reasons": thinks}, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)

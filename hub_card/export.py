@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
@@ -138,13 +139,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        unfinished = Path(scratch) / folder.name  # unlike the other, as readable as any folder
+        unfinished.mkdir()
         yield unfinished
         unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
@@ -264,7 +264,6 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
 
 def export_adapter(checkpoint: Path, processor: ProcessorMixin, folder: Path, base: str, commit: str) -> None:
     """Write an adapter alone, its processor and the code of that; it knows its base by repository and commit."""
-    folder.mkdir()
     pinned = {"base_model_name_or_path": base, "revision": commit}
     write_json(folder / "adapter_config.json", {**read_json(checkpoint / "adapter_config.json"), **pinned})
     shutil.copyfile(checkpoint / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)

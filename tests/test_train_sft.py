@@ -174,6 +174,7 @@ def test_from_random_weights_and_evaluated_by_generation(table, capsys):
         max_new_tokens=3,
     )
     assert "DNA exchanged   0.000" in capsys.readouterr().out
+    assert "textgenome export" in (out / "base" / "README.md").read_text()
     model, processor = AutoModelForMultimodalLM.from_pretrained(out), AutoProcessor.from_pretrained(out)
     assert isinstance(model.model.dna_encoder, HyenaDNAModel)
     assert processor.dna_tokenizer.model_max_length == processor.dna_window == 64
