@@ -1,4 +1,4 @@
-"""The language model alone, for engines that know it and not this package, as vLLM."""
+"""The language model alone, for engines that know it and not this package, such as vLLM."""
 
 from pathlib import Path
 

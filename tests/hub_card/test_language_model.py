@@ -100,7 +100,7 @@ def test_the_documented_lines_run(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("flags", [["--adapter"], ["--base", "owner/name"], ["--metrics", "metrics.json"]])
 def test_it_takes_no_option_of_the_whole_model(tmp_path, flags):
-    command = ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), "--language-model", *flags]
+    command = ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), "--language_model", *flags]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2 and "--language-model" in result.output
     assert not (tmp_path / "out").exists()
