@@ -21,7 +21,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from huggingface_hub import resolve_revision
 from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
@@ -36,8 +35,9 @@ from trl import TrlParser
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.evaluation import compare_controls
+from textgenome.evaluation.evaluating import pin_revision
 from textgenome.evaluation.prompts import reasons
-from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push
+from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push, written_whole
 from textgenome.processing import TextGenomeCollator, chat_template
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
@@ -45,7 +45,7 @@ from textgenome.training.feature_cache import CacheDNAFeatures
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import join_models, load_dna_tokenizer
 from textgenome.training.precision import KeepFloat32
-from textgenome.training.resuming import remember_settings, train_or_resume
+from textgenome.training.resuming import absolute, remember_settings, train_or_resume
 from textgenome.training.trainer import TextGenomeTrainer
 
 
@@ -80,11 +80,9 @@ def build_base(
     reasoning_format = data.reasoning_format or "think"
     fused, processor = join_models(model, dna_tokenizer, data.dna_window, reasoning_format, conversations)
     fused.config.base_models = find_revisions(name for name in (model.text_model, model.dna_model) if name)
-    unfinished = folder.with_suffix(".unfinished")
-    fused.save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    unfinished.rename(folder)
-    mark_checkpoint(folder)
+    with written_whole(folder) as unfinished:
+        fused.save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
 
 
 def peak_memory_gb() -> float:
@@ -105,10 +103,11 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
     set_seed(training.seed)
     output_dir = Path(training.output_dir)
     pushes = take_over_push(training)
-    if model_args.model_name_or_path and not Path(model_args.model_name_or_path).is_dir():
-        found = resolve_revision(model_args.model_name_or_path, revision=model_args.model_revision)
-        model_args.model_revision = found.resolved  # a branch may move before the run is resumed, or its adapter used
-    source, revision = model_args.model_name_or_path, model_args.model_revision
+    source = model_args.model_name_or_path = absolute(model_args.model_name_or_path)
+    if source:
+        # A branch may move before the run is resumed, or its adapter used.
+        model_args.model_revision = pin_revision(source, model_args.model_revision)
+    revision = model_args.model_revision
     dna_tokenizer = load_dna_tokenizer(model_args)
     if data.dna_window is None:
         data.dna_window = AutoProcessor.from_pretrained(source, revision=revision).dna_window if source else 2048
@@ -131,6 +130,8 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
                 build_base(model_args, dna_tokenizer, data, train_dataset, Path(source))
                 if training.deepspeed_plugin:
                     training.deepspeed_plugin.set_deepspeed_weakref()
+            if training.process_index == 0:
+                mark_checkpoint(Path(source))
         if training.process_index == 0:
             remember_settings({**asdict(data), **asdict(model_args), "reasons": thinks}, output_dir)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)

@@ -20,7 +20,7 @@ from textgenome.commands.options import (
 )
 from textgenome.evaluation.asking import ask as ask_pair
 from textgenome.evaluation.asking import ask_table, ask_vcf, load_model
-from textgenome.evaluation.evaluating import shown_in_training, thinks
+from textgenome.evaluation.evaluating import pin_revision, shown_in_training, thinks
 from textgenome.processing.conversations import DNA_COLUMNS
 from textgenome.processing.variants import NOTICE, read_sequence
 
@@ -106,7 +106,8 @@ def ask(
         pair = (_sequence("--reference", reference), _sequence("--variant", variant))
         row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
         options["enable_thinking"] = thinks(model, enable_thinking)
-        _print(ask_pair(*load_model(model, revision, dtype), [row], **options, **shown_in_training(model))[0])
+        loaded = load_model(model, pin_revision(model, revision), dtype)
+        _print(ask_pair(*loaded, [row], **options, **shown_in_training(model))[0])
     else:
         options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}
         if vcf is not None:

@@ -26,13 +26,12 @@ Metrics = Annotated[
     Path | None,
     typer.Option("--metrics", help="metrics.json for the model card, by default MODEL/evaluation/metrics.json."),
 ]
-
-
 LanguageModel = Annotated[
     bool,
     typer.Option(
         "--language-model",
-        help="Only the language model, for an engine as vLLM that takes what get_prompt_embeds makes of a prompt.",
+        "--language_model",
+        help="Only the language model, for an engine such as vLLM that takes what get_prompt_embeds makes.",
     ),
 ]
 
@@ -53,9 +52,9 @@ def export(
     """
     if language_model:
         if not merge or base or base_revision or metrics:
-            raise typer.BadParameter("--language-model takes no --adapter, --base, --base_revision and --metrics.")
+            raise typer.BadParameter("--language-model takes no --adapter, --base, --base_revision or --metrics.")
         folder = export_language_model(model, out, revision)
-        typer.echo(f"{folder} loads by AutoModelForCausalLM.from_pretrained({str(folder)!r}), or vllm serve {folder}")
+        typer.echo(f"{folder} loads by AutoModelForCausalLM, or by vllm serve {folder} --enable-prompt-embeds")
         return
     folder = export_checkpoint(model, out, revision, merge, base, base_revision, metrics)
-    typer.echo(f"{folder} loads by AutoModelForMultimodalLM.from_pretrained({str(folder)!r}, trust_remote_code=True)")
+    typer.echo(f"{folder} is written. {folder / 'README.md'} tells how to load it.")

@@ -55,8 +55,8 @@ def plan(
     parser = TrlParser((DataArguments, ModelArguments, TrainingArguments))
     try:
         data, model_args, training = parser.parse_args_and_config(flags)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{config} is no recipe: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{config} is no recipe of train_sft.py: {error}") from error
     fused = fused_config(model_args)
     processor = processor_of(data, model_args, fused)
     lengths = lengths_of(data, processor)

@@ -13,7 +13,7 @@ def push(
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="USER/NAME, created if it is not there.")],
     private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, can see it.")] = False,
     revision: Annotated[str | None, typer.Option("--revision", help="Branch to commit to, by default main.")] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
+    create_pr: Annotated[bool, typer.Option("--create-pr", "--create_pr", help="Open a pull request.")] = False,
     merge: Merge = True,
     base: Base = None,
     base_revision: BaseRevision = None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.options import Dtype, Revision
+from textgenome.evaluation.evaluating import pin_revision
 from textgenome.serving import Engine, Limits
 
 
@@ -72,6 +73,7 @@ def serve(
         seconds=max_seconds,
         batch_size=batch_size,
     )
+    revision = pin_revision(model, revision)
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
     app = create_app(engine, name, api_key, tuple(allow_origin or ()))

@@ -285,7 +285,7 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
-def pin_revision(model: str, revision: str) -> str:
+def pin_revision(model: str, revision: str | None) -> str | None:
     """The commit behind a revision on the Hub: a branch may move before a run is resumed.
 
     Raises:

@@ -35,8 +35,12 @@ def auto_class(config: PreTrainedConfig) -> type:
 def load(
     name: str | Path, revision: str | None = "main", adapter: bool = False, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel | PeftModel, ProcessorMixin]:
-    """Model and processor in a folder or repository. An adapter is put on the base that it names."""
-    processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    """Model and processor in a folder or repository. An adapter is put on the base that it names.
+
+    Raises:
+        FileNotFoundError: If that base is not there.
+        ValueError: If it is no model of textgenome.
+    """
     base, base_revision = name, revision
     if adapter:
         config = PeftConfig.from_pretrained(name, revision=revision)
@@ -44,8 +48,11 @@ def load(
         if Path(base).is_absolute() and not Path(base).is_dir():
             raise FileNotFoundError(f"{name} is an adapter of {base}, which is not there.")
     options = {"revision": base_revision, "trust_remote_code": trust_remote_code}
-    model_class = auto_class(AutoConfig.from_pretrained(base, **options))
-    model = model_class.from_pretrained(base, **options, use_safetensors=True)
+    model_config = AutoConfig.from_pretrained(base, **options)
+    if not model_config.model_type.startswith("textgenome"):
+        raise ValueError(f"{base} is a {model_config.model_type} model, and none of textgenome.")
+    processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    model = auto_class(model_config).from_pretrained(base, **options, use_safetensors=True)
     if adapter:
         model = PeftModel.from_pretrained(model, name, revision=revision)
     return model.eval(), processor

@@ -1,6 +1,7 @@
 """The model card: what the folder of a run tells about it, in the words of `model_card.md.jinja`."""
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
@@ -16,15 +17,15 @@ from huggingface_hub import (
     ModelCardData,
     eval_result_entries_to_yaml,
     model_info,
-    resolve_revision,
 )
+from jinja2 import Template
 from safetensors import safe_open
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
-from textgenome.evaluation.evaluating import fingerprint_weights, read_json, training_settings
+from textgenome.evaluation.evaluating import fingerprint_weights, pin_revision, read_json, training_settings
 from textgenome.processing.rows import READERS
 
 
@@ -32,6 +33,7 @@ logger = logging.get_logger(__name__)
 
 
 TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
+PARTS = Path(__file__).parent / "card_parts.md.jinja"
 TAGS = ["custom_code", "textgenome", "dna", "genomics", "biology"]
 NOT_KNOWN = "not known"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -85,7 +87,8 @@ def write_card(
     settings = training_settings(str(checkpoint))
     trainer = settings.pop("trainer", None) or {}
     results = read_results(checkpoint, metrics)
-    bases = base_models(config, settings)
+    license, facts = origin(checkpoint, config, settings)
+    bases = facts["bases"]
     dataset = without_path(results.get("dataset_name"))
     fused = hasattr(config, "text_config")
     evaluated = eval_results(results, dataset, "text-generation" if fused else "text-classification")
@@ -94,7 +97,7 @@ def write_card(
         library_name="peft" if base else "transformers",
         pipeline_tag="any-to-any" if fused else None,  # no pipeline takes pairs of sequences
         language="en",
-        **card_license(bases, settings),
+        **license,
         base_model=[base] if base else [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])] or None,
         base_model_relation="adapter" if base else None,
         datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
@@ -110,9 +113,7 @@ def write_card(
         fused=fused,
         adapter_of=base,
         parameters=count_parameters(folder),
-        bases=bases,
-        non_commercial=[each["name"] for each in bases if NON_COMMERCIAL.search(license_of(each))],
-        trained_on=without_path(settings.get("dataset_name")),
+        **facts,
         on_hub=is_hub_id(settings.get("dataset_name")),
         settings=settings,
         recipe=recipe(settings, trainer),
@@ -120,7 +121,6 @@ def write_card(
         results=results,
         evaluated_on=dataset,
         files=sorted(path.name for path in folder.glob("*.py")),
-        version=metadata.version("textgenome"),
     )
     card.save(folder / "README.md")
     if evaluated and is_hub_id(results["dataset_name"]):
@@ -148,14 +148,36 @@ def set_source(readme: Path, name: str, revision: str | None) -> None:
     readme.write_text(SOURCE.sub(line, readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]]:
+def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[dict, dict]:
+    """The licence of a model, and for `card_parts.md.jinja` what it was made from.
+
+    Where no settings are, as in a folder that was exported before, its card tells licence and base models.
+    """
+    readme, told = checkpoint / "README.md", ModelCardData()
+    if not settings and readme.exists():
+        told = ModelCard.load(readme, ignore_metadata_errors=True).data
+    named = [told.base_model] if isinstance(told.base_model, str) else told.base_model or []
+    bases = base_models(config, settings, named)
+    license = card_license(bases, settings)
+    if told.license:
+        license = {"license": told.license, "license_name": told.license_name}
+    non_commercial = [each["name"] for each in bases if NON_COMMERCIAL.search(license_of(each))]
+    return license, {
+        "bases": bases,
+        "non_commercial": non_commercial,
+        "trained_on": without_path(settings.get("dataset_name")),
+        "version": metadata.version("textgenome"),
+        "parts": Template(PARTS.read_text(encoding="utf-8")).module,
+    }
+
+
+def base_models(config: PreTrainedConfig, settings: dict, named: Iterable[str] = ()) -> list[dict[str, str]]:
     """Of the models that this one was made from the name, the revision and what `find_license` returns.
 
     There are none if it began with random weights.
     """
-    revisions = dict.fromkeys(
-        settings[key] for key in ("model_name_or_path", "text_model", "dna_model") if settings.get(key)
-    )
+    keys = ("model_name_or_path", "text_model", "dna_model")
+    revisions = dict.fromkeys([*named, *(settings[key] for key in keys if settings.get(key))])
     if settings.get("model_name_or_path"):
         revisions[settings["model_name_or_path"]] = settings.get("model_revision")
     revisions |= getattr(config, "base_models", None) or {}
@@ -171,7 +193,7 @@ def base_models(config: PreTrainedConfig, settings: dict) -> list[dict[str, str]
 
 def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
     """The commits at which base models stand on the Hub now. Of a local folder only its name is kept."""
-    return {without_path(name): resolve_revision(name).resolved if is_hub_id(name) else None for name in names}
+    return {without_path(name): pin_revision(name, "main") if is_hub_id(name) else None for name in names}
 
 
 def find_license(hub_id: str, revision: str | None = None) -> dict[str, str] | None:
@@ -272,7 +294,7 @@ def is_hub_id(name: str | None) -> bool:
 
 def without_path(name: str | None) -> str | None:
     """A name on the Hub as it is; of a file or folder what says nothing about this machine."""
-    return name if name is None or is_hub_id(name) else Path(name).name
+    return name if name is None or is_hub_id(name) else os.path.basename(os.path.abspath(name))
 
 
 __all__ = ["find_license", "set_source", "write_card"]

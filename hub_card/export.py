@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from huggingface_hub import resolve_revision, snapshot_download
+from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from textgenome import (
@@ -18,7 +19,7 @@ from textgenome import (
     TextGenomeForSequenceClassification,
     TextGenomeProcessor,
 )
-from textgenome.evaluation.evaluating import read_json
+from textgenome.evaluation.evaluating import pin_revision, read_json
 from textgenome.hub_card.asking import load
 from textgenome.hub_card.card import SOURCE, is_hub_id, set_source, write_card
 
@@ -138,13 +139,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        unfinished = Path(scratch) / folder.name  # unlike the other, as readable as any folder
+        unfinished.mkdir()
         yield unfinished
         unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
@@ -178,12 +178,12 @@ def pin_base(adapter: Path, base: str | None, revision: str | None) -> tuple[str
     if base is None:
         config = read_json(adapter / "adapter_config.json")
         base, revision = config["base_model_name_or_path"], config.get("revision")
-        if not is_hub_id(base):
-            raise ValueError(
-                f"{adapter} is an adapter of {base}, which is on this machine only. Push that first, and name the "
-                "repository by --base; or merge the two by --merge."
-            )
-    return base, resolve_revision(base, revision=revision).resolved
+    if not is_hub_id(base):
+        raise ValueError(
+            f"{adapter} is an adapter of {base}, which is on this machine only. Push that first, and name the "
+            "repository by --base; or merge the two by --merge."
+        )
+    return base, pin_revision(base, revision)
 
 
 def remote_sources(*classes: type) -> dict[str, str]:
@@ -214,10 +214,11 @@ def fetch(name: str, revision: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError: If there are no safetensors in it.
+        OSError: If there is no such folder or repository.
     """
     folder = Path(name)
     if not folder.is_dir():
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=FILES))
+        folder = Path(snapshot_download(name, revision=pin_revision(name, revision), allow_patterns=FILES))
     if not list(folder.glob("*.safetensors")):
         others = [path.name for path in sorted(folder.glob("*")) if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
         found = f", only {', '.join(others)}, which would have to be unpickled" if others else ""
@@ -263,7 +264,6 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
 
 def export_adapter(checkpoint: Path, processor: ProcessorMixin, folder: Path, base: str, commit: str) -> None:
     """Write an adapter alone, its processor and the code of that; it knows its base by repository and commit."""
-    folder.mkdir()
     pinned = {"base_model_name_or_path": base, "revision": commit}
     write_json(folder / "adapter_config.json", {**read_json(checkpoint / "adapter_config.json"), **pinned})
     shutil.copyfile(checkpoint / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)

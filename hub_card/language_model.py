@@ -1,4 +1,4 @@
-"""The language model alone, for engines that know it and not this package, as vLLM."""
+"""The language model alone, for engines that know it and not this package, such as vLLM."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from textgenome import TextGenomeForConditionalGeneration
 from textgenome.evaluation.evaluating import read_json, training_settings
-from textgenome.hub_card.card import HUB_ID, TAGS, base_models, card_license, without_path
+from textgenome.hub_card.card import HUB_ID, TAGS, origin, without_path
 from textgenome.hub_card.export import README, fetch, load_merged, write_json, written_whole
 
 
@@ -43,18 +43,18 @@ def export_language_model(checkpoint: str | Path, folder: str | Path, revision: 
         tokenizer.pop("processor_class", None)  # is not in this folder
         write_json(path, tokenizer)
         settings = training_settings(str(source))
-        bases = base_models(model.config, settings)
+        license, facts = origin(source, model.config, settings)
         data = ModelCardData(
             model_name=Path(folder).name,
             library_name="transformers",
             pipeline_tag="text-generation",
             language="en",
-            **card_license(bases, settings),
-            base_model=[each["name"] for each in bases if HUB_ID.fullmatch(each["name"])] or None,
+            **license,
+            base_model=[each["name"] for each in facts["bases"] if HUB_ID.fullmatch(each["name"])] or None,
             tags=[tag for tag in TAGS if tag != "custom_code"],
         )
         card = ModelCard.from_template(
-            data, template_path=TEMPLATE, name=Path(folder).name, origin=without_path(str(checkpoint)), bases=bases
+            data, template_path=TEMPLATE, name=Path(folder).name, origin=without_path(str(checkpoint)), **facts
         )
         card.save(unfinished / README)
     return Path(folder)
@@ -68,7 +68,7 @@ def separate_language_model(model: TextGenomeForConditionalGeneration) -> PreTra
     language_model.set_output_embeddings(model.lm_head)
     language_model.generation_config = model.generation_config
     language_model.tie_weights()
-    return language_model.eval()
+    return language_model
 
 
 __all__ = ["export_language_model", "separate_language_model"]

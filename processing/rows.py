@@ -203,7 +203,10 @@ def _known_split(name: str, split: str) -> str:
     for candidate in (split, SPLIT_ALIASES.get(split)):
         if candidate in splits:
             return candidate
-    raise ValueError(f"{name}: there is no split {split!r}, only {', '.join(splits)}.")
+    raise ValueError(
+        f"{name}: there is no split {split!r}, only {', '.join(splits)}. Name one by --split or, to train, by "
+        "--dataset_train_split and --dataset_test_split."
+    )
 
 
 def _read_file(path: Path) -> Iterable[dict]:

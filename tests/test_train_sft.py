@@ -174,6 +174,7 @@ def test_from_random_weights_and_evaluated_by_generation(table, capsys):
         max_new_tokens=3,
     )
     assert "DNA exchanged   0.000" in capsys.readouterr().out
+    assert "textgenome export" in (out / "base" / "README.md").read_text()
     model, processor = AutoModelForMultimodalLM.from_pretrained(out), AutoProcessor.from_pretrained(out)
     assert isinstance(model.model.dna_encoder, HyenaDNAModel)
     assert processor.dna_tokenizer.model_max_length == processor.dna_window == 64
@@ -215,6 +216,11 @@ def test_what_cannot_start_says_why(table, settings, message):
         train(table, **settings)
 
 
+def test_a_model_that_is_not_there_is_named(table):
+    with pytest.raises(OSError, match="outputs/strater: there is no such folder"):
+        train(table, model_name_or_path="outputs/strater")
+
+
 def test_a_bad_row_stops_the_run_before_it_starts_or_is_left_out(table):
     with open(table / "rows" / "train.jsonl", "a") as file:
         file.write(json.dumps(variant_row(variant_sequence="ACXT")) + "\n")
@@ -250,6 +256,17 @@ def test_a_folder_with_a_run_of_other_settings_is_left_alone(table):
     train(table)
     with pytest.raises(ValueError, match=r"run with other settings \(dna_window, lora_r\)"):
         train(table, dna_window=32, lora_r=4)
+
+
+def test_an_adapter_finds_its_base_from_anywhere_whatever_the_run_was_started_with(table, monkeypatch):
+    monkeypatch.chdir(table)
+    shutil.copytree(TINY_CHECKPOINT, "base")
+    out = train(table, model_name_or_path="base")
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str((table / "base").resolve())
+    settings = json.loads((out / "settings.json").read_text())
+    (out / "settings.json").write_text(json.dumps({**settings, "model_name_or_path": "base"}))
+    train(table, model_name_or_path="base")  # a run that remembers a relative path goes on
 
 
 def test_accumulated_batches_give_the_same_course(table):

@@ -55,11 +55,17 @@ class SaveOnTermination(TrainerCallback):
         control.should_training_stop |= self.terminated
 
 
+def absolute(name: str | None) -> str | None:
+    """The name of a model; of a folder its absolute path, by which an adapter finds its base from anywhere."""
+    return str(Path(name).resolve()) if name and Path(name).is_dir() else name
+
+
 def remember_settings(settings: dict, output_dir: Path) -> None:
     """Keep the settings beside the run, and refuse to go on with others: they would not fit its checkpoints."""
     path = output_dir / "settings.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
+        before["model_name_or_path"] = absolute(before.get("model_name_or_path"))
         compared = (settings.keys() & before.keys()) - FREE_SETTINGS
         changed = sorted(name for name in compared if before[name] != settings[name])
         if changed:
@@ -118,4 +124,11 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
     return result
 
 
-__all__ = ["SaveOnTermination", "WholeCheckpointsMixin", "last_checkpoint", "remember_settings", "train_or_resume"]
+__all__ = [
+    "SaveOnTermination",
+    "WholeCheckpointsMixin",
+    "absolute",
+    "last_checkpoint",
+    "remember_settings",
+    "train_or_resume",
+]

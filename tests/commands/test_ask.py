@@ -78,9 +78,10 @@ def test_wrong_flags_are_named(words, message):
 
 
 def test_a_model_that_is_not_there_is_named(calls, tmp_path):
-    words = ["--question", "What?", "--output_dir", tmp_path / "out"]
-    result, output = invoke("ask", "--model", "no/model", *calls, *words)
-    assert result.exit_code == 1 and "Error: no/model: there is no such folder. Cannot resolve" in output
+    words = ["--question", "What?"]
+    for rows in ([*calls, "--output_dir", tmp_path / "out"], ["--reference", "A", "--variant", "C"]):
+        result, output = invoke("ask", "--model", "no/model", *rows, *words)
+        assert result.exit_code == 1 and "Error: no/model: there is no such folder. Cannot resolve" in output
 
 
 def test_training_rows_from_calls(calls, tmp_path):

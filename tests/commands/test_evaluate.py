@@ -52,6 +52,13 @@ def test_wrong_flags_are_named(table, tmp_path, flags, message):
     assert message in " ".join(result.output.replace("│", " ").split())
 
 
+def test_of_a_single_file_the_split_is_to_be_named(table, tmp_path):
+    flags = ["--model", TINY_CHECKPOINT, "--dataset_name", f"{table}/train.csv", "--output_dir", tmp_path / "out"]
+    result = invoke("evaluate", *flags)
+    assert result.exit_code == 1
+    assert "no split 'validation', only train. Name one by --split" in result.output
+
+
 def test_a_bad_table_of_synonyms_is_named(table, tmp_path):
     synonyms = tmp_path / "synonyms.csv"
     synonyms.write_text("a,b\nc\n")

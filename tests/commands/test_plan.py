@@ -43,10 +43,11 @@ def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():
     "recipe, options, message",
     [
         ("text_config: [1\n", [], "recipe.yaml is no recipe"),
+        ((RECIPES / "classifier_starter.yaml").read_text(), [], "recipe.yaml is no recipe of train_sft.py: Give one"),
         (STARTER + "no_such_setting: 1\n", [], "no_such_setting"),
         ("dataset_name: starter\n", ["--dataset_name", "missing.csv"], "missing.csv is no file or folder"),
     ],
-    ids=["no YAML", "unknown setting", "no such rows"],
+    ids=["no YAML", "of another script", "unknown setting", "no such rows"],
 )
 def test_what_is_wrong_is_said_without_a_traceback(tmp_path, recipe, options, message):
     (tmp_path / "recipe.yaml").write_text(recipe)

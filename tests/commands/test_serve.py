@@ -207,6 +207,6 @@ def test_a_model_that_reads_no_dna_is_named(tmp_path):
 
 
 def test_a_model_that_is_not_there_is_named():
-    result = CliRunner().invoke(app, ["serve", "no/such/model", "--port", "0"])
+    result = CliRunner().invoke(app, ["serve", "no/model", "--port", "0"])
     assert result.exit_code == 1
-    assert "no/such/model" in result.output
+    assert "Error: no/model: there is no such folder." in result.output

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.commands import app
 from textgenome.evaluation import generate
-from textgenome.hub_card import export, export_checkpoint, mark_checkpoint
+from textgenome.hub_card import export, export_checkpoint, mark_checkpoint, written_whole
 from textgenome.hub_card.asking import ask, load
 from textgenome.hub_card.export import remote_files
 from textgenome.processing import build_dna_tokenizer
@@ -222,11 +222,31 @@ def test_the_documentation_names_all_code_that_is_executed():
     assert set(re.findall(r"`(\w+\.py)`", table)) >= set(remote_files())
 
 
+def test_two_exports_leave_what_is_not_theirs(tmp_path):
+    (tmp_path / "new" / "out.unfinished").mkdir(parents=True)
+    with pytest.raises(OSError, match="out"), written_whole(tmp_path / "new" / "out") as late:
+        (late / "file").write_text("late")
+        with written_whole(tmp_path / "new" / "out") as early:
+            (early / "file").write_text("early")
+    assert (tmp_path / "new" / "out" / "file").read_text() == "early"
+    assert (tmp_path / "new" / "out").stat().st_mode == (tmp_path / "new").stat().st_mode
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"out", "out.unfinished"}
+
+
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "is there already" in result.output
+
+
+@pytest.mark.parametrize("base", [None, "no/model", TINY_CHECKPOINT])
+def test_a_model_or_base_that_is_not_there_is_named(adapter, tmp_path, base):
+    words = ["no/model"] if base is None else [adapter, "--adapter", "--base", base]
+    result = CliRunner().invoke(app, ["export", str(words.pop(0)), str(tmp_path / "out"), *map(str, words)])
+    local = f"is an adapter of {base}, which is on this machine only"
+    message = local if base == TINY_CHECKPOINT else "Error: no/model: there is no such folder."
+    assert result.exit_code == 1 and message in result.output
 
 
 def test_an_adapter_of_a_local_base_does_not_go_alone(adapter, tmp_path):

@@ -1,18 +1,23 @@
+import json
 import re
+import shutil
 
 import pytest
 import torch
 from conftest import ROOT, TINY_CHECKPOINT, conversation
+from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from strangers import ENCODERS, build, stranger
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.commands import app
 from textgenome.evaluation.generation import prompt_inputs
-from textgenome.hub_card import export_language_model
+from textgenome.hub_card import export_checkpoint, export_language_model
 from textgenome.hub_card.language_model import separate_language_model
+from textgenome.processing import build_dna_tokenizer
 
 
 PROMPTS = [conversation("ACGTACGTAA", "GATTACA"), conversation("TTGACCA"), conversation(question="And without DNA?")]
@@ -98,9 +103,52 @@ def test_the_documented_lines_run(tmp_path, capsys, monkeypatch):
     compile(vllm, "vllm", "exec")
 
 
+def test_a_model_in_training_stays_so(tiny_model):
+    separate_language_model(tiny_model.train())
+    assert all(module.training for module in tiny_model.modules())
+
+
+@pytest.mark.parametrize("exported_before", [False, True])
+def test_its_card_tells_licence_and_base_models(tmp_path, monkeypatch, exported_before):
+    source = tmp_path / "mine"
+    shutil.copytree(TINY_CHECKPOINT, source)
+    bases = {"text_model": "Qwen/Qwen3-1.7B", "dna_model": "InstaDeepAI/nucleotide-transformer-2.5b-multi-species"}
+    (source / "settings.json").write_text(json.dumps({"dataset_name": "x.csv", "dataset_train_split": "t", **bases}))
+    if exported_before:
+        source = export_checkpoint(source, tmp_path / "exported" / "mine")
+    monkeypatch.chdir(source)
+    card = ModelCard.load(export_language_model(".", tmp_path / "out") / "README.md")
+    assert card.data.license == "cc-by-nc-sa-4.0" and card.data.base_model == [*bases.values()]
+    assert f"**Not for commercial use:** {bases['dna_model']} must not" in card.text
+    assert f"| {bases['text_model']} | not known | apache-2.0 |" in card.text
+    assert "The language model of mine, a textgenome model" in card.text and "Made with textgenome 0." in card.text
+    assert "## Privacy\n\nWeights can give away what a model was trained on." in card.text
+
+
+def test_what_has_no_language_model_is_refused_and_leaves_nothing(tmp_path):
+    config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+    model = TextGenomeForSequenceClassification(TextGenomeDNAConfig(dna_config=config))
+    model.save_pretrained(tmp_path / "dna")
+    tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
+    TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "dna")
+    with pytest.raises(ValueError, match="is a TextGenomeForSequenceClassification, which has no language model"):
+        export_language_model(tmp_path / "dna", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["dna"]
+
+
+def test_a_plain_language_model_is_refused_by_its_type_and_no_folder_is_overwritten(tmp_path):
+    plain = export_language_model(TINY_CHECKPOINT, tmp_path / "plain")
+    for export in (export_language_model, export_checkpoint):
+        with pytest.raises(ValueError, match="plain is a qwen3 model, and none of textgenome"):
+            export(plain, tmp_path / "out")
+        with pytest.raises(FileExistsError, match="plain is there already"):
+            export(TINY_CHECKPOINT, plain)
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
 @pytest.mark.parametrize("flags", [["--adapter"], ["--base", "owner/name"], ["--metrics", "metrics.json"]])
 def test_it_takes_no_option_of_the_whole_model(tmp_path, flags):
-    command = ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), "--language-model", *flags]
+    command = ["export", str(TINY_CHECKPOINT), str(tmp_path / "out"), "--language_model", *flags]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2 and "--language-model" in result.output
     assert not (tmp_path / "out").exists()

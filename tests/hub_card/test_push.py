@@ -160,7 +160,7 @@ def test_private_branches_and_pull_requests(run, hub, repo, tmp_path):
     assert hub.repos[repo].refs["draft"] == result.commit != hub.repos[repo].refs["main"]
     tags = [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")]
     hub.fail("POST", "/tag/", 403, message="only its owner may tag")
-    result = run("push", TINY_CHECKPOINT, repo, "--create-pr")
+    result = run("push", TINY_CHECKPOINT, repo, "--create_pr")
     assert result.exit_code == 0, result.output
     assert [ref for ref in hub.repos[repo].refs if ref.startswith("checked-")] == tags
     readme = hub.repos[repo].commits[result.commit].files["README.md"].decode()
