@@ -301,9 +301,10 @@ def pin_revision(model: str, revision: str | None) -> str | None:
 
 def training_settings(model: str) -> dict:
     """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
-    for folder in (Path(model), Path(model).parent):
+    path = Path(model).resolve()  # "." has neither name nor parent
+    for folder in (path, path.parent):
         settings = read_json(folder / "settings.json")
-        if settings is not None and (folder == Path(model) or Path(model).name.startswith("checkpoint-")):
+        if settings is not None and (folder == path or path.name.startswith("checkpoint-")):
             return {**settings, "trainer": read_json(folder / "training_arguments.json")}
     return {}
 

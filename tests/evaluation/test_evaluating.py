@@ -163,13 +163,15 @@ def test_without_reasoning_an_empty_think_block_is_continued(tiny_model, tiny_pr
     assert list(accuracies) == ["as is"]
 
 
-def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path):
+def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text('{"dna": "none"}')
     (tmp_path / "checkpoint-3").mkdir()
     (tmp_path / "other").mkdir()
     for name in ("", "checkpoint-3"):
         assert evaluating.training_settings(str(tmp_path / name))["dna"] == "none"
     assert evaluating.training_settings(str(tmp_path / "other")) == {}
+    monkeypatch.chdir(tmp_path / "checkpoint-3")
+    assert evaluating.training_settings(".")["dna"] == "none"
 
 
 def test_modes_do_not_mix(table, tmp_path):
