@@ -273,7 +273,10 @@ def test_two_processes_share_the_rows(table, tmp_path):
     command += [TINY_CHECKPOINT, table, tmp_path / "two", "DNA exchanged"]
     result = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert predictions(tmp_path / "two") == predictions(tmp_path / "one")
+    for found, expected in zip(predictions(tmp_path / "two"), predictions(tmp_path / "one"), strict=True):
+        # Other rows beside it change the last digits of a row's scores.
+        assert found.pop("scores") == pytest.approx(expected.pop("scores"), abs=1e-4)
+        assert found == expected
     assert not list((tmp_path / "two").glob("*.part.jsonl"))
     # Each is asked twice, to generate and to score, by one process.
     first, second = ({tuple(row) for row in json.loads(path.read_text())} for path in tmp_path.glob("asked-*.json"))
