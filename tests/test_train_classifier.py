@@ -37,13 +37,6 @@ QUICK = {
 }
 
 
-@pytest.fixture(autouse=True)
-def restored_sigterm():
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.fixture
 def table(tmp_path):
     """Eight rows of four answers to train on; of the four to evaluate on one has an answer of its own."""

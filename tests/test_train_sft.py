@@ -42,13 +42,6 @@ QUICK = {
 }
 
 
-@pytest.fixture(autouse=True)
-def restored_sigterm():
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.fixture
 def table(tmp_path):
     rows = [variant_row(seed=i, answer="ABCD"[i % 4] * 2) for i in range(8)]

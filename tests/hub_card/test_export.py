@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file
-from strangers import ENCODERS, LOAD_ALL, build, stranger
+from strangers import ENCODERS, LOAD_ALL, build, save_adapter, stranger
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
@@ -51,17 +51,8 @@ def remote_imports(folder) -> dict[str, set[str]]:
 
 
 @pytest.fixture
-def adapter(tmp_path, tiny_model):
-    """The folder of an adapter that changes something, on the tiny checkpoint."""
-    targets = r".*\.language_model\..*\.(q_proj|v_proj)"
-    config = LoraConfig(r=4, target_modules=targets, modules_to_save=["projector"], task_type="CAUSAL_LM")
-    model = get_peft_model(tiny_model, config)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    model.save_pretrained(tmp_path / "adapter")
-    AutoProcessor.from_pretrained(TINY_CHECKPOINT).save_pretrained(tmp_path / "adapter")
-    return tmp_path / "adapter"
+def adapter(tmp_path):
+    return save_adapter(tmp_path / "adapter")
 
 
 def test_strangers_load_a_folder_by_every_auto_class_whatever_the_encoder(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import ROOT, TINY_CHECKPOINT, conversation
 from huggingface_hub import ModelCard
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import save_file
-from strangers import ENCODERS, build, stranger
+from strangers import ENCODERS, build, save_adapter, stranger
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
@@ -37,16 +37,8 @@ print(json.dumps(model.generate(inputs_embeds=embeds[None], do_sample=False, max
 
 
 @pytest.fixture
-def adapter(tmp_path, tiny_model, tiny_processor):
-    """The folder of an adapter on the tiny checkpoint that makes it write something else."""
-    config = LoraConfig(r=4, target_modules=r".*\.language_model\..*\.(q_proj|v_proj)", modules_to_save=["projector"])
-    model = get_peft_model(tiny_model, config)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    model.save_pretrained(tmp_path / "adapter")
-    tiny_processor.save_pretrained(tmp_path / "adapter")
-    return tmp_path / "adapter"
+def adapter(tmp_path):
+    return save_adapter(tmp_path / "adapter")
 
 
 def answers(model, inputs) -> list[list[int]]:
