@@ -49,8 +49,9 @@ def before_answer(text: str) -> str:
     """What the model wrote before the answer that `extract_answer` finds, with think tags; "" where there is none."""
     text = text.partition("<|im_end|>")[0]
     spoken = text.rpartition("</think>")[2]
-    answers = [found for found in _ANSWER.finditer(spoken) if found[1] == _answer_line(text)]
-    return text[: len(text) - len(spoken) + answers[-1].start()] if extract_answer(text) and answers else ""
+    line = _answer_line(text)
+    places = [found.start() for found in _ANSWER.finditer(spoken) if found[1] == line]
+    return text[: len(text) - len(spoken) + places[-1]] if normalize_answer(line) and places else ""
 
 
 def _answer_line(text: str) -> str:

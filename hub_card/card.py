@@ -87,8 +87,9 @@ def write_card(
     settings = training_settings(str(checkpoint))
     trainer = settings.pop("trainer", None) or {}
     results = read_results(checkpoint, metrics)
-    license, facts = origin(checkpoint, config, settings)
-    bases = facts["bases"]
+    head, facts = origin(checkpoint, config, settings)
+    if base:
+        head |= {"base_model": [base], "base_model_relation": "adapter"}
     dataset = without_path(results.get("dataset_name"))
     fused = hasattr(config, "text_config")
     evaluated = eval_results(results, dataset, "text-generation" if fused else "text-classification")
@@ -97,9 +98,7 @@ def write_card(
         library_name="peft" if base else "transformers",
         pipeline_tag="any-to-any" if fused else None,  # no pipeline takes pairs of sequences
         language="en",
-        **license,
-        base_model=[base] if base else [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])] or None,
-        base_model_relation="adapter" if base else None,
+        **head,
         datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
         metrics=sorted({result.metric_type for result in evaluated}) or None,
         tags=TAGS,
@@ -149,7 +148,7 @@ def set_source(readme: Path, name: str, revision: str | None) -> None:
 
 
 def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[dict, dict]:
-    """The licence of a model, and for `card_parts.md.jinja` what it was made from.
+    """For the head of a card the licence and the base models, and for `card_parts.md.jinja` what it tells of them.
 
     Where no settings are, as in a folder that was exported before, its card tells licence and base models.
     """
@@ -158,11 +157,12 @@ def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[
         told = ModelCard.load(readme, ignore_metadata_errors=True).data
     named = [told.base_model] if isinstance(told.base_model, str) else told.base_model or []
     bases = base_models(config, settings, named)
-    license = card_license(bases, settings)
+    names = [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])]
+    head = {**card_license(bases, settings), "base_model": names or None}
     if told.license:
-        license = {"license": told.license, "license_name": told.license_name}
+        head |= {"license": told.license, "license_name": told.license_name}
     non_commercial = [each["name"] for each in bases if NON_COMMERCIAL.search(license_of(each))]
-    return license, {
+    return head, {
         "bases": bases,
         "non_commercial": non_commercial,
         "trained_on": without_path(settings.get("dataset_name")),

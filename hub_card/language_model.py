@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from textgenome import TextGenomeForConditionalGeneration
 from textgenome.evaluation.evaluating import read_json, training_settings
-from textgenome.hub_card.card import HUB_ID, TAGS, origin, without_path
+from textgenome.hub_card.card import TAGS, origin, without_path
 from textgenome.hub_card.export import README, fetch, load_merged, write_json, written_whole
 
 
@@ -43,14 +43,13 @@ def export_language_model(checkpoint: str | Path, folder: str | Path, revision: 
         tokenizer.pop("processor_class", None)  # is not in this folder
         write_json(path, tokenizer)
         settings = training_settings(str(source))
-        license, facts = origin(source, model.config, settings)
+        head, facts = origin(source, model.config, settings)
         data = ModelCardData(
             model_name=Path(folder).name,
             library_name="transformers",
             pipeline_tag="text-generation",
             language="en",
-            **license,
-            base_model=[each["name"] for each in facts["bases"] if HUB_ID.fullmatch(each["name"])] or None,
+            **head,
             tags=[tag for tag in TAGS if tag != "custom_code"],
         )
         card = ModelCard.from_template(
