@@ -24,13 +24,14 @@ from trl import TrlParser
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
-from textgenome.hub_card import mark_checkpoint, push_trained, take_over_push
-from textgenome.processing import TextGenomeDNACollator
-from textgenome.processing.conversations import check_pair
+from textgenome.data import TextGenomeDNACollator
+from textgenome.data.conversations import check_pair
+from textgenome.data.rows import load_rows
+from textgenome.inference.checkpoints import mark_checkpoint
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
-from textgenome.processing.rows import load_rows
 from textgenome.training.finetuning import prepare_dna_encoder
 from textgenome.training.precision import KeepFloat32
+from textgenome.training.pushing import push_trained, take_over_push
 from textgenome.training.resuming import WholeCheckpointsMixin, remember_settings, train_or_resume
 
 

@@ -34,17 +34,19 @@ from trl import TrlParser
 
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.data import TextGenomeCollator
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.files import written_whole
+from textgenome.data.prompts import reasons
+from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.evaluation import compare_controls
-from textgenome.evaluation.evaluating import pin_revision
-from textgenome.evaluation.prompts import reasons
-from textgenome.hub_card import find_revisions, mark_checkpoint, push_trained, take_over_push, written_whole
-from textgenome.processing import TextGenomeCollator, chat_template
-from textgenome.processing.conversations import DNA_COLUMNS
-from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
-from textgenome.training.feature_cache import CacheDNAFeatures
+from textgenome.inference.checkpoints import find_revisions, mark_checkpoint, pin_revision
+from textgenome.inference.feature_cache import CacheDNAFeatures
+from textgenome.processing import chat_template
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import join_models, load_dna_tokenizer
 from textgenome.training.precision import KeepFloat32
+from textgenome.training.pushing import push_trained, take_over_push
 from textgenome.training.resuming import absolute, remember_settings, train_or_resume
 from textgenome.training.trainer import TextGenomeTrainer
 

@@ -10,8 +10,9 @@ import time
 
 from transformers import AutoTokenizer
 
-from textgenome.processing import TextGenomeCollator, build_dna_tokenizer, build_processor
-from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.data import TextGenomeCollator
+from textgenome.data.rows import as_conversations, load_rows
+from textgenome.processing import build_dna_tokenizer, build_processor
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ import time
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 import textgenome  # noqa: F401
-from textgenome.evaluation import generate
-from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.processing.rows import load_rows
+from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.rows import load_rows
+from textgenome.inference import generate
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import psutil
 import requests
 from tqdm import tqdm
 
-from textgenome.processing.rows import load_rows
+from textgenome.data.rows import load_rows
 
 
 def main() -> None:

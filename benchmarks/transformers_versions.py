@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import load_file
 
-from textgenome.hub_card import asking
+from textgenome.hub_card import probe
 
 
 VERSIONS = """
@@ -51,7 +51,7 @@ def main() -> None:
         for number, version in enumerate(args.versions):
             python = environment(Path(scratch, str(number)), version)
             out = Path(scratch, f"{number}.safetensors")
-            command = [python, "-P", asking.__file__, args.folder.resolve(), "main", "model", out]
+            command = [python, "-P", probe.__file__, args.folder.resolve(), "main", "model", out]
             subprocess.run(command, check=True, cwd=scratch)
             versions = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True).stdout.strip()
             found = load_file(out)

@@ -15,9 +15,10 @@ from datasets import Dataset
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import base_model_config
-from textgenome.processing import TextGenomeCollator, build_dna_tokenizer, build_processor, train_text_tokenizer
+from textgenome.data import TextGenomeCollator
+from textgenome.data.rows import as_conversations
+from textgenome.processing import build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
-from textgenome.processing.rows import as_conversations
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.trainer import TextGenomeTrainer
 

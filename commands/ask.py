@@ -18,11 +18,12 @@ from textgenome.commands.options import (
     Revision,
     Window,
 )
-from textgenome.evaluation.asking import ask as ask_pair
-from textgenome.evaluation.asking import ask_table, ask_vcf, load_model
-from textgenome.evaluation.evaluating import pin_revision, shown_in_training, thinks
-from textgenome.processing.conversations import DNA_COLUMNS
-from textgenome.processing.variants import NOTICE, read_sequence
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.variants import read_sequence
+from textgenome.genome.vcf import NOTICE
+from textgenome.inference.asking import ask as ask_pair
+from textgenome.inference.asking import ask_table, ask_vcf, load_model
+from textgenome.inference.checkpoints import pin_revision, shown_in_training, thinks
 
 
 WAYS = (

@@ -10,9 +10,9 @@ from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
+from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
-from textgenome.processing.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.training.planning import (
     ENGINES,
     USABLE,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.options import Dtype, Revision
-from textgenome.evaluation.evaluating import pin_revision
+from textgenome.inference.checkpoints import pin_revision
 from textgenome.serving import Engine, Limits
 
 

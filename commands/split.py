@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.options import OnBadRow, Seed
-from textgenome.evaluation.splits import write_splits
+from textgenome.data.splits import write_splits
 
 
 def split(

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.options import FASTA, VCF, OnBadRow, Window
-from textgenome.processing.rows import write_rows
-from textgenome.processing.variants import QUESTION, read_variants
+from textgenome.data.files import write_rows
+from textgenome.data.variants import QUESTION, read_variants
 
 
 def windows(

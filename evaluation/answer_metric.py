@@ -3,8 +3,8 @@
 import datasets
 import evaluate
 
-from textgenome.evaluation.extraction import extract_answer
 from textgenome.evaluation.metrics import score_answers
+from textgenome.inference.answers import extract_answer
 
 
 class AnswerMetric(evaluate.Metric):

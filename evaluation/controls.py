@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-from textgenome.processing.conversations import DNA_COLUMNS
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.splits import ALLELE
 
 
 # That of `kegg_hard`, the public rows without the pathway text (BioReason, arXiv 2505.23579).
 CONSTANT_QUESTION = "What disease does this contribute to?"
-ALLELE = re.compile(r"\bof this (\S+) allele\b")
 _LISTED_GENE = re.compile(r"(?:Genes in the pathway:|\|)\s*([A-Za-z][\w-]*);([^|\n]*)")
 _SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 

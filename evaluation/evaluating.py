@@ -1,15 +1,11 @@
 """Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from huggingface_hub import resolve_revision
-from huggingface_hub.errors import RevisionResolutionError
 from transformers import (
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
@@ -19,32 +15,39 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from textgenome.data.conversations import check_pair, row_to_messages
+from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
-from textgenome.evaluation.extraction import extract_answer, normalize_answer
-from textgenome.evaluation.generation import generate
-from textgenome.evaluation.predictions import (
+from textgenome.evaluation.report import write_report
+from textgenome.evaluation.results import compare, summarize, versions
+from textgenome.inference.answers import extract_answer, normalize_answer
+from textgenome.inference.checkpoints import (
+    fingerprint_weights,
+    pin_revision,
+    shown_in_training,
+    thinks,
+    training_settings,
+)
+from textgenome.inference.generation import generate
+from textgenome.inference.predictions import (
     AS_IS,
     Predictions,
     classify_predictions,
     generate_predictions,
     join_processes,
+    remember_run,
     score_predictions,
 )
-from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.evaluation.report import write_report
-from textgenome.evaluation.results import compare, fingerprint_rows, summarize, versions
-from textgenome.processing.conversations import check_pair, row_to_messages
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
-from textgenome.processing.rows import list_splits, load_rows
 
 
 logger = logging.get_logger(__name__)
 
 PRIMARY_CONTROLS = ("DNA exchanged", "DNA removed")
 TEXT_ONLY = "text-only model"
-FINGERPRINTED = 2**20  # bytes at either end of a file
 
 
 def evaluate_model(
@@ -285,73 +288,8 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
-def pin_revision(model: str, revision: str | None) -> str | None:
-    """The commit behind a revision on the Hub: a branch may move before a run is resumed.
-
-    Raises:
-        OSError: If there is no such model, in a folder or on the Hub.
-    """
-    if Path(model).exists():
-        return revision
-    try:
-        return resolve_revision(model, revision=revision).resolved
-    except RevisionResolutionError as error:
-        raise OSError(f"{model}: there is no such folder. {error}") from error
-
-
-def training_settings(model: str) -> dict:
-    """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
-    path = Path(model).resolve()  # "." has neither name nor parent
-    for folder in (path, path.parent):
-        settings = read_json(folder / "settings.json")
-        if settings is not None and (folder == path or path.name.startswith("checkpoint-")):
-            return {**settings, "trainer": read_json(folder / "training_arguments.json")}
-    return {}
-
-
-def shown_in_training(model: str) -> dict[str, str]:
-    """How the model was shown the DNA: `dna` and `dna_truncation`, as far as that is known."""
-    settings = training_settings(model)
-    return {name: settings[name] for name in ("dna", "dna_truncation") if name in settings}
-
-
-def thinks(model: str, enable_thinking: bool | None) -> bool:
-    """Whether the model is to reason first: as asked for, or as it was trained, or else yes."""
-    return training_settings(model).get("reasons", True) if enable_thinking is None else enable_thinking
-
-
-def fingerprint_weights(model: str) -> str | None:
-    """SHA-256 of sizes, first and last bytes of the weights in a folder: enough to see that it was trained again."""
-    digest, files = hashlib.sha256(), sorted(Path(model).glob("*.safetensors"))
-    for path in files:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            for start in (0, max(0, size - FINGERPRINTED)):
-                file.seek(start)
-                digest.update(f"{path.name} {size}".encode() + file.read(FINGERPRINTED))
-    return digest.hexdigest() if files else None
-
-
-def remember_run(run: dict, output_dir: Path) -> None:
-    """Keep the settings beside the predictions, and refuse to go on with others."""
-    path = output_dir / "settings.json"
-    before = read_json(path) or {}
-    changed = [name for name in run if name in before and before[name] != json.loads(json.dumps(run[name]))]
-    if changed:
-        raise ValueError(
-            f"{output_dir} holds another run (it differs in {', '.join(changed)}). Name another output_dir, or "
-            "remove this one."
-        )
-    output_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**before, **run}, indent=2) + "\n", encoding="utf-8")
-
-
 def surroundings() -> dict:
     return {"versions": versions(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:

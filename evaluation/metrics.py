@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
-from textgenome.evaluation.extraction import normalize_answer
+from textgenome.inference.answers import normalize_answer
 
 
 BOOTSTRAP_SAMPLES = 1000

@@ -8,9 +8,9 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from textgenome.evaluation.extraction import hide_bases, normalize_answer
-from textgenome.evaluation.predictions import AS_IS
 from textgenome.evaluation.results import answer_of
+from textgenome.inference.answers import hide_bases, normalize_answer
+from textgenome.inference.predictions import AS_IS
 
 
 MISTAKES = 20

@@ -1,7 +1,5 @@
 """From predictions to the table of results."""
 
-import hashlib
-import json
 import math
 import shutil
 import subprocess
@@ -9,8 +7,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from textgenome.evaluation.extraction import extract_answer, extract_single_entry, normalize_answer, truth_anywhere
 from textgenome.evaluation.metrics import mcnemar, score_answers
+from textgenome.inference.answers import extract_answer, extract_single_entry, normalize_answer, truth_anywhere
 
 
 PACKAGES = ("textgenome", "torch", "transformers", "peft", "tokenizers", "scikit-learn")
@@ -89,14 +87,6 @@ def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dic
     return {"scored_accuracy": sum(right) / len(right), "reliability": bins}
 
 
-def fingerprint_rows(rows: list[Mapping]) -> str:
-    """SHA-256 of the rows, whatever file they came in."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
 def versions() -> dict[str, str | None]:
     """Of the packages that a result may depend on, and of this one its commit, if it runs from a checkout."""
     found = {name: metadata.version(name) for name in PACKAGES}
@@ -120,4 +110,4 @@ def format_table(metrics: Mapping) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["answer_of", "compare", "fingerprint_rows", "format_table", "summarize", "versions"]
+__all__ = ["answer_of", "compare", "format_table", "summarize", "versions"]

@@ -1,7 +1,6 @@
 """The model card: what the folder of a run tells about it, in the words of `model_card.md.jinja`."""
 
 import math
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
@@ -25,8 +24,14 @@ from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
-from textgenome.evaluation.evaluating import fingerprint_weights, pin_revision, read_json, training_settings
-from textgenome.processing.rows import READERS
+from textgenome.data.files import read_json
+from textgenome.inference.checkpoints import (
+    HUB_ID,
+    fingerprint_weights,
+    is_hub_id,
+    training_settings,
+    without_path,
+)
 
 
 logger = logging.get_logger(__name__)
@@ -36,7 +41,6 @@ TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
 PARTS = Path(__file__).parent / "card_parts.md.jinja"
 TAGS = ["custom_code", "textgenome", "dna", "genomics", "biology"]
 NOT_KNOWN = "not known"
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 # Of the trainer's settings, those that decide what comes out.
 TRAINER_SETTINGS = (
@@ -191,11 +195,6 @@ def base_models(config: PreTrainedConfig, settings: dict, named: Iterable[str] =
     ]
 
 
-def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
-    """The commits at which base models stand on the Hub now. Of a local folder only its name is kept."""
-    return {without_path(name): pin_revision(name, "main") if is_hub_id(name) else None for name in names}
-
-
 def find_license(hub_id: str, revision: str | None = None) -> dict[str, str] | None:
     """The licence that a model's card on the Hub gives; if that is out of reach, what this package knows.
 
@@ -283,18 +282,6 @@ def count_parameters(folder: Path) -> int:
         with safe_open(path, "pt") as file:
             total += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())
     return total
-
-
-def is_hub_id(name: str | None) -> bool:
-    """Whether a name can only be one on the Hub: of the form `owner/name`, and no file or folder."""
-    if not name or Path(name).suffix in READERS or Path(name).exists():
-        return False
-    return HUB_ID.fullmatch(name) is not None
-
-
-def without_path(name: str | None) -> str | None:
-    """A name on the Hub as it is; of a file or folder what says nothing about this machine."""
-    return name if name is None or is_hub_id(name) else os.path.basename(os.path.abspath(name))
 
 
 __all__ = ["find_license", "set_source", "write_card"]

@@ -1,14 +1,10 @@
 """Export: a flat folder that `Auto*.from_pretrained(..., trust_remote_code=True)` loads without this package."""
 
 import inspect
-import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
@@ -19,9 +15,10 @@ from textgenome import (
     TextGenomeForSequenceClassification,
     TextGenomeProcessor,
 )
-from textgenome.evaluation.evaluating import pin_revision, read_json
-from textgenome.hub_card.asking import load
-from textgenome.hub_card.card import SOURCE, is_hub_id, set_source, write_card
+from textgenome.data.files import read_json, write_json, written_whole
+from textgenome.hub_card.card import SOURCE, set_source, write_card
+from textgenome.hub_card.probe import load
+from textgenome.inference.checkpoints import NOTICE_MODULE, is_hub_id, pin_revision, set_auto_map
 
 
 # Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.
@@ -56,16 +53,6 @@ FILES = [
 ]
 _PACKAGE_IMPORT = re.compile(r"^from textgenome(?:\.\w+)*\.(\w+) import ", re.MULTILINE)
 _PACKAGE_MODULE = re.compile(r"^from (textgenome[\w.]*) import ", re.MULTILINE)
-_NOTICE_MODULE = "textgenome_is_not_installed"
-_NOTICE = """This is a checkpoint of textgenome, a language model that reads DNA. Its code is not in this folder.
-
-To load it here, install the package textgenome, and import textgenome first.
-To load it anywhere, let whoever has the package write a folder that brings its code along:
-
-    textgenome export {folder} OUT      (or: textgenome push {folder} USER/NAME)
-
-Then load OUT, or USER/NAME, with trust_remote_code=True. Research use only, not for diagnosis.
-"""
 
 
 def export_checkpoint(
@@ -128,23 +115,6 @@ def export_checkpoint(
             write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
         set_source(unfinished / README, name or folder.name, None)
     return folder
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which gets its name when all is written, and is gone if that fails.
-
-    Raises:
-        FileExistsError: If `folder` is there.
-    """
-    if folder.exists():
-        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        unfinished = Path(scratch) / folder.name  # unlike the other, as readable as any folder
-        unfinished.mkdir()
-        yield unfinished
-        unfinished.rename(folder)
 
 
 def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
@@ -256,7 +226,7 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
     model.save_pretrained(folder)
     auto_map = {"AutoConfig": _reference(model.config), "AutoProcessor": _reference(processor)}
     auto_map |= dict.fromkeys(AUTO_CLASSES[type(model)], _reference(model))
-    _set_auto_map(folder / "config.json", auto_map)
+    set_auto_map(folder / "config.json", auto_map)
     _write_processor(processor, folder)
     _write_sources(folder, type(model.config), type(model), type(processor))
     return folder
@@ -274,35 +244,17 @@ def export_adapter(checkpoint: Path, processor: ProcessorMixin, folder: Path, ba
 def is_exported(folder: Path) -> bool:
     """Whether a folder brings its code along."""
     auto_map = (read_json(folder / "processor_config.json") or {}).get("auto_map", {})
-    modules = {each.partition(".")[0] for each in auto_map.values()} - {_NOTICE_MODULE}
+    modules = {each.partition(".")[0] for each in auto_map.values()} - {NOTICE_MODULE}
     return bool(modules) and all((folder / f"{module}.py").exists() for module in modules)
-
-
-def mark_checkpoint(folder: Path) -> None:
-    """Leave word in a checkpoint: loaded without this package, it says what is missing and how to export it."""
-    notice = _NOTICE.format(folder=folder)
-    (folder / "README.md").write_text(f"# Checkpoint of a training run\n\n{notice}", encoding="utf-8")
-    (folder / f"{_NOTICE_MODULE}.py").write_text(f"raise ImportError({notice!r})\n", encoding="utf-8")
-    for name, auto_class in (("config.json", "AutoConfig"), ("processor_config.json", "AutoProcessor")):
-        if (folder / name).exists():  # an adapter has no config.json: its base is loaded first
-            _set_auto_map(folder / name, {auto_class: f"{_NOTICE_MODULE}.{auto_class}"})
-
-
-def write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _reference(instance) -> str:
     return f"{type(instance).__module__.rpartition('.')[2]}.{type(instance).__name__}"
 
 
-def _set_auto_map(path: Path, auto_map: dict[str, str]) -> None:
-    write_json(path, {**read_json(path), "auto_map": auto_map})
-
-
 def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
     processor.save_pretrained(folder)
-    _set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(processor)})
+    set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(processor)})
     for path in folder.glob("**/tokenizer_config.json"):
         tokenizer = read_json(path)
         tokenizer.pop("auto_map", None)  # of a repository; the tokenizers here need no code

@@ -7,9 +7,10 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from textgenome import TextGenomeForConditionalGeneration
-from textgenome.evaluation.evaluating import read_json, training_settings
-from textgenome.hub_card.card import TAGS, origin, without_path
-from textgenome.hub_card.export import README, fetch, load_merged, write_json, written_whole
+from textgenome.data.files import read_json, write_json, written_whole
+from textgenome.hub_card.card import TAGS, origin
+from textgenome.hub_card.export import README, fetch, load_merged
+from textgenome.inference.checkpoints import training_settings, without_path
 
 
 TEMPLATE = Path(__file__).parent / "language_model_card.md.jinja"

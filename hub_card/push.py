@@ -19,11 +19,11 @@ from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
 from transformers.utils import logging
 
-from textgenome.evaluation.evaluating import read_json
-from textgenome.hub_card import asking
-from textgenome.hub_card.asking import ask, auto_class, load
+from textgenome.data.files import read_json
+from textgenome.hub_card import probe
 from textgenome.hub_card.card import set_source
 from textgenome.hub_card.export import FILES, export_checkpoint, remote_files
+from textgenome.hub_card.probe import ask, auto_class, load
 
 
 logger = logging.get_logger(__name__)
@@ -149,7 +149,7 @@ def check(repo_id: str, commit: str, expected: dict[str, torch.Tensor], adapter:
         environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         environment |= {"HF_HOME": str(Path(scratch) / "home"), "HF_TOKEN": token or get_token() or ""}
         # -P: the folder of the script holds this package.
-        command = [sys.executable, "-P", asking.__file__, repo_id, commit, "adapter" if adapter else "model", str(out)]
+        command = [sys.executable, "-P", probe.__file__, repo_id, commit, "adapter" if adapter else "model", str(out)]
         result = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
         if result.returncode:
             raise PushError(f"{where} cannot be loaded from there:\n{result.stderr.strip()[-2000:]}")

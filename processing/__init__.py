@@ -1,8 +1,6 @@
-"""From sequences and tables to what the model reads."""
+"""What a checkpoint carries besides weights: DNA tokenizers, variant windows, processors, the chat template."""
 
-from textgenome.processing.building import build_processor, chat_template, texts_of, train_text_tokenizer
-from textgenome.processing.collator import TextGenomeCollator, TextGenomeDNACollator
-from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.processing.building import build_processor, chat_template, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import build_dna_tokenizer
 from textgenome.processing.processing_dna import normalize_dna, truncate_dna, variant_window
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -10,17 +8,12 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 
 __all__ = [
-    "BadRow",
-    "TextGenomeCollator",
-    "TextGenomeDNACollator",
     "TextGenomeDNAProcessor",
     "TextGenomeProcessor",
     "build_dna_tokenizer",
     "build_processor",
     "chat_template",
     "normalize_dna",
-    "row_to_messages",
-    "texts_of",
     "train_text_tokenizer",
     "truncate_dna",
     "variant_window",

@@ -1,16 +1,16 @@
 """Building a processor: from pretrained tokenizers, or from nothing but text."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
-from textgenome.processing.conversations import DNA_TOKENS
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
+DNA_TOKENS = ("<|dna_start|>", "<|dna_pad|>", "<|dna_end|>")
 QWEN = Qwen2Tokenizer().backend_tokenizer
 
 
@@ -57,15 +57,6 @@ def build_processor(
     )
 
 
-def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
-    """All text that conversations hold, turn by turn, without their DNA."""
-    for messages in conversations:
-        for message in messages:
-            yield message.get("reasoning_content") or ""
-            content = message.get("content") or ""
-            yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
-
-
 def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     """Train a byte-level BPE tokenizer with Qwen3's special tokens. Any text encodes, bytes being its alphabet.
 
@@ -91,4 +82,4 @@ def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTok
     )
 
 
-__all__ = ["build_processor", "chat_template", "texts_of", "train_text_tokenizer"]
+__all__ = ["DNA_TOKENS", "build_processor", "chat_template", "train_text_tokenizer"]

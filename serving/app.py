@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from transformers.utils import logging
 
-from textgenome.evaluation.extraction import split_output
+from textgenome.inference.answers import split_output
 from textgenome.serving.chat import NOTICE, completion, split_reasoning, stream_completion
 from textgenome.serving.engine import Answer, Engine, Limits, ModelFailed, Question, QueueFull
 from textgenome.serving.schema import (

@@ -18,10 +18,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from textgenome.evaluation.asking import load_model
-from textgenome.evaluation.evaluating import thinks
-from textgenome.evaluation.generation import prompt_inputs
-from textgenome.evaluation.scoring import score_batch
+from textgenome.inference.asking import load_model
+from textgenome.inference.checkpoints import thinks
+from textgenome.inference.generation import prompt_inputs
+from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 

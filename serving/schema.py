@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from textgenome.evaluation.generation import prompt_inputs
+from textgenome.inference.generation import prompt_inputs
 from textgenome.processing.processing_dna import normalize_dna, variant_window
 from textgenome.serving.engine import Engine, Question
 

@@ -19,8 +19,8 @@ from conftest import ROOT, TINY_CHECKPOINT, conversation, random_dna, variant_ro
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from textgenome.processing import TextGenomeCollator, row_to_messages
-from textgenome.training.feature_cache import encoder_key
+from textgenome.data import TextGenomeCollator, row_to_messages
+from textgenome.inference.feature_cache import encoder_key
 
 
 CONFIGURATION = ROOT / "configuration"

@@ -10,10 +10,11 @@ import torch
 from conftest import ROOT
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from textgenome.evaluation import evaluate_model, generate
-from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.processing import TextGenomeCollator, row_to_messages
-from textgenome.processing.starter import SIGNALS, starter_rows
+from textgenome.data import TextGenomeCollator, row_to_messages
+from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.starter import SIGNALS, starter_rows
+from textgenome.evaluation import evaluate_model
+from textgenome.inference import generate
 
 
 STARTER = ROOT / "outputs" / "starter"

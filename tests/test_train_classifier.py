@@ -16,7 +16,7 @@ from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
-from textgenome.evaluation import classify
+from textgenome.inference import classify
 from textgenome.training.resuming import last_checkpoint
 
 

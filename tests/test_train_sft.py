@@ -20,8 +20,8 @@ from trl import SFTConfig, SFTTrainer, TrlParser
 
 from textgenome import HyenaDNAModel, TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
-from textgenome.processing import TextGenomeCollator, row_to_messages
-from textgenome.processing.rows import load_rows
+from textgenome.data import TextGenomeCollator, row_to_messages
+from textgenome.data.rows import load_rows
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.resuming import last_checkpoint
 

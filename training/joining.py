@@ -5,7 +5,8 @@ from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedTok
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments
-from textgenome.processing import build_processor, texts_of, train_text_tokenizer
+from textgenome.data import texts_of
+from textgenome.processing import build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
 

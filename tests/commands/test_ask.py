@@ -5,7 +5,7 @@ from conftest import TINY_CHECKPOINT, random_dna, variant_row
 from typer.testing import CliRunner
 
 from textgenome.commands import app
-from textgenome.processing.rows import load_rows
+from textgenome.data.rows import load_rows
 
 
 NOTICE = "Research use only, not for diagnosis."

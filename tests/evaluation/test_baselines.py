@@ -1,8 +1,8 @@
 import pytest
 from conftest import random_dna, variant_row
 
+from textgenome.data.rows import load_rows
 from textgenome.evaluation.baselines import predict_baselines
-from textgenome.processing.rows import load_rows
 
 
 def test_each_baseline_sees_only_its_part_of_the_row():

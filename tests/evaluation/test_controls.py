@@ -7,10 +7,10 @@ from conftest import random_dna, variant_row
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textgenome.data import row_to_messages
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.prompts import as_prompt, cut_windows
 from textgenome.evaluation.controls import CONTROLS, exchange_dna, mask_genes, shuffle_dinucleotides
-from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.processing import row_to_messages
-from textgenome.processing.conversations import DNA_COLUMNS
 
 
 QUESTION = (
@@ -105,7 +105,7 @@ def test_genes_are_masked_by_symbols_of_the_row():
 
 
 def test_no_gene_of_the_public_rows_stays(kegg_folder):
-    from textgenome.processing.rows import load_rows
+    from textgenome.data.rows import load_rows
 
     rows = load_rows(str(kegg_folder), "val").to_list()
     for before, after in zip(rows, mask_genes(rows)):

@@ -9,8 +9,8 @@ from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, evaluating
-from textgenome.evaluation.predictions import Predictions
 from textgenome.evaluation.results import compare, summarize
+from textgenome.inference.predictions import Predictions
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -125,7 +125,7 @@ def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluating, "cut_windows", cut_windows)
     settings = {"dna": "none", "dna_truncation": "per_side", "reasons": False}
-    monkeypatch.setattr(evaluating, "training_settings", lambda model: settings)
+    monkeypatch.setattr("textgenome.inference.checkpoints.training_settings", lambda model: settings)
     metrics = run(table, tmp_path / "out", CONTROLS)
     assert metrics["enable_thinking"] is False
     assert seen == [{"dna": "none", "dna_truncation": "per_side", "dna_window": 64}]
@@ -249,7 +249,7 @@ import json, sys
 from pathlib import Path
 from accelerate import PartialState
 from textgenome.evaluation import evaluate_model
-from textgenome.evaluation.predictions import Predictions
+from textgenome.inference.predictions import Predictions
 
 model, table, folder, controls = sys.argv[1:]
 asked, write = [], Predictions.write

@@ -9,10 +9,10 @@ from conftest import TINY_CHECKPOINT
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoConfig
 
-from textgenome.evaluation.evaluating import fingerprint_weights
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.hub_card.card import write_card
+from textgenome.inference.checkpoints import fingerprint_weights
 
 
 SCORES = {"rows": 240, "no_answer": 0.0125, "per_class": []}

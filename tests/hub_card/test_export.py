@@ -15,10 +15,12 @@ from typer.testing import CliRunner
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.commands import app
-from textgenome.evaluation import generate
-from textgenome.hub_card import export, export_checkpoint, mark_checkpoint, written_whole
-from textgenome.hub_card.asking import ask, load
+from textgenome.data.files import written_whole
+from textgenome.hub_card import export, export_checkpoint
 from textgenome.hub_card.export import remote_files
+from textgenome.hub_card.probe import ask, load
+from textgenome.inference import generate
+from textgenome.inference.checkpoints import mark_checkpoint
 from textgenome.processing import build_dna_tokenizer
 
 

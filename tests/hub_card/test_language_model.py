@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
 from textgenome.commands import app
-from textgenome.evaluation.generation import prompt_inputs
 from textgenome.hub_card import export_checkpoint, export_language_model
 from textgenome.hub_card.language_model import separate_language_model
+from textgenome.inference.generation import prompt_inputs
 from textgenome.processing import build_dna_tokenizer
 
 

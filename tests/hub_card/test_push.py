@@ -26,10 +26,10 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
-from textgenome.evaluation import generate
-from textgenome.hub_card import push_trained
-from textgenome.processing import row_to_messages
-from textgenome.processing.starter import starter_rows
+from textgenome.data import row_to_messages
+from textgenome.data.starter import starter_rows
+from textgenome.inference import generate
+from textgenome.training.pushing import push_trained
 
 
 pytestmark = pytest.mark.slow

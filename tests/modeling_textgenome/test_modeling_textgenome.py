@@ -23,7 +23,8 @@ from transformers import (
 from transformers.models.esm import EsmConfig, EsmModel
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeConfig, TextGenomeForConditionalGeneration
-from textgenome.processing import TextGenomeCollator, build_dna_tokenizer
+from textgenome.data import TextGenomeCollator
+from textgenome.processing import build_dna_tokenizer
 
 
 PROMPTS = [

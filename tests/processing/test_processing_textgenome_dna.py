@@ -3,14 +3,9 @@ import torch
 from conftest import variant_row
 from transformers import AutoProcessor
 
-from textgenome.processing import (
-    BadRow,
-    TextGenomeDNACollator,
-    TextGenomeDNAProcessor,
-    build_dna_tokenizer,
-    variant_window,
-)
-from textgenome.processing.conversations import check_pair
+from textgenome.data import BadRow, TextGenomeDNACollator
+from textgenome.data.conversations import check_pair
+from textgenome.processing import TextGenomeDNAProcessor, build_dna_tokenizer, variant_window
 
 
 @pytest.fixture(params=["hyenadna", "nucleotide_transformer"])

@@ -14,8 +14,8 @@ from conftest import TINY_CHECKPOINT, random_dna
 from fastapi.testclient import TestClient
 from live_service import say, serving, variant_messages
 
-from textgenome.evaluation.generation import generate
-from textgenome.evaluation.scoring import score_labels
+from textgenome.inference.generation import generate
+from textgenome.inference.scoring import score_labels
 from textgenome.serving import Engine, Limits
 from textgenome.serving.app import create_app
 from textgenome.serving.chat import NOTICE, split_reasoning

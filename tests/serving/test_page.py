@@ -7,8 +7,8 @@ from conftest import random_dna
 from live_service import say, serving
 from playwright.sync_api import expect, sync_playwright
 
+from textgenome.data.starter import SIGNALS
 from textgenome.processing.processing_dna import variant_window
-from textgenome.processing.starter import SIGNALS
 from textgenome.serving import Limits
 
 

@@ -6,14 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.training.finetuning import prepare_model
-from textgenome.training.trainer import (
-    GroupedByLength,
-    attention_width,
-    backward_share,
-    count_flops,
-    count_matmul_weights,
-    expert_share,
-)
+from textgenome.training.flops import attention_width, backward_share, count_flops, count_matmul_weights, expert_share
+from textgenome.training.trainer import GroupedByLength
 
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}

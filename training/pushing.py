@@ -8,8 +8,6 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from transformers import TrainingArguments
 
-from textgenome.hub_card.push import PushError
-
 
 # What launchers tell the processes of a run.
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
@@ -33,7 +31,7 @@ def push_trained(training: TrainingArguments) -> None:
     A process of its own does it: in this one ZeRO-3 may still be on, and would shard what is loaded to be exported.
 
     Raises:
-        PushError: If it fails.
+        OSError: If it fails.
     """
     repo_id = training.hub_model_id or Path(training.output_dir).name
     command = [sys.executable, "-m", "textgenome.commands", "push", training.output_dir, repo_id]
@@ -42,7 +40,7 @@ def push_trained(training: TrainingArguments) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     environment |= {"HF_TOKEN": training.hub_token} if training.hub_token else {}
     if subprocess.run(command, env=environment).returncode:
-        raise PushError(f"{training.output_dir} is trained, but not pushed. `textgenome push` does it later.")
+        raise OSError(f"{training.output_dir} is trained, but not pushed. `textgenome push` does it later.")
 
 
 __all__ = ["push_trained", "take_over_push"]

@@ -1,15 +1,15 @@
 """Rows of a table to chat messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import PreTrainedTokenizerBase
 
+from textgenome.processing.building import DNA_TOKENS
 from textgenome.processing.processing_dna import normalize_dna, truncate_dna, variant_window
 
 
 TEXT_COLUMNS = ("question", "answer", "reasoning")
 DNA_COLUMNS = ("reference_sequence", "variant_sequence")
-DNA_TOKENS = ("<|dna_start|>", "<|dna_pad|>", "<|dna_end|>")
 
 
 class BadRow(ValueError):
@@ -168,4 +168,13 @@ def _without_dna(message: dict) -> dict:
     return {**message, "content": [block for block in message["content"] if block["type"] == "text"]}
 
 
-__all__ = ["DNA_COLUMNS", "DNA_TOKENS", "BadRow", "check_pair", "row_to_messages"]
+def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
+    """All text that conversations hold, turn by turn, without their DNA."""
+    for messages in conversations:
+        for message in messages:
+            yield message.get("reasoning_content") or ""
+            content = message.get("content") or ""
+            yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
+
+
+__all__ = ["DNA_COLUMNS", "BadRow", "check_pair", "row_to_messages", "texts_of"]

@@ -2,9 +2,9 @@ import pytest
 import torch
 from conftest import conversation, random_dna
 
-from textgenome.evaluation.generation import by_length, generate, generate_batches
-from textgenome.evaluation.scoring import score_labels
-from textgenome.processing import TextGenomeCollator
+from textgenome.data import TextGenomeCollator
+from textgenome.inference.generation import by_length, generate, generate_batches
+from textgenome.inference.scoring import score_labels
 
 
 LABELS = ["cancer", "a much longer name of a disease", "x"]

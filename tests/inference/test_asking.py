@@ -7,9 +7,9 @@ import pysam
 import pytest
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
 
-from textgenome.evaluation import ask, ask_table, ask_vcf, asking, extract_answer
-from textgenome.evaluation.extraction import normalize_answer, split_output
-from textgenome.evaluation.predictions import Predictions
+from textgenome.inference import ask, ask_table, ask_vcf, asking, extract_answer
+from textgenome.inference.answers import normalize_answer, split_output
+from textgenome.inference.predictions import Predictions
 
 
 LABELS = ["glioma", "melanoma"]

@@ -5,7 +5,7 @@ import torch
 from conftest import variant_row
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
-from textgenome.evaluation import classify
+from textgenome.inference import classify
 from textgenome.processing import build_dna_tokenizer, variant_window
 
 

@@ -2,7 +2,7 @@
 
 As a script it does so where this package cannot be imported, and writes what it got in safetensors:
 
-    python -P hub_card/asking.py REPOSITORY REVISION model|adapter OUT
+    python -P hub_card/probe.py REPOSITORY REVISION model|adapter OUT
 """
 
 import sys

@@ -1,5 +1,6 @@
 """Reading tables of rows from files or from the Hub, and leaving out or refusing bad rows."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,10 +14,9 @@ from pyarrow import parquet
 from tqdm import tqdm
 from transformers.utils import logging
 
-from textgenome.processing.building import texts_of
-from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.data.conversations import BadRow, row_to_messages, texts_of
+from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
-from textgenome.processing.starter import SPLITS, starter_rows
 
 
 logger = logging.get_logger(__name__)
@@ -136,24 +136,6 @@ def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> 
     return lengths
 
 
-def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
-    """Write rows as JSON lines; the file is there only once all are written.
-
-    Returns:
-        How many there were.
-    """
-    unfinished, number = Path(f"{path}.unfinished"), 0
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                number += 1
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return number
-
-
 def list_splits(name: str) -> list[str]:
     """Names of the splits of a table, as `load_rows` takes them.
 
@@ -241,6 +223,22 @@ def _read_parquet(path: Path) -> list[dict]:
     return parquet.read_table(path).to_pylist()
 
 
+def fingerprint_rows(rows: list[Mapping]) -> str:
+    """SHA-256 of the rows, whatever file they came in."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
 READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
 
-__all__ = ["as_conversations", "estimate_lengths", "list_splits", "load_rows", "report_bad_rows", "write_rows"]
+__all__ = [
+    "READERS",
+    "as_conversations",
+    "estimate_lengths",
+    "fingerprint_rows",
+    "list_splits",
+    "load_rows",
+    "report_bad_rows",
+]

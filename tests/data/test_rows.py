@@ -6,9 +6,10 @@ from conftest import random_dna, variant_row
 from datasets import Dataset
 from transformers.utils import logging as transformers_logging
 
-from textgenome.processing import TextGenomeCollator, build_dna_tokenizer, texts_of
-from textgenome.processing.conversations import BadRow, row_to_messages
-from textgenome.processing.rows import as_conversations, estimate_lengths, list_splits, load_rows
+from textgenome.data import TextGenomeCollator, texts_of
+from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.data.rows import as_conversations, estimate_lengths, list_splits, load_rows
+from textgenome.processing import build_dna_tokenizer
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import random
 
 from datasets import Dataset
 
-from textgenome.processing.conversations import row_to_messages
+from textgenome.data.conversations import row_to_messages
 
 
 # Consensus and the half-open part of it that a variant strikes. Splice sites: Shapiro and Senapathy, Nucleic Acids

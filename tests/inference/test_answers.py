@@ -1,6 +1,6 @@
 import pytest
 
-from textgenome.evaluation.extraction import extract_answer, extract_single_entry, truth_anywhere
+from textgenome.inference.answers import extract_answer, extract_single_entry, truth_anywhere
 
 
 RCC, CLEAR = "renal cell carcinoma", "clear cell renal cell carcinoma"

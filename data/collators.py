@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from transformers import BatchFeature
 
-from textgenome.processing.conversations import DNA_COLUMNS
+from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 

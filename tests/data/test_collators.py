@@ -6,8 +6,9 @@ from conftest import conversation, random_dna
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgenome.processing import TextGenomeCollator, TextGenomeProcessor
-from textgenome.processing.rows import as_conversations, load_rows
+from textgenome.data import TextGenomeCollator
+from textgenome.data.rows import as_conversations, load_rows
+from textgenome.processing import TextGenomeProcessor
 
 
 END = "<|im_end|>\n"

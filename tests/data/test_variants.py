@@ -11,10 +11,12 @@ import pysam
 import pytest
 from conftest import random_dna
 
-from textgenome.processing import variants as variants_module
+from textgenome.data.files import write_rows
+from textgenome.data.rows import load_rows
+from textgenome.data.variants import read_sequence, read_variants
+from textgenome.genome import vcf as vcf_module
+from textgenome.genome.vcf import NOTICE, annotate_vcf
 from textgenome.processing.processing_dna import variant_window
-from textgenome.processing.rows import load_rows, write_rows
-from textgenome.processing.variants import NOTICE, annotate_vcf, read_sequence, read_variants
 
 
 WINDOW = 40
@@ -357,11 +359,11 @@ def test_a_sequence_or_a_file(tmp_path):
         read_sequence("nn.fa")
 
 
-MISSING = "Reading VCF files needs pysam: pip install 'textgenome[vcf]'."
+MISSING = "Reading VCF files needs pysam: pip install 'textgenome[genome]'."
 
 
 def test_without_pysam_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(variants_module, "pysam", None)
+    monkeypatch.setattr(vcf_module, "pysam", None)
     with pytest.raises(OSError, match=re.escape(MISSING)):
         next(read_variants("v.vcf", "genome.fa"))
 
@@ -372,7 +374,7 @@ def test_without_pysam_all_else_works():
 import sys
 sys.modules["pysam"] = None
 import textgenome.commands
-from textgenome.processing.variants import read_variants
+from textgenome.data.variants import read_variants
 try:
     next(read_variants("v.vcf", "genome.fa"))
 except OSError as error:

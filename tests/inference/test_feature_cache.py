@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.utils import logging
 
-from textgenome.training.feature_cache import CacheDNAFeatures, FeatureCache, encoder_key
+from textgenome.inference.feature_cache import CacheDNAFeatures, FeatureCache, encoder_key
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from conftest import random_dna, variant_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textgenome.evaluation.splits import count_leakage, row_traits, split_at_random, split_by_locus, write_splits
-from textgenome.processing.rows import load_rows
+from textgenome.data.rows import load_rows
+from textgenome.data.splits import count_leakage, row_traits, split_at_random, split_by_locus, write_splits
 
 
 PARTS = ("train", "validation", "test")

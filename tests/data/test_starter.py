@@ -1,8 +1,8 @@
 import re
 from collections import Counter
 
-from textgenome.processing import row_to_messages
-from textgenome.processing.starter import QUESTIONS, SIGNALS, SPLITS, starter_rows
+from textgenome.data import row_to_messages
+from textgenome.data.starter import QUESTIONS, SIGNALS, SPLITS, starter_rows
 
 
 def signals(sequence: str) -> list[str]:

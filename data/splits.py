@@ -6,6 +6,7 @@ locus-disjoint split keeps together what lies at one locus, so that the evaluate
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from textgenome.evaluation.controls import ALLELE
+from textgenome.data.rows import list_splits, load_rows
 from textgenome.processing.processing_dna import normalize_dna
-from textgenome.processing.rows import list_splits, load_rows
 
 
+ALLELE = re.compile(r"\bof this (\S+) allele\b")
 K = 64
 PARTS = ("train", "validation", "test")
 EVALUATED = ("validation", "test")

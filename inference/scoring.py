@@ -6,8 +6,8 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from textgenome.evaluation.extraction import before_answer
-from textgenome.evaluation.generation import by_length, prompt_inputs
+from textgenome.inference.answers import before_answer
+from textgenome.inference.generation import by_length, prompt_inputs
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 

@@ -7,22 +7,24 @@ from pathlib import Path
 
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel
 
-from textgenome.evaluation.evaluating import fingerprint_weights, pin_revision, remember_run, shown_in_training, thinks
-from textgenome.evaluation.extraction import normalize_answer, split_output
-from textgenome.evaluation.generation import generate
-from textgenome.evaluation.predictions import (
+from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.data.files import write_rows
+from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.rows import fingerprint_rows, load_rows
+from textgenome.data.variants import read_variants
+from textgenome.genome.vcf import annotate_vcf
+from textgenome.inference.answers import normalize_answer, split_output
+from textgenome.inference.checkpoints import fingerprint_weights, pin_revision, shown_in_training, thinks
+from textgenome.inference.generation import generate
+from textgenome.inference.predictions import (
     Predictions,
     generate_predictions,
     join_processes,
+    remember_run,
     score_predictions,
 )
-from textgenome.evaluation.prompts import as_prompt, cut_windows
-from textgenome.evaluation.results import fingerprint_rows
-from textgenome.evaluation.scoring import score_labels
-from textgenome.processing.conversations import BadRow, row_to_messages
+from textgenome.inference.scoring import score_labels
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
-from textgenome.processing.rows import load_rows, write_rows
-from textgenome.processing.variants import annotate_vcf, read_variants
 
 
 ASKED = "asked"

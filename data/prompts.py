@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from textgenome.processing.conversations import DNA_COLUMNS, BadRow
+from textgenome.data.conversations import DNA_COLUMNS, BadRow
 from textgenome.processing.processing_dna import truncate_dna, variant_window
 
 
