@@ -22,7 +22,7 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, Trainer, Train
 from transformers.utils import logging
 from trl import TrlParser
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
 from textgenome.data import TextGenomeDNACollator
 from textgenome.data.conversations import check_pair
@@ -65,18 +65,18 @@ def load_split(data: RowArguments, split: str, dna_tokenizer: PreTrainedTokenize
 
 def build_model(
     args: ClassifierArguments, labels: list[str], dna_tokenizer: PreTrainedTokenizerBase
-) -> TextGenomeForSequenceClassification:
+) -> TextGenomeDNAForSequenceClassification:
     settings = {
         "id2label": dict(enumerate(labels)),
         "dna_feature_layer": -1 if args.dna_feature_layer is None else args.dna_feature_layer,
         "pooling_num_heads": args.pooling_num_heads,
     }
     if args.dna_model:
-        return TextGenomeForSequenceClassification.from_dna_pretrained(
+        return TextGenomeDNAForSequenceClassification.from_dna_pretrained(
             args.dna_model, args.dtype, args.attn_implementation, **settings
         )
     dna_config = {"vocab_size": len(dna_tokenizer), **args.dna_config}
-    return TextGenomeForSequenceClassification(TextGenomeDNAConfig(dna_config=dna_config, **settings))
+    return TextGenomeDNAForSequenceClassification(TextGenomeDNAConfig(dna_config=dna_config, **settings))
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

@@ -8,7 +8,7 @@ from textgenome.configuration.configuration_textgenome import build_dna_config
 
 @strict
 class TextGenomeDNAConfig(PreTrainedConfig):
-    """Configuration of `TextGenomeForSequenceClassification`. Its classes stand in `id2label`, as everywhere.
+    """Configuration of `TextGenomeDNAForSequenceClassification`. Its classes stand in `id2label`, as everywhere.
 
     Args:
         dna_config: Configuration of the DNA encoder: `hyenadna` (the default), or any type that `AutoModel` builds.

@@ -10,9 +10,9 @@ from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from textgenome import (
+    TextGenomeDNAForSequenceClassification,
     TextGenomeDNAProcessor,
     TextGenomeForConditionalGeneration,
-    TextGenomeForSequenceClassification,
     TextGenomeProcessor,
 )
 from textgenome.data.files import read_json, write_json, written_whole
@@ -29,7 +29,7 @@ AUTO_CLASSES = {
         "AutoModelForImageTextToText",
         "AutoModelForMultimodalLM",
     ),
-    TextGenomeForSequenceClassification: ("AutoModelForSequenceClassification",),
+    TextGenomeDNAForSequenceClassification: ("AutoModelForSequenceClassification",),
 }
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 README = "README.md"

@@ -32,7 +32,7 @@ def classify_batches(
     """How likely each answer is for each row, the longest rows first.
 
     Args:
-        model: A `TextGenomeForSequenceClassification`.
+        model: A `TextGenomeDNAForSequenceClassification`.
         processor: Its processor.
         rows: With `reference_sequence` and `variant_sequence`; other columns are not read.
         batch_size: Rows at a time.

@@ -12,7 +12,7 @@ from transformers import (
 from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
 from textgenome.modeling_hyenadna import HyenaDNAModel
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
-from textgenome.modeling_textgenome_dna import TextGenomeForSequenceClassification
+from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -20,7 +20,7 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
-AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeForSequenceClassification, exist_ok=True)
+AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, exist_ok=True)
 AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
 
@@ -29,9 +29,9 @@ __all__ = [
     "HyenaDNAModel",
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
+    "TextGenomeDNAForSequenceClassification",
     "TextGenomeDNAProcessor",
     "TextGenomeForConditionalGeneration",
-    "TextGenomeForSequenceClassification",
     "TextGenomeModel",
     "TextGenomeProcessor",
 ]

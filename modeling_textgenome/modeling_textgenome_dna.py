@@ -26,7 +26,7 @@ class TextGenomeAttentionPooling(nn.Module):
         return self.attention(query, states, states, key_padding_mask=~mask, need_weights=False)[0][:, 0]
 
 
-class TextGenomeForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
+class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
     """The model of DNA alone that the Genos text-genome fusion is compared with.
 
     Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
@@ -69,7 +69,7 @@ class TextGenomeForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
         dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
         **config_overrides,
-    ) -> "TextGenomeForSequenceClassification":
+    ) -> "TextGenomeDNAForSequenceClassification":
         """Put a new classification head on a pretrained DNA encoder.
 
         Args:
@@ -128,4 +128,4 @@ class TextGenomeForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-__all__ = ["TextGenomeForSequenceClassification"]
+__all__ = ["TextGenomeDNAForSequenceClassification"]

@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM
 from textgenome import (
     TextGenomeConfig,
     TextGenomeDNAConfig,
+    TextGenomeDNAForSequenceClassification,
     TextGenomeForConditionalGeneration,
-    TextGenomeForSequenceClassification,
 )
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.modeling_dna_encoder import build_dna_encoder
@@ -84,7 +84,7 @@ def test_every_classifier_instantiates_without_a_network(recipe):
     dna = settings.get("dna_config") or base_model_config(settings["dna_model"])
     config = TextGenomeDNAConfig(dna_config=dna, num_labels=37)
     with torch.device("meta"):
-        model = TextGenomeForSequenceClassification(config)
+        model = TextGenomeDNAForSequenceClassification(config)
     width = config.dna_config.hidden_size
     assert [layer.weight.shape for layer in (model.classifier[0], model.classifier[-1])] == [
         (width, 2 * width),

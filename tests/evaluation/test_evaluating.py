@@ -7,7 +7,7 @@ import pandas
 import pytest
 from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, evaluating
 from textgenome.evaluation.results import compare, summarize
 from textgenome.inference.predictions import Predictions
@@ -138,7 +138,7 @@ def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     for path in Path(table).glob("*.csv"):
         pandas.read_csv(path).drop(columns=["question", "reasoning"]).to_csv(path, index=False)
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label=dict(enumerate(ANSWERS)))
-    TextGenomeForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    TextGenomeDNAForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "classifier")
     arguments = (str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))

@@ -13,7 +13,7 @@ from strangers import ENCODERS, LOAD_ALL, build, save_adapter, stranger
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.commands import app
 from textgenome.data.files import written_whole
 from textgenome.hub_card import export, export_checkpoint
@@ -69,7 +69,7 @@ def test_strangers_load_a_folder_by_every_auto_class_whatever_the_encoder(tmp_pa
 def test_a_stranger_classifies_alike(tmp_path):
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})
-    model = TextGenomeForSequenceClassification(config).eval()
+    model = TextGenomeDNAForSequenceClassification(config).eval()
     processor = TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", model_max_length=64), dna_window=32)
     folder = export(model, processor, tmp_path / "exported")
     assert {path.stem for path in folder.glob("*.py")} == {
@@ -87,7 +87,7 @@ def test_a_stranger_classifies_alike(tmp_path):
 def test_a_classifier_is_exported_with_a_card(tmp_path):
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})
-    TextGenomeForSequenceClassification(config).save_pretrained(tmp_path / "run")
+    TextGenomeDNAForSequenceClassification(config).save_pretrained(tmp_path / "run")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "run")
     folder = export_checkpoint(tmp_path / "run", tmp_path / "exported")

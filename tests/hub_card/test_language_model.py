@@ -12,7 +12,7 @@ from strangers import ENCODERS, build, save_adapter, stranger
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.commands import app
 from textgenome.hub_card import export_checkpoint, export_language_model
 from textgenome.hub_card.language_model import separate_language_model
@@ -119,11 +119,11 @@ def test_its_card_tells_licence_and_base_models(tmp_path, monkeypatch, exported_
 
 def test_what_has_no_language_model_is_refused_and_leaves_nothing(tmp_path):
     config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
-    model = TextGenomeForSequenceClassification(TextGenomeDNAConfig(dna_config=config))
+    model = TextGenomeDNAForSequenceClassification(TextGenomeDNAConfig(dna_config=config))
     model.save_pretrained(tmp_path / "dna")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "dna")
-    with pytest.raises(ValueError, match="is a TextGenomeForSequenceClassification, which has no language model"):
+    with pytest.raises(ValueError, match="is a TextGenomeDNAForSequenceClassification, which has no language model"):
         export_language_model(tmp_path / "dna", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["dna"]
 

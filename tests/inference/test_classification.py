@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import variant_row
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor, TextGenomeForSequenceClassification
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.inference import classify
 from textgenome.processing import build_dna_tokenizer, variant_window
 
@@ -13,7 +13,7 @@ from textgenome.processing import build_dna_tokenizer, variant_window
 def model():
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y", 2: "z"})
-    return TextGenomeForSequenceClassification(config)
+    return TextGenomeDNAForSequenceClassification(config)
 
 
 @pytest.fixture

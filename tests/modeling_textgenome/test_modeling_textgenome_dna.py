@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, set_seed
 
-from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeDNAConfig, TextGenomeForSequenceClassification
+from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification
 
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -20,11 +20,11 @@ ENCODERS = {
 }
 
 
-def tiny_model(encoder: str = "hyenadna", **kwargs) -> TextGenomeForSequenceClassification:
+def tiny_model(encoder: str = "hyenadna", **kwargs) -> TextGenomeDNAForSequenceClassification:
     set_seed(0)
     config = {"dna_config": {"model_type": encoder, **copy.deepcopy(ENCODERS[encoder])}}
     config |= {"id2label": dict(enumerate("abc"))}
-    return TextGenomeForSequenceClassification(TextGenomeDNAConfig(**{**config, **kwargs})).eval()
+    return TextGenomeDNAForSequenceClassification(TextGenomeDNAConfig(**{**config, **kwargs})).eval()
 
 
 def batch_of(*pairs: tuple[str, str], left: int = 0, right: int = 0) -> dict[str, torch.Tensor]:
@@ -104,7 +104,7 @@ def test_save_and_reload_are_equal(tmp_path):
     model, batch = tiny_model(), batch_of(*PAIRS)
     model.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert type(again) is TextGenomeForSequenceClassification
+    assert type(again) is TextGenomeDNAForSequenceClassification
     assert torch.equal(again(**batch).logits, model(**batch).logits)
     assert again.config.id2label == {0: "a", 1: "b", 2: "c"}
     assert again.config.label2id == {"a": 0, "b": 1, "c": 2}
@@ -113,7 +113,7 @@ def test_save_and_reload_are_equal(tmp_path):
 def test_the_head_is_float32_on_an_encoder_that_is_not(tmp_path):
     encoder = HyenaDNAModel(HyenaDNAConfig(**ENCODERS["hyenadna"]))
     encoder.to(torch.bfloat16).save_pretrained(tmp_path / "encoder")
-    model = TextGenomeForSequenceClassification.from_dna_pretrained(
+    model = TextGenomeDNAForSequenceClassification.from_dna_pretrained(
         str(tmp_path / "encoder"), id2label=dict(enumerate("abc"))
     )
     name = "layers.0.mixer.in_proj.weight"
