@@ -27,12 +27,13 @@ from textgenome.configuration.arguments import ClassifierArguments, ClassifierTr
 from textgenome.data import TextGenomeDNACollator
 from textgenome.data.conversations import check_pair
 from textgenome.data.rows import load_rows
+from textgenome.data.settings import remember_settings
 from textgenome.inference.checkpoints import mark_checkpoint
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.training.finetuning import prepare_dna_encoder
 from textgenome.training.precision import KeepFloat32
 from textgenome.training.pushing import push_trained, take_over_push
-from textgenome.training.resuming import WholeCheckpointsMixin, remember_settings, train_or_resume
+from textgenome.training.resuming import FREE_SETTINGS, WholeCheckpointsMixin, train_or_resume
 
 
 logger = logging.get_logger("textgenome.train_classifier")
@@ -94,7 +95,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
     labels = sorted({answer.strip() for answer in rows["answer"]})
     if training.process_index == 0:
         settings = {**asdict(data), **asdict(model_args), "labels": labels}
-        remember_settings(settings, Path(training.output_dir))
+        remember_settings(settings, training.output_dir, "training", FREE_SETTINGS)
 
     processor = TextGenomeDNAProcessor(dna_tokenizer, data.dna_window)
     model = build_model(model_args, labels, dna_tokenizer)

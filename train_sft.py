@@ -39,6 +39,7 @@ from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.files import written_whole
 from textgenome.data.prompts import reasons
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.data.settings import remember_settings
 from textgenome.evaluation import compare_controls
 from textgenome.inference.checkpoints import find_revisions, mark_checkpoint, pin_revision
 from textgenome.inference.feature_cache import CacheDNAFeatures
@@ -47,7 +48,7 @@ from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import join_models, load_dna_tokenizer
 from textgenome.training.precision import KeepFloat32
 from textgenome.training.pushing import push_trained, take_over_push
-from textgenome.training.resuming import absolute, remember_settings, train_or_resume
+from textgenome.training.resuming import FREE_SETTINGS, absolute, train_or_resume
 from textgenome.training.trainer import TextGenomeTrainer
 
 
@@ -135,9 +136,11 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             if training.process_index == 0:
                 mark_checkpoint(Path(source))
         if training.process_index == 0:
-            remember_settings({**asdict(data), **asdict(model_args), "reasons": thinks}, output_dir)
+            settings = {**asdict(data), **asdict(model_args), "reasons": thinks}
+            remember_settings(settings, output_dir, "training", FREE_SETTINGS)
     processor: TextGenomeProcessor = AutoProcessor.from_pretrained(source, revision=revision)
-    processor.dna_window = data.dna_window
+    processor.dna_window, processor.dna, processor.dna_truncation = data.dna_window, data.dna, data.dna_truncation
+    processor.reasons = thinks
     if data.reasoning_format:
         processor.chat_template = chat_template(data.reasoning_format)
     trains_all = not (model_args.use_peft or model_args.freeze_language_model)

@@ -18,6 +18,7 @@ from transformers.utils import logging
 from textgenome.data.conversations import check_pair, row_to_messages
 from textgenome.data.prompts import as_prompt, cut_windows
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
+from textgenome.data.settings import remember_settings
 from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.report import write_report
@@ -37,7 +38,6 @@ from textgenome.inference.predictions import (
     classify_predictions,
     generate_predictions,
     join_processes,
-    remember_run,
     score_predictions,
 )
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -131,7 +131,7 @@ def evaluate_model(
     if text_only_model is not None:
         run |= {"text_only_model": text_only_model, "text_only_weights": fingerprint_weights(text_only_model)}
     with state.main_process_first():
-        remember_run(run, output_dir)
+        remember_settings(run, output_dir, "evaluation")
     predictions = Predictions(output_dir)
 
     def ask(name: str, revision: str, conditions: dict[str, list[dict]]) -> None:

@@ -11,6 +11,7 @@ from textgenome.data.conversations import BadRow, row_to_messages
 from textgenome.data.files import write_rows
 from textgenome.data.prompts import as_prompt, cut_windows
 from textgenome.data.rows import fingerprint_rows, load_rows
+from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
 from textgenome.genome.vcf import annotate_vcf
 from textgenome.inference.answers import normalize_answer, split_output
@@ -20,7 +21,6 @@ from textgenome.inference.predictions import (
     Predictions,
     generate_predictions,
     join_processes,
-    remember_run,
     score_predictions,
 )
 from textgenome.inference.scoring import score_labels
@@ -216,7 +216,7 @@ def ask_rows(
         "generation": {"do_sample": False, **generation_options},
     }
     with state.main_process_first():
-        remember_run(run, output_dir)
+        remember_settings(run, output_dir, "asking")
     predictions = Predictions(output_dir)
     loaded, processor = load_model(model, revision, dtype)
     windows = cut_windows(rows, dna_window=processor.dna_window, **shown_in_training(model))

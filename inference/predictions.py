@@ -8,7 +8,6 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from textgenome.data.files import read_json
 from textgenome.data.prompts import as_prompt
 from textgenome.inference.answers import hide_bases
 from textgenome.inference.classification import classify_batches
@@ -152,26 +151,11 @@ def classify_predictions(
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
 
-def remember_run(run: dict, output_dir: Path) -> None:
-    """Keep the settings beside the predictions, and refuse to go on with others."""
-    path = output_dir / "settings.json"
-    before = read_json(path) or {}
-    changed = [name for name in run if name in before and before[name] != json.loads(json.dumps(run[name]))]
-    if changed:
-        raise ValueError(
-            f"{output_dir} holds another run (it differs in {', '.join(changed)}). Name another output_dir, or "
-            "remove this one."
-        )
-    output_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**before, **run}, indent=2) + "\n", encoding="utf-8")
-
-
 __all__ = [
     "AS_IS",
     "Predictions",
     "classify_predictions",
     "generate_predictions",
     "join_processes",
-    "remember_run",
     "score_predictions",
 ]

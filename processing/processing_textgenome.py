@@ -28,6 +28,11 @@ class TextGenomeProcessor(ProcessorMixin):
         projector_full_resolution: As in `TextGenomeConfig`.
         projector_num_queries: As in `TextGenomeConfig`.
         dna_hidden_token_ids: As in `TextGenomeConfig`.
+        dna: How the model was trained to read rows of a table: `variant` shows the DNA, `none` leaves it out (a
+            text-only control). Saved with the checkpoint, like the following, so that the model is asked in the way it
+            was trained.
+        dna_truncation: How long pairs were cut in training, `variant_window` or `per_side`.
+        reasons: Whether the model was trained to reason before it answers.
     """
 
     def __init__(
@@ -44,6 +49,9 @@ class TextGenomeProcessor(ProcessorMixin):
         projector_full_resolution: int = 16,
         projector_num_queries: int = 64,
         dna_hidden_token_ids: list[int] | None = None,
+        dna: str = "variant",
+        dna_truncation: str = "variant_window",
+        reasons: bool = True,
     ):
         self.dna_token = dna_token
         self.dna_start_token = dna_start_token
@@ -54,6 +62,9 @@ class TextGenomeProcessor(ProcessorMixin):
         self.projector_full_resolution = projector_full_resolution
         self.projector_num_queries = projector_num_queries
         self.dna_hidden_token_ids = dna_hidden_token_ids
+        self.dna = dna
+        self.dna_truncation = dna_truncation
+        self.reasons = reasons
         vocabulary = tokenizer.get_vocab()
         missing = [token for token in (dna_token, dna_start_token, dna_end_token) if token not in vocabulary]
         if missing:

@@ -60,23 +60,6 @@ def absolute(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name and Path(name).is_dir() else name
 
 
-def remember_settings(settings: dict, output_dir: Path) -> None:
-    """Keep the settings beside the run, and refuse to go on with others: they would not fit its checkpoints."""
-    path = output_dir / "settings.json"
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        before["model_name_or_path"] = absolute(before.get("model_name_or_path"))
-        compared = (settings.keys() & before.keys()) - FREE_SETTINGS
-        changed = sorted(name for name in compared if before[name] != settings[name])
-        if changed:
-            raise ValueError(
-                f"{output_dir} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or "
-                "remove this one for a fresh start."
-            )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
 def last_checkpoint(output_dir: Path) -> str | None:
     """The newest checkpoint that was written to its end, the state of the trainer being its last file."""
     finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json") if is_whole(path)]
@@ -129,6 +112,5 @@ __all__ = [
     "WholeCheckpointsMixin",
     "absolute",
     "last_checkpoint",
-    "remember_settings",
     "train_or_resume",
 ]

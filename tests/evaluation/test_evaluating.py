@@ -100,7 +100,7 @@ def test_a_killed_run_loses_and_repeats_nothing(table, tmp_path, monkeypatch):
 
 def test_another_evaluation_is_refused(table, tmp_path):
     run(table, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"another run \(it differs in generation\)"):
+    with pytest.raises(ValueError, match=r"run with other settings \(generation\)"):
         run(table, tmp_path / "out", max_new_tokens=4)
     with pytest.raises(ValueError, match=r"differs in seed"):
         run(table, tmp_path / "out", seed=1)
