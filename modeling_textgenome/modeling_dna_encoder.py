@@ -8,6 +8,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
 from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_ntv2 import NTv2Model, is_ntv2
 
 
 def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
@@ -27,20 +28,24 @@ def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
     return encoder
 
 
+def find_encoder_class(config: dict) -> type[PreTrainedModel] | None:
+    """The class here that reads an encoder with this `config.json`; None where transformers has one."""
+    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
+    if is_ntv2(config):
+        return NTv2Model
+    return {HyenaDNAConfig.model_type: HyenaDNAModel}.get(config.get("model_type"))
+
+
 def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """A randomly initialised encoder."""
-    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
-    if config.model_type == HyenaDNAConfig.model_type:
-        return HyenaDNAModel._from_config(config)
-    return without_heads(AutoModel.from_config(config))
+    own = find_encoder_class(config.to_dict())
+    return without_heads(own._from_config(config) if own else AutoModel.from_config(config))
 
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
-    """A pretrained encoder. A `hyenadna` checkpoint is always read by the class of this package."""
-    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
-    if values.get("model_type") == HyenaDNAConfig.model_type:
-        return HyenaDNAModel.from_pretrained(name_or_path, **kwargs)
-    return without_heads(AutoModel.from_pretrained(name_or_path, **kwargs))
+    """A pretrained encoder. Where this package has its class, that reads it, whatever code the checkpoint names."""
+    own = find_encoder_class(PreTrainedConfig.get_config_dict(name_or_path)[0])
+    return without_heads((own or AutoModel).from_pretrained(name_or_path, **kwargs))
 
 
 class EncodedDNA(NamedTuple):
@@ -119,6 +124,7 @@ __all__ = [
     "DNAEncoderMixin",
     "EncodedDNA",
     "build_dna_encoder",
+    "find_encoder_class",
     "find_layers",
     "load_dna_encoder",
     "without_heads",

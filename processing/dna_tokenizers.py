@@ -16,18 +16,14 @@ from textgenome.configuration.configuration_textgenome import build_dna_config, 
 # hyenadna: the tokenizer of the `LongSafari/hyenadna-*-hf` checkpoints, less the [SEP] that it appends.
 # genos: the SentencePiece model that ships with the Genos checkpoints.
 # nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
+# nucleotide_transformer_v2: the same with two more special tokens, as in `InstaDeepAI/nucleotide-transformer-v2-*`.
 # bytes: UTF-8, as Evo2 reads DNA; id 1 is its padding.
+KMERS = [*map("".join, product("ATCG", repeat=6)), *"ATCGN"]
 VOCABULARIES = {
     "hyenadna": "[CLS] [SEP] [BOS] [MASK] [PAD] [RESERVED] [UNK] A C G T N".split(),
     "genos": "[PAD] [UNK] [CLS] [SEP] [MASK] C G T A N".split(),
-    "nucleotide_transformer": [
-        "<unk>",
-        "<pad>",
-        "<mask>",
-        "<cls>",
-        *map("".join, product("ATCG", repeat=6)),
-        *"ATCGN",
-    ],
+    "nucleotide_transformer": ["<unk>", "<pad>", "<mask>", "<cls>", *KMERS],
+    "nucleotide_transformer_v2": ["<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>", *KMERS],
     "bytes": ["[UNK]", "[PAD]", *(f"[{byte}]" for byte in range(2, 33)), *map(chr, range(33, 127))],
 }
 SPECIAL_TOKENS = {"pad_token": "pad", "unk_token": "unk", "cls_token": "cls", "sep_token": "sep", "mask_token": "mask"}
@@ -40,9 +36,9 @@ def build_dna_tokenizer(vocabulary: str = "hyenadna", model_max_length: int | No
     token: the processor refuses such a sequence before it comes here.
 
     Args:
-        vocabulary: Whose ids to use. `hyenadna`, `genos` and `bytes` have one token a base. `nucleotide_transformer`
-            has 6-mers without overlap; bases that are left over, and all around an N, are single tokens; `<cls>`
-            stands first.
+        vocabulary: Whose ids to use. `hyenadna`, `genos` and `bytes` have one token a base. The two of
+            `nucleotide_transformer` have 6-mers without overlap; bases that are left over, and all around an N, are
+            single tokens; `<cls>` comes first.
         model_max_length: Most tokens that the encoder reads.
     """
     tokens = VOCABULARIES[vocabulary]
@@ -55,7 +51,7 @@ def build_dna_tokenizer(vocabulary: str = "hyenadna", model_max_length: int | No
     tokenizer.normalizer = Sequence(
         [Replace(Regex(r"\s+"), ""), *(Replace(Regex(pattern), base) for pattern, base in folds.items())]
     )
-    if vocabulary == "nucleotide_transformer":
+    if vocabulary.startswith("nucleotide_transformer"):
         tokenizer.pre_tokenizer = Split(Regex("[ATCG]{6}|."), behavior="isolated")
         tokenizer.post_processor = TemplateProcessing(single="<cls> $A", special_tokens=[("<cls>", ids["<cls>"])])
     else:
@@ -76,8 +72,9 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
         return "hyenadna"
     if config.model_type == "mixtral" and config.vocab_size in (128, 256):
         return "genos"
-    if config.model_type == "esm" and config.vocab_size == len(VOCABULARIES["nucleotide_transformer"]):
-        return "nucleotide_transformer"
+    if config.model_type == "esm":
+        names = ("nucleotide_transformer", "nucleotide_transformer_v2")
+        return next((name for name in names if config.vocab_size == len(VOCABULARIES[name])), None)
     return None
 
 

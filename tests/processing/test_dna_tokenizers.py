@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 from conftest import random_dna
@@ -71,6 +72,25 @@ def test_6mers_have_the_published_ids():
     assert {token: tokenizer.convert_tokens_to_ids(token) for token in golden} == golden
 
 
+def test_version_2_has_two_more_special_tokens_before_the_6mers():
+    tokenizer = build_dna_tokenizer("nucleotide_transformer_v2")
+    assert len(tokenizer) == 4107
+    golden = {"<unk>": 0, "<pad>": 1, "<mask>": 2, "<cls>": 3, "<eos>": 4, "<bos>": 5, "AAAAAA": 6, "AAAAAT": 7}
+    golden |= {"GGGGGG": 4101, "A": 4102, "T": 4103, "C": 4104, "G": 4105, "N": 4106}
+    assert {token: tokenizer.convert_tokens_to_ids(token) for token in golden} == golden
+    assert tokenizer("AAAAAATN")["input_ids"] == [3, 6, 4103, 4106]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_6mers_cover_every_base_once(seed):
+    draw = random.Random(seed)
+    sequence = "".join(draw.choices("ACGTN", weights=[9, 9, 9, 9, 1], k=draw.randrange(200)))
+    tokenizer = build_dna_tokenizer("nucleotide_transformer_v2")
+    tokens = tokenizer.convert_ids_to_tokens(tokenizer(sequence)["input_ids"])
+    assert tokens == expected_6mers(sequence)
+    assert sum(len(token) for token in tokens if token not in tokenizer.all_special_tokens) == len(sequence)
+
+
 @pytest.mark.parametrize("length", range(14))
 def test_6mers_around_their_boundary(length):
     tokenizer = build_dna_tokenizer("nucleotide_transformer")
@@ -95,7 +115,8 @@ def test_bytes():
 
 @pytest.mark.parametrize("hub_id", [hub_id for hub_id in BASE_MODELS if "Qwen" not in hub_id])
 def test_the_vocabulary_follows_from_the_encoder(hub_id):
-    family = {"Genos": "genos", "hyenadna": "hyenadna", "nucleotide-transformer": "nucleotide_transformer"}
+    family = {"Genos": "genos", "hyenadna": "hyenadna", "nucleotide-transformer-v2": "nucleotide_transformer_v2"}
+    family |= {"nucleotide-transformer": "nucleotide_transformer"}
     expected = next(vocabulary for name, vocabulary in family.items() if name in hub_id)
     assert vocabulary_of(base_model_config(hub_id)) == expected
 
