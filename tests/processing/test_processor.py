@@ -1,6 +1,9 @@
+import copy
+
 import pytest
 import torch
 from conftest import conversation, random_dna
+from tokenizers import normalizers
 from transformers import AutoProcessor, Qwen2Tokenizer
 
 from textgenome.processing import (
@@ -167,6 +170,15 @@ def test_bad_blocks_are_refused(tiny_processor, block, message):
 def test_placeholders_typed_by_a_user_are_refused(tiny_processor):
     with pytest.raises(ValueError, match=r"2 .* placeholders but 1 DNA"):
         encode(tiny_processor, conversation("ACGT", question="Is <|dna_pad|> a token?"))
+
+
+def test_a_pair_with_equal_tokens_is_refused(tiny_processor):
+    processor = copy.copy(tiny_processor)
+    processor.dna_tokenizer = copy.deepcopy(tiny_processor.dna_tokenizer)
+    processor.dna_tokenizer.backend_tokenizer.normalizer = normalizers.Replace("T", "A")
+    pair = {"type": "variant", "reference": "AAAA", "variant": "AATA"}
+    with pytest.raises(ValueError, match="equal DNA tokens"):
+        encode(processor, [{"role": "user", "content": [pair]}])
 
 
 def test_truncation_never_cuts_placeholders(tiny_processor):
