@@ -41,6 +41,7 @@ from textgenome.data.prompts import reasons
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation import compare_controls
+from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.inference.checkpoints import find_revisions, mark_checkpoint, pin_revision
 from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.processing import chat_template
@@ -203,10 +204,14 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             max_new_tokens=data.max_new_tokens,
             seed=training.seed,
         )
-        metrics |= {f"accuracy, {name}": value for name, value in accuracies.items()}
+        metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
         if trainer.is_world_process_zero():
             print(f"\n{'held-out rows':<16}accuracy")
-            print("\n".join(f"{name:<16}{value:.3f}" for name, value in accuracies.items()), "\n", sep="")
+            print(
+                "\n".join(f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()),
+                "\n",
+                sep="",
+            )
     if metrics:
         trainer.save_metrics("eval", {**metrics, "dna": data.dna})
     trainer.accelerator.wait_for_everyone()  # one that leaves while another still writes may be aborted

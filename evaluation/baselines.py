@@ -28,11 +28,11 @@ def predict_baselines(train_rows: list[Mapping], rows: list[Mapping]) -> dict[st
     """Fit the baselines on the rows that a model trains on, and predict the answers of others.
 
     - `majority`: the most frequent answer.
-    - `question look-up`: the most frequent answer to exactly this question, else the majority.
-    - `question tf-idf`: logistic regression on the words of the question.
-    - `reference 16-mers`: the answer of the training row whose reference shares most distinct 16-mers, the first of
+    - `question_lookup`: the most frequent answer to exactly this question, else the majority.
+    - `question_tfidf`: logistic regression on the words of the question.
+    - `reference_16mers`: the answer of the training row whose reference shares most distinct 16-mers, the first of
       those that tie.
-    - `reference 6-mers`: logistic regression on the 6-mer counts of the reference, scaled to unit length.
+    - `reference_6mers`: logistic regression on the 6-mer counts of the reference, scaled to unit length.
 
     Args:
         train_rows: Rows with `answer`, `reference_sequence`, `variant_sequence` and perhaps `question`.
@@ -105,10 +105,10 @@ def _regression() -> LogisticRegression:
 
 BASELINES: dict[str, tuple[Callable, Callable]] = {
     "majority": (_reference, _majority),
-    "question look-up": (_question, _look_up),
-    "question tf-idf": (_question, _tfidf_regression),
-    "reference 16-mers": (_reference, _nearest_neighbour),
-    "reference 6-mers": (_reference, _kmer_regression),
+    "question_lookup": (_question, _look_up),
+    "question_tfidf": (_question, _tfidf_regression),
+    "reference_16mers": (_reference, _nearest_neighbour),
+    "reference_6mers": (_reference, _kmer_regression),
 }
 
 __all__ = ["predict_baselines"]

@@ -124,18 +124,18 @@ def _leads_to(end: str, letter: str, last: dict[str, str]) -> bool:
     return letter == end
 
 
-# By the names under which they stand in the tables. The first is the primary one.
+# By name, see `CONDITIONS`. The first is the primary one.
 CONTROLS: dict[str, Callable[[list[Mapping], int], list[dict]]] = {
-    "DNA exchanged": exchange_dna,
-    "DNA removed": remove_dna,
-    "DNA shuffled": shuffle_dna,
-    "pair swapped": swap_pair,
-    "reference only": show_reference_only,
-    "constant question": ask_constant_question,
-    "genes masked": mask_genes,
+    "dna_exchanged": exchange_dna,
+    "dna_removed": remove_dna,
+    "dna_shuffled": shuffle_dna,
+    "pair_swapped": swap_pair,
+    "reference_only": show_reference_only,
+    "constant_question": ask_constant_question,
+    "genes_masked": mask_genes,
 }
 
-DNA_CONTROLS = ("DNA exchanged", "DNA shuffled", "pair swapped", "reference only")  # for a model that sees no text
+DNA_CONTROLS = ("dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only")  # for a model that sees no text
 
 __all__ = [
     "CONTROLS",

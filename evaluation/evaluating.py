@@ -20,6 +20,7 @@ from textgenome.data.prompts import as_prompt, cut_windows
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation.baselines import predict_baselines
+from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, summarize, versions
@@ -33,7 +34,6 @@ from textgenome.inference.checkpoints import (
 )
 from textgenome.inference.generation import generate
 from textgenome.inference.predictions import (
-    AS_IS,
     Predictions,
     classify_predictions,
     generate_predictions,
@@ -46,8 +46,7 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 logger = logging.get_logger(__name__)
 
-PRIMARY_CONTROLS = ("DNA exchanged", "DNA removed")
-TEXT_ONLY = "text-only model"
+PRIMARY_CONTROLS = ("dna_exchanged", "dna_removed")
 
 
 def evaluate_model(
@@ -150,16 +149,17 @@ def evaluate_model(
             if mode != "generate":
                 score_predictions(loaded, processor, given, condition, predictions, labels, batch_size)
 
-    kinds, conditions = {AS_IS: "model"}, {AS_IS: windows}
+    conditions = {AS_IS: windows}
     for name in controls:
         changed = windows if dna_only and name not in DNA_CONTROLS else CONTROLS[name](windows, seed)
         if changed == windows:
             logger.warning(f"{name}: of these rows it leaves this model nothing else to see. It is left out.")
         else:
-            kinds[name], conditions[name] = "control", changed
+            conditions[name] = changed
+    names = [*conditions]
     ask(model, revision, conditions)
     if text_only_model is not None:
-        kinds[TEXT_ONLY] = "text only"
+        names.append(TEXT_ONLY)
         ask(text_only_model, "main", {TEXT_ONLY: cut_windows(rows, dna="none")})
     predictions.merge()
     if not state.is_main_process:
@@ -170,16 +170,14 @@ def evaluate_model(
     counted = ("scores",) if dna_only else counted
     known = {
         name: [{key: record[key] for key in ("row", *counted) if key in record} for record in predictions.of(name)]
-        for name in kinds
+        for name in names
     }
     if baselines:
-        fitted = baseline_records(train_rows, rows)
-        kinds |= dict.fromkeys(fitted, "baseline")
-        known |= fitted
+        known |= baseline_records(train_rows, rows)
     metrics = {**run, "mode": "classify" if dna_only else mode, "recipe": training_settings(model) or None}
     metrics["conditions"] = {
         name: {
-            **summarize(records, truths, kinds[name], synonyms, seed),
+            **summarize(name, records, truths, synonyms, seed),
             **(compare(records, known[AS_IS], truths) if name != AS_IS else {}),
         }
         for name, records in known.items()
@@ -209,9 +207,7 @@ def evaluate_baselines(
         "split": split,
         "data_fingerprint": fingerprint_rows(rows),
         "seed": seed,
-        "conditions": {
-            name: summarize(records, truths, "baseline", synonyms, seed) for name, records in known.items()
-        },
+        "conditions": {name: summarize(name, records, truths, synonyms, seed) for name, records in known.items()},
         "wall_time_s": round(time.monotonic() - started, 1),
         **surroundings(),
     }
@@ -229,7 +225,9 @@ def compare_controls(
     seed: int = 0,
     **generation_options,
 ) -> dict[str, float]:
-    """Accuracy by generation: as is, with the DNA exchanged between rows, and with it removed; nothing is written.
+    """Accuracy by generation: of the unchanged rows, with the DNA exchanged between rows, and with it removed.
+
+    Nothing is written.
 
     Args:
         model: The fused model.
@@ -243,7 +241,7 @@ def compare_controls(
         generation_options: For `model.generate`.
 
     Returns:
-        The accuracies between 0 and 1 by the name of the condition.
+        The accuracies between 0 and 1 by the name of the condition, see `CONDITIONS`.
     """
     shown = {"dna": dna, "dna_truncation": dna_truncation, "dna_window": processor.dna_window}
     windows = cut_windows(rows, **shown)

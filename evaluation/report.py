@@ -8,36 +8,20 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.results import answer_of
 from textgenome.inference.answers import hide_bases, normalize_answer
-from textgenome.inference.predictions import AS_IS
 
 
 MISTAKES = 20
 OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
-KINDS = {"model": "Model", "text only": "Text only", "control": "Controls", "baseline": "Baselines"}
-MEANINGS = {
-    "text-only model": "Trained by the same recipe without DNA: what the model has right beyond it comes from DNA.",
-    "DNA exchanged": "Each row is shown the DNA of another row: a drop means that answers depend on which DNA it is.",
-    "DNA removed": "Only the question is asked: a drop means that the model needs DNA, or that a prompt without any "
-    "is strange to it.",
-    "DNA shuffled": "The bases of each window are shuffled, its dinucleotides kept: a drop means that their order "
-    "matters, beyond composition.",
-    "pair swapped": "The variant is shown as the reference and the reference as the variant: a drop means that it "
-    "matters which is which.",
-    "reference only": "The reference is shown in place of the variant, too: a drop means that the change is used, and "
-    "not only the place where it lies.",
-    "constant question": "All rows are asked one question that names no gene and no pathway: a drop means that the "
-    "text of the questions gave answers away.",
-    "genes masked": "Random symbols stand for the genes that the question names: a drop means that answers hang on "
-    "the names.",
-}
+KINDS = {"model": "Model", "text-only": "Text only", "control": "Controls", "baseline": "Baselines"}
 
 
 def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
     """Write what `metrics` says, and the worst mistakes, as a page to read and to print.
 
-    Shown in detail is the model as it is or, where only baselines were run, the best one. Base letters in texts, 12 or
+    The unchanged rows or, of baselines alone, the best of them are shown in detail. Base letters in texts, 12 or
     more in a run, are replaced by their number.
 
     Args:
@@ -61,7 +45,6 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     page = environment.from_string(template).render(
         metrics=metrics,
         groups=[(title, group) for title, group in groups if group],
-        meanings={name: text for name, text in MEANINGS.items() if name in conditions},
         detailed=detailed,
         summary=conditions[detailed],
         confusion=count_confusions(truths, answers),
@@ -115,4 +98,4 @@ def find_mistakes(
     return mistakes[:MISTAKES]
 
 
-__all__ = ["MEANINGS", "write_report"]
+__all__ = ["write_report"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from textgenome.evaluation.conditions import AS_IS, CONDITIONS
 from textgenome.evaluation.metrics import mcnemar, score_answers
 from textgenome.inference.answers import extract_answer, extract_single_entry, normalize_answer, truth_anywhere
 
@@ -16,25 +17,29 @@ BINS = 10
 
 
 def summarize(
-    records: list[Mapping], truths: list[str], kind: str, synonyms: dict[str, str] | None = None, seed: int = 0
+    condition: str,
+    records: list[Mapping],
+    truths: list[str],
+    synonyms: dict[str, str] | None = None,
+    seed: int = 0,
 ) -> dict:
     """Score what is known of all rows under one condition.
 
     Args:
+        condition: Its name in `CONDITIONS`.
         records: One for each row, in their order, with `output` and `tokens`, with `scores`, or with `answer`.
         truths: The true answers.
-        kind: What the condition is: `model`, `control`, `text only` or `baseline`.
         synonyms: See `score_answers`.
         seed: See `score_answers`.
 
     Returns:
-        What `score_answers` returns for the answers: generated, or else the best-scored labels. And `kind`; of a
-        generation `tokens_per_answer` and the predecessors' figures, `accuracy_single_entry` and `truth_anywhere`; of
-        scores `scored_accuracy` and `reliability`, a list of bins with `low`, `high`, `rows`, `confidence` and
-        `accuracy`.
+        `title`, `kind` and `meaning` of the condition, and what `score_answers` returns for the answers: generated, or
+        else the best-scored labels. Of a generation also `tokens_per_answer` and the predecessors' figures,
+        `accuracy_single_entry` and `truth_anywhere`; of scores also `scored_accuracy` and `reliability`, a list of
+        bins with `low`, `high`, `rows`, `confidence` and `accuracy`.
     """
     answers = [answer_of(record) for record in records]
-    summary = {"kind": kind, **score_answers(truths, answers, synonyms, seed)}
+    summary = {**CONDITIONS[condition]._asdict(), **score_answers(truths, answers, synonyms, seed)}
     if "output" in records[0]:
         texts, number = [record["output"] for record in records], len(records)
         entries = [extract_single_entry(text) for text in texts]
@@ -99,11 +104,12 @@ def versions() -> dict[str, str | None]:
 
 def format_table(metrics: Mapping) -> str:
     """The conditions as a table for a terminal."""
-    header = f"{'':<24}{'accuracy':>9}  {'95 % interval':<14}{'macro F1':>9}{'to as is':>10}{'p':>10}"
-    lines = [header]
-    for name, scores in metrics["conditions"].items():
+    difference = f"to {CONDITIONS[AS_IS].title}"
+    lines = [f"{'':<24}{'accuracy':>9}  {'95 % interval':<14}{'macro F1':>9}{difference:>10}{'p':>10}"]
+    for scores in metrics["conditions"].values():
         low, high = scores["accuracy_interval"]
-        line = f"{name:<24}{scores['accuracy']:>9.3f}  {f'{low:.3f}-{high:.3f}':<14}{scores['macro_f1']:>9.3f}"
+        interval = f"{low:.3f}-{high:.3f}"
+        line = f"{scores['title']:<24}{scores['accuracy']:>9.3f}  {interval:<14}{scores['macro_f1']:>9.3f}"
         if "difference" in scores:
             line += f"{scores['difference']:>+10.3f}{scores['p_value']:>10.2g}"
         lines.append(line)

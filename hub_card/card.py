@@ -247,8 +247,8 @@ def recipe(settings: dict, training: dict) -> str | None:
 
 
 def eval_results(results: dict, dataset: str, task: str) -> list[EvalResult]:
-    """What goes into `model-index`: the figures of the model as it is."""
-    scores = results.get("conditions", {}).get("as is")
+    """What goes into `model-index`: the figures of the model on the unchanged rows."""
+    scores = results.get("conditions", {}).get("as_is")
     if scores is None:
         return []
     common = {
@@ -267,9 +267,9 @@ def write_eval_results(path: Path, results: dict) -> None:
     entry = EvalResultEntry(
         dataset_id=results["dataset_name"],
         task_id="default",
-        value=results["conditions"]["as is"]["accuracy"],
+        value=results["conditions"]["as_is"]["accuracy"],
         date=results["date"],
-        notes=f"accuracy on {results['conditions']['as is']['rows']} rows of the split {results['split']}",
+        notes=f"accuracy on {results['conditions']['as_is']['rows']} rows of the split {results['split']}",
     )
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False), encoding="utf-8")

@@ -17,7 +17,6 @@ from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
-AS_IS = "as is"
 FILE = "predictions.jsonl"
 
 
@@ -152,7 +151,6 @@ def classify_predictions(
 
 
 __all__ = [
-    "AS_IS",
     "Predictions",
     "classify_predictions",
     "generate_predictions",

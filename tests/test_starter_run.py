@@ -44,9 +44,9 @@ print(right / len(rows))
 
 def test_accuracy_needs_the_dna():
     accuracies = json.loads((STARTER / "eval_results.json").read_text())
-    assert accuracies["accuracy, as is"] >= 0.95
-    assert abs(accuracies["accuracy, DNA exchanged"] - CHANCE) <= 0.10
-    assert abs(accuracies["accuracy, DNA removed"] - CHANCE) <= 0.10
+    assert accuracies["accuracy_as_is"] >= 0.95
+    assert abs(accuracies["accuracy_dna_exchanged"] - CHANCE) <= 0.10
+    assert abs(accuracies["accuracy_dna_removed"] - CHANCE) <= 0.10
 
 
 def test_a_new_process_loads_it_and_asks_about_variants():
@@ -121,8 +121,8 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     accuracies = json.loads((tmp_path / "lora" / "eval_results.json").read_text())
-    assert accuracies["accuracy, as is"] >= 0.9
-    assert abs(accuracies["accuracy, DNA exchanged"] - CHANCE) <= 0.10
+    assert accuracies["accuracy_as_is"] >= 0.9
+    assert abs(accuracies["accuracy_dna_exchanged"] - CHANCE) <= 0.10
 
 
 def test_dna_alone_learns_the_starter_task(tmp_path):
@@ -131,7 +131,7 @@ def test_dna_alone_learns_the_starter_task(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
-    arguments = (str(tmp_path / "classifier"), "starter", "validation", tmp_path / "out", ["DNA exchanged"])
+    arguments = (str(tmp_path / "classifier"), "starter", "validation", tmp_path / "out", ["dna_exchanged"])
     conditions = evaluate_model(*arguments)["conditions"]
-    assert conditions["as is"]["accuracy"] >= 0.95
-    assert abs(conditions["DNA exchanged"]["accuracy"] - CHANCE) <= 0.10
+    assert conditions["as_is"]["accuracy"] >= 0.95
+    assert abs(conditions["dna_exchanged"]["accuracy"] - CHANCE) <= 0.10

@@ -173,7 +173,7 @@ def test_from_random_weights_and_evaluated_by_generation(table, capsys):
     assert processor.dna_tokenizer.model_max_length == processor.dna_window == 64
     metrics = json.loads((out / "train_results.json").read_text())
     assert metrics["dna"] == "variant" and metrics["peak_memory_gb"] > 0 and metrics["train_tokens_per_second"] > 0
-    assert json.loads((out / "eval_results.json").read_text())["accuracy, DNA removed"] == 0
+    assert json.loads((out / "eval_results.json").read_text())["accuracy_dna_removed"] == 0
 
 
 def test_text_only_control_says_so(table, caplog):
@@ -242,7 +242,7 @@ def test_a_finished_run_is_evaluated_again_and_keeps_its_figures(table):
     (out / "eval_results.json").unlink()
     train(table, save_strategy="steps", generation_rows=4, max_new_tokens=2, do_eval=True)
     assert (out / "train_results.json").read_text() == before
-    assert {"eval_loss", "accuracy, as is"} <= set(json.loads((out / "eval_results.json").read_text()))
+    assert {"eval_loss", "accuracy_as_is"} <= set(json.loads((out / "eval_results.json").read_text()))
 
 
 def test_a_folder_with_a_run_of_other_settings_is_left_alone(table):

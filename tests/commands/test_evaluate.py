@@ -24,7 +24,7 @@ def test_evaluate_prints_the_table(table, tmp_path):
     synonyms = tmp_path / "synonyms.csv"
     synonyms.write_text("melanoma,glioma\n")
     flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--output_dir", tmp_path / "out"]
-    flags += ["--controls", "pair swapped, DNA removed", "--mode", "score", "--synonyms", synonyms]
+    flags += ["--controls", "pair_swapped, dna_removed", "--mode", "score", "--synonyms", synonyms]
     result = invoke("evaluate", *flags)
     assert result.exit_code == 0, result.output
     table_lines = [line.split("  ")[0] for line in result.output.splitlines() if "0." in line]
@@ -41,7 +41,7 @@ def test_baselines_print_the_table(table, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--controls", "DNA eaten"], "DNA eaten: choose from DNA exchanged"),
+        (["--controls", "dna_eaten"], "dna_eaten: choose from dna_exchanged"),
         (["--mode", "guess"], "'guess' is not one of"),
     ],
 )

@@ -17,17 +17,17 @@ def test_each_baseline_sees_only_its_part_of_the_row():
     unknown = variant_row(question="gene b1, and now?", reference_sequence=genes["b"][:200], answer="unread")
     assert predict_baselines(train, [known, unknown]) == {
         "majority": ["a", "a"],
-        "question look-up": ["b", "a"],
-        "question tf-idf": ["b", "b"],
-        "reference 16-mers": ["a", "b"],
-        "reference 6-mers": ["a", "b"],
+        "question_lookup": ["b", "a"],
+        "question_tfidf": ["b", "b"],
+        "reference_16mers": ["a", "b"],
+        "reference_6mers": ["a", "b"],
     }
 
 
 def test_neighbours_that_tie_yield_to_the_first():
     dna = random_dna(100)
     train = [variant_row(answer=answer, reference_sequence=dna) for answer in ("first", "second", "second")]
-    assert predict_baselines(train, [variant_row(reference_sequence=dna)])["reference 16-mers"] == ["first"]
+    assert predict_baselines(train, [variant_row(reference_sequence=dna)])["reference_16mers"] == ["first"]
 
 
 def test_distinct_kmers_count_once():
@@ -37,7 +37,7 @@ def test_distinct_kmers_count_once():
         variant_row(answer="stretch", reference_sequence=dna),
     ]
     asked = variant_row(reference_sequence=dna + repeat)
-    assert predict_baselines(train, [asked])["reference 16-mers"] == ["stretch"]
+    assert predict_baselines(train, [asked])["reference_16mers"] == ["stretch"]
 
 
 def test_a_single_answer_is_always_predicted():
@@ -56,9 +56,9 @@ def test_kegg_accuracies(kegg_folder):
     }
     expected = {
         "majority": 0.153,
-        "question look-up": 0.986,
-        "question tf-idf": 0.986,
-        "reference 16-mers": 0.944,
-        "reference 6-mers": 0.91,
+        "question_lookup": 0.986,
+        "question_tfidf": 0.986,
+        "reference_16mers": 0.944,
+        "reference_6mers": 0.91,
     }
     assert accuracies == pytest.approx(expected, abs=0.02)

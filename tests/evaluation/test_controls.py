@@ -46,7 +46,7 @@ def test_a_bad_row_is_named():
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_changes_nothing_else(rows, name):
     changed = CONTROLS[name](rows, 3)
-    touched = {"question"} if name in ("constant question", "genes masked") else set(DNA_COLUMNS)
+    touched = {"question"} if name in ("constant_question", "genes_masked") else set(DNA_COLUMNS)
     assert len(changed) == len(rows)
     for before, after in zip(rows, changed):
         assert {key for key in before if before[key] != after[key]} <= touched
@@ -67,12 +67,12 @@ def test_what_each_shows(rows):
     row = rows[0]
     reference, variant = (row[name] for name in DNA_COLUMNS)
     shown = {name: tuple(control(rows, 0)[0][column] for column in DNA_COLUMNS) for name, control in CONTROLS.items()}
-    assert shown["DNA removed"] == (None, None)
-    assert shown["pair swapped"] == (variant, reference)
-    assert shown["reference only"] == (reference, reference)
-    assert [Counter(each) for each in shown["DNA shuffled"]] == [Counter(reference), Counter(variant)]
-    assert shown["DNA shuffled"] != (reference, variant)
-    assert shown["constant question"] == shown["genes masked"] == (reference, variant)
+    assert shown["dna_removed"] == (None, None)
+    assert shown["pair_swapped"] == (variant, reference)
+    assert shown["reference_only"] == (reference, reference)
+    assert [Counter(each) for each in shown["dna_shuffled"]] == [Counter(reference), Counter(variant)]
+    assert shown["dna_shuffled"] != (reference, variant)
+    assert shown["constant_question"] == shown["genes_masked"] == (reference, variant)
 
 
 @given(st.text("ACGTN", min_size=1, max_size=80), st.integers(0, 9))

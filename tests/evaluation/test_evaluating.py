@@ -42,11 +42,11 @@ def test_all_that_is_written(table, tmp_path):
     assert json.loads(json.dumps(metrics)) == json.loads((tmp_path / "out" / "metrics.json").read_text())
     kinds = [each["kind"] for each in metrics["conditions"].values()]
     # These rows name no gene: that control is left out.
-    assert kinds == ["model", *["control"] * (len(CONTROLS) - 1), "text only", *["baseline"] * 5]
-    assert "genes masked" not in metrics["conditions"]
+    assert kinds == ["model", *["control"] * (len(CONTROLS) - 1), "text-only", *["baseline"] * 5]
+    assert "genes_masked" not in metrics["conditions"]
     for name, scores in metrics["conditions"].items():
         assert scores["rows"] == ROWS
-        assert ("p_value" in scores) == (name != "as is")
+        assert ("p_value" in scores) == (name != "as_is")
         assert ("scored_accuracy" in scores) == ("tokens_per_answer" in scores) == (scores["kind"] != "baseline")
     assert metrics["versions"]["textgenome"] and metrics["dataset_name"] == table
     written = predictions(tmp_path / "out")
@@ -75,27 +75,27 @@ def test_a_killed_run_loses_and_repeats_nothing(table, tmp_path, monkeypatch):
         real(self, records)
         if len(asked) in kills:
             with self.part.open("ab") as file:
-                file.write('\n{"condition": "as is", "row": 6, "output": "é'.encode()[:-1])
+                file.write('\n{"condition": "as_is", "row": 6, "output": "é'.encode()[:-1])
             raise Killed
 
     monkeypatch.setattr(Predictions, "write", write)
     kills = {4, 9}
     for _ in kills:
         with pytest.raises(Killed):
-            run(table, tmp_path / "out", ["DNA exchanged"])
-    metrics = run(table, tmp_path / "out", ["DNA exchanged"])
+            run(table, tmp_path / "out", ["dna_exchanged"])
+    metrics = run(table, tmp_path / "out", ["dna_exchanged"])
     assert len(asked) == len(set(asked)) == 2 * ROWS
     kills = set()
-    again = run(table, tmp_path / "whole", ["DNA exchanged"])
+    again = run(table, tmp_path / "whole", ["dna_exchanged"])
     assert again["conditions"] == metrics["conditions"]
     assert predictions(tmp_path / "out") == predictions(tmp_path / "whole")
     # Nothing is left to ask, but what a new control asks.
     asked.clear()
-    run(table, tmp_path / "out", ["DNA exchanged", "pair swapped"])
-    assert {condition for condition, _ in asked} == {"pair swapped"}
+    run(table, tmp_path / "out", ["dna_exchanged", "pair_swapped"])
+    assert {condition for condition, _ in asked} == {"pair_swapped"}
     asked.clear()
     run(table, tmp_path / "out", text_only_model=str(TINY_CHECKPOINT))
-    assert {condition for condition, _ in asked} == {"text-only model"}
+    assert {condition for condition, _ in asked} == {"text_only_model"}
 
 
 def test_another_evaluation_is_refused(table, tmp_path):
@@ -130,7 +130,7 @@ def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
     assert metrics["enable_thinking"] is False
     assert seen == [{"dna": "none", "dna_truncation": "per_side", "dna_window": 64}]
     # Without DNA there is none to change.
-    assert list(metrics["conditions"]) == ["as is", "constant question"]
+    assert list(metrics["conditions"]) == ["as_is", "constant_question"]
 
 
 def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
@@ -144,10 +144,10 @@ def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     arguments = (str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
     metrics = evaluate_model(*arguments, baselines=True)
     # It sees no question, and cannot do without DNA; nor can two of the baselines without a question.
-    shown = ["as is", "DNA exchanged", "DNA shuffled", "pair swapped", "reference only"]
-    assert list(metrics["conditions"]) == [*shown, "majority", "reference 16-mers", "reference 6-mers"]
+    shown = ["as_is", "dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only"]
+    assert list(metrics["conditions"]) == [*shown, "majority", "reference_16mers", "reference_6mers"]
     assert {len(record["scores"]) for record in predictions(tmp_path / "out")} == {len(ANSWERS)}
-    assert "scored_accuracy" in metrics["conditions"]["as is"]
+    assert "scored_accuracy" in metrics["conditions"]["as_is"]
 
 
 @pytest.mark.parametrize("thinks, begun", [(True, ""), (False, "<think>\n\n</think>\n\n")])
@@ -160,7 +160,7 @@ def test_without_reasoning_an_empty_think_block_is_continued(tiny_model, tiny_pr
     accuracies = compare_controls(tiny_model, tiny_processor, [variant_row(seed=i) for i in range(2)], **options)
     assert [tiny_processor.decode(prompt).split("assistant\n")[1] for prompt in prompts] == [begun] * 2
     assert not any("dna" in tiny_processor.decode(prompt) for prompt in prompts)
-    assert list(accuracies) == ["as is"]
+    assert list(accuracies) == ["as_is"]
 
 
 def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path, monkeypatch):
@@ -176,15 +176,15 @@ def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path, monkeypatch):
 
 def test_modes_do_not_mix(table, tmp_path):
     run(table, tmp_path / "out")
-    scored = run(table, tmp_path / "out", ["pair swapped"], mode="score")
-    assert scored["conditions"] == run(table, tmp_path / "alone", ["pair swapped"], mode="score")["conditions"]
+    scored = run(table, tmp_path / "out", ["pair_swapped"], mode="score")
+    assert scored["conditions"] == run(table, tmp_path / "alone", ["pair_swapped"], mode="score")["conditions"]
 
 
 def test_outputs_of_any_letters_are_kept(tmp_path):
     first, text = Predictions(tmp_path), "one\u2028two\u0085three\rfour\nfive"
-    first.write([{"condition": "as is", "row": 0, "output": text}])
+    first.write([{"condition": "as_is", "row": 0, "output": text}])
     first.merge()
-    assert Predictions(tmp_path).of("as is")[0]["output"] == text
+    assert Predictions(tmp_path).of("as_is")[0]["output"] == text
 
 
 def test_conversations_and_lone_rows(table, tmp_path):
@@ -194,7 +194,7 @@ def test_conversations_and_lone_rows(table, tmp_path):
         evaluate_model(str(TINY_CHECKPOINT), str(tmp_path / "mine.jsonl"), "train", tmp_path / "out", [])
     pandas.read_csv(f"{table}/val.csv").head(1).to_csv(f"{table}/val.csv", index=False)
     metrics = run(table, tmp_path / "out", CONTROLS)
-    assert "DNA exchanged" not in metrics["conditions"] and "pair swapped" in metrics["conditions"]
+    assert "dna_exchanged" not in metrics["conditions"] and "pair_swapped" in metrics["conditions"]
 
 
 def test_baselines_are_not_fitted_to_what_they_are_evaluated_on(table, tmp_path):
@@ -212,7 +212,7 @@ def test_controls_give_the_model_other_dna_and_none(tiny_model, tiny_processor):
     rows = [variant_row(seed=i, answer="?", reasoning="Step 1") for i in range(4)]
     accuracies = compare_controls(tiny_model, tiny_processor, rows, max_new_tokens=1)
     # No answer is never right.
-    assert accuracies == {"as is": 0.0, "DNA exchanged": 0.0, "DNA removed": 0.0}
+    assert accuracies == {"as_is": 0.0, "dna_exchanged": 0.0, "dna_removed": 0.0}
     as_is, exchanged, removed = seen
     assert as_is.shape == exchanged.shape and not (as_is == exchanged).all()
     assert removed is None
@@ -228,14 +228,14 @@ def test_the_figures_of_a_condition():
     texts = ["<think>\nAnswer: glioma\n</think>\n\nAnswer: Melanoma", "it is no glioma"]
     scores = [{"glioma": -0.1, "melanoma": -2.4}, {"glioma": -0.7, "melanoma": -0.7}]
     records = [{"output": text, "tokens": n, "scores": each} for text, n, each in zip(texts, (9, 5), scores)]
-    summary = summarize(records, ["melanoma", "glioma"], "model")
+    summary = summarize("as_is", records, ["melanoma", "glioma"])
     expected = {"accuracy": 0.5, "accuracy_single_entry": 0.0, "truth_anywhere": 1.0, "scored_accuracy": 0.5}
     expected |= {"no_answer": 0.5, "tokens_per_answer": 7.0}
     assert {name: summary[name] for name in expected} == expected
     bins = [(each["low"], each["rows"], each["accuracy"]) for each in summary["reliability"]]
     assert bins == [(0.4, 1, 1), (0.9, 1, 0)]
     scored = [{"scores": record["scores"]} for record in records]
-    assert summarize(scored, ["melanoma", "glioma"], "model")["accuracy"] == 0.5
+    assert summarize("as_is", scored, ["melanoma", "glioma"])["accuracy"] == 0.5
     assert compare(scored, records, ["melanoma", "glioma"]) == {
         "difference": 0.0,
         "only_first": 1,
@@ -266,11 +266,11 @@ Path(folder).with_name(f"asked-{PartialState().process_index}.json").write_text(
 
 @pytest.mark.slow
 def test_two_processes_share_the_rows(table, tmp_path):
-    run(table, tmp_path / "one", ["DNA exchanged"], mode="both")
+    run(table, tmp_path / "one", ["dna_exchanged"], mode="both")
     script = tmp_path / "evaluate.py"
     script.write_text(SHARED)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script]
-    command += [TINY_CHECKPOINT, table, tmp_path / "two", "DNA exchanged"]
+    command += [TINY_CHECKPOINT, table, tmp_path / "two", "dna_exchanged"]
     result = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     for found, expected in zip(predictions(tmp_path / "two"), predictions(tmp_path / "one"), strict=True):
@@ -282,5 +282,5 @@ def test_two_processes_share_the_rows(table, tmp_path):
     first, second = ({tuple(row) for row in json.loads(path.read_text())} for path in tmp_path.glob("asked-*.json"))
     assert not first & second and len(first | second) == 2 * ROWS
     # One process goes on where two have stopped.
-    metrics = run(table, tmp_path / "two", ["DNA exchanged", "pair swapped"], mode="both")
-    assert metrics["conditions"]["pair swapped"]["rows"] == ROWS
+    metrics = run(table, tmp_path / "two", ["dna_exchanged", "pair_swapped"], mode="both")
+    assert metrics["conditions"]["pair_swapped"]["rows"] == ROWS

@@ -8,8 +8,8 @@ import pytest
 from conftest import variant_row
 
 from textgenome.evaluation import metrics as metrics_module
-from textgenome.evaluation.controls import CONTROLS
-from textgenome.evaluation.report import MEANINGS, write_report
+from textgenome.evaluation.conditions import CONDITIONS
+from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, summarize
 
 
@@ -42,7 +42,7 @@ def baseline(rows, answer):
     return [{"row": i, "answer": answer} for i in range(len(rows))]
 
 
-def write(folder, rows, known, kinds, **facts):
+def write(folder, rows, known, **facts):
     truths = [row["answer"] for row in rows]
     metrics = {
         "dataset_name": "data/rows.parquet",
@@ -53,8 +53,8 @@ def write(folder, rows, known, kinds, **facts):
         **facts,
         "conditions": {
             name: {
-                **summarize(records, truths, kinds[name]),
-                **(compare(records, known["as is"], truths) if "as is" in known and name != "as is" else {}),
+                **summarize(name, records, truths),
+                **(compare(records, known["as_is"], truths) if "as_is" in known and name != "as_is" else {}),
             }
             for name, records in known.items()
         },
@@ -66,14 +66,13 @@ def write(folder, rows, known, kinds, **facts):
 def write_model_report(folder, rows=None, records=None):
     rows = rows or make_rows()
     known = {
-        "as is": records or generated(rows, wrong={0}),
-        "DNA exchanged": generated(rows, wrong=range(1, 12)),
-        "text-only model": generated(rows, wrong={0, 1}),
+        "as_is": records or generated(rows, wrong={0}),
+        "dna_exchanged": generated(rows, wrong=range(1, 12)),
+        "text_only_model": generated(rows, wrong={0, 1}),
         "majority": baseline(rows, "melanoma"),
     }
-    kinds = dict(zip(known, ("model", "control", "text only", "baseline")))
     recipe = {"learning_rate": 5e-5, "dna_config": {"model_type": "hyenadna"}}
-    return write(folder, rows, known, kinds, model="outputs/model", revision="main", recipe=recipe)
+    return write(folder, rows, known, model="outputs/model", revision="main", recipe=recipe)
 
 
 class Page(HTMLParser):
@@ -124,7 +123,7 @@ def test_a_page_of_a_model_tells_what_was_measured(tmp_path):
     metrics, html = write_model_report(tmp_path)
     page = Page(html)
     assert page.row("results", "as is")[2:5] == ["0.917", "–", "–"]
-    exchanged = metrics["conditions"]["DNA exchanged"]
+    exchanged = metrics["conditions"]["dna_exchanged"]
     assert exchanged["p_value"] == pytest.approx(0.00634766)
     assert page.row("results", "DNA exchanged")[2:5] == ["0.083", "−0.833", "0.006"]
     low, high = exchanged["accuracy_interval"]
@@ -136,11 +135,7 @@ def test_a_page_of_a_model_tells_what_was_measured(tmp_path):
         assert text in html
     for text in ("2026-01-02T03:04:05+00:00", "2.13.0", "learning_rate", "model_type: hyenadna"):
         assert text in html
-    assert MEANINGS["DNA exchanged"] in html and MEANINGS["DNA removed"] not in html
-
-
-def test_every_control_is_explained():
-    assert set(CONTROLS) <= set(MEANINGS)
+    assert CONDITIONS["dna_exchanged"].meaning in html and CONDITIONS["dna_removed"].meaning not in html
 
 
 def test_the_page_loads_and_runs_nothing(tmp_path):
@@ -196,12 +191,13 @@ def test_confusion_counts_every_row_once(tmp_path):
 
 def test_baselines_alone_have_a_page_of_the_best(tmp_path):
     rows = [*make_rows(12), variant_row(seed=99, answer="glioma")]
-    known = {"majority": baseline(rows, "melanoma"), "better": baseline(rows, "glioma")}
-    html = write(tmp_path, rows, known, dict.fromkeys(known, "baseline"))[1]
+    known = {"majority": baseline(rows, "melanoma"), "reference_16mers": baseline(rows, "glioma")}
+    html = write(tmp_path, rows, known)[1]
     page = Page(html)
-    assert "Confusion: better" in html and "Worst mistakes: better" in html and "as is" not in html
-    assert page.row("results", "better")[2] == "0.385"
-    assert len(page.row("results", "better")) == 7  # no difference, no tokens
+    assert "Confusion: reference 16-mers" in html and "Worst mistakes: reference 16-mers" in html
+    assert "as is" not in html
+    assert page.row("results", "reference 16-mers")[2] == "0.385"
+    assert len(page.row("results", "reference 16-mers")) == 7  # no difference, no tokens
     assert "Output" not in html and not page.active
 
 

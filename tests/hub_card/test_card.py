@@ -9,6 +9,7 @@ from conftest import TINY_CHECKPOINT
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoConfig
 
+from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.hub_card.card import write_card
@@ -24,17 +25,17 @@ METRICS = {
     "data_fingerprint": "ab" * 32,
     "date": "2026-11-21T10:00:00+00:00",
     "conditions": {
-        "as is": {
+        "as_is": {
             **SCORES,
-            "kind": "model",
+            **CONDITIONS["as_is"]._asdict(),
             "accuracy": 0.9958333333333333,
             "accuracy_interval": [0.9768, 0.9993],
             "macro_f1": 0.9957,
             "macro_f1_interval": [0.987, 1.0],
         },
-        "DNA exchanged": {
+        "dna_exchanged": {
             **SCORES,
-            "kind": "control",
+            **CONDITIONS["dna_exchanged"]._asdict(),
             "accuracy": 0.15416,
             "accuracy_interval": [0.1142, 0.2052],
             "macro_f1": 0.151,
@@ -42,9 +43,9 @@ METRICS = {
             "difference": -0.8416,
             "p_value": 1.3e-60,
         },
-        "majority class": {
+        "majority": {
             **SCORES,
-            "kind": "baseline",
+            **CONDITIONS["majority"]._asdict(),
             "accuracy": 0.1666,
             "accuracy_interval": [0.1249, 0.2189],
             "macro_f1": 0.047,
@@ -106,7 +107,8 @@ def test_figures_are_those_of_the_evaluation(run, tmp_path):
     assert results["f1"].metric_value == 0.9957
     assert (results["f1"].dataset_type, results["f1"].dataset_split) == ("wanglab/kegg", "validation")
     rows = {row[0]: row[1:] for row in rows_of(card.text, "Results")}
-    assert rows.keys() == METRICS["conditions"].keys()
+    assert list(rows) == ["as is", "DNA exchanged", "majority"]
+    assert CONDITIONS["dna_exchanged"].meaning in card.text and CONDITIONS["dna_removed"].meaning not in card.text
     assert rows["as is"] == ["model", "240", "0.996 (0.977 to 0.999)", "0.996 (0.987 to 1.000)", "0.013", "-", "-"]
     assert rows["DNA exchanged"][-2:] == ["-0.842", "1.3e-60"]
     (entry,) = yaml.safe_load((tmp_path / "out" / ".eval_results" / "textgenome.yaml").read_text())
@@ -224,18 +226,17 @@ def assert_complete(card: ModelCard) -> None:
 
 def test_card_of_a_starter_run_shows_what_the_evaluation_summarized(run, tmp_path):
     truths = ["splice site", "no effect"] * 6
-    answers = {"as is": truths[:9] + ["other", None, "other"], "DNA removed": ["no effect"] * 12, "majority": truths}
+    answers = {"as_is": truths[:9] + ["other", None, "other"], "dna_removed": ["no effect"] * 12, "majority": truths}
     records = {name: [{"answer": answer} for answer in each] for name, each in answers.items()}
-    kinds = dict(zip(records, ("model", "control", "baseline")))
-    scores = {name: summarize(each, truths, kinds[name]) for name, each in records.items()}
-    for name in ("DNA removed", "majority"):
-        scores[name] |= compare(records[name], records["as is"], truths)
+    scores = {name: summarize(name, each, truths) for name, each in records.items()}
+    for name in ("dna_removed", "majority"):
+        scores[name] |= compare(records[name], records["as_is"], truths)
     run(settings={"dataset_name": "starter", "dataset_train_split": "train"}, training_arguments=TRAINING)
     run(train_results=RESULTS, metrics={**METRICS, "dataset_name": "starter", "conditions": scores})
     card = card_of(tmp_path / "run", tmp_path)
     assert_complete(card)
     assert card.data.license == "apache-2.0"
-    assert {result.metric_value for result in card.data.eval_results} == {0.75, scores["as is"]["macro_f1"]}
+    assert {result.metric_value for result in card.data.eval_results} == {0.75, scores["as_is"]["macro_f1"]}
     shown = {row[0]: row[3].split()[0] for row in rows_of(card.text, "Results")}
     assert shown == {"as is": "0.750", "DNA removed": "0.500", "majority": "1.000"}
 

@@ -1,0 +1,81 @@
+"""The conditions of an evaluation: names for flags and files, and the words that tables and pages show for them."""
+
+from typing import NamedTuple
+
+
+class Condition(NamedTuple):
+    """One way to ask, or to answer, the evaluated rows.
+
+    Attributes:
+        title: What tables show.
+        kind: `model`, `text-only`, `control` or `baseline`.
+        meaning: A sentence or two: what is done, and what a difference in accuracy shows.
+    """
+
+    title: str
+    kind: str
+    meaning: str
+
+
+AS_IS, TEXT_ONLY = "as_is", "text_only_model"
+CONDITIONS = {
+    AS_IS: Condition("as is", "model", "The model answers the unchanged rows."),
+    TEXT_ONLY: Condition(
+        "text-only model",
+        "text-only",
+        "Another model, trained by the same recipe without DNA. What the model gets right beyond it comes from DNA.",
+    ),
+    "dna_exchanged": Condition(
+        "DNA exchanged",
+        "control",
+        "Each row gets the DNA of another row. A drop shows that answers depend on which DNA the model reads.",
+    ),
+    "dna_removed": Condition(
+        "DNA removed",
+        "control",
+        "The model reads the question only. A drop shows that it needs DNA, or that prompts without any confuse it.",
+    ),
+    "dna_shuffled": Condition(
+        "DNA shuffled",
+        "control",
+        "The bases of each window are shuffled, its dinucleotides kept. A drop shows that their order matters, beyond "
+        "composition.",
+    ),
+    "pair_swapped": Condition(
+        "pair swapped",
+        "control",
+        "Reference and variant change places. A drop shows that the model tells which is which.",
+    ),
+    "reference_only": Condition(
+        "reference only",
+        "control",
+        "The reference replaces the variant. A drop shows that the model reads the change, not only its surroundings.",
+    ),
+    "constant_question": Condition(
+        "constant question",
+        "control",
+        "Every row asks the same question. A drop shows that the questions gave answers away.",
+    ),
+    "genes_masked": Condition(
+        "genes masked",
+        "control",
+        "Random symbols replace the genes in the question. A drop shows that answers depend on the names of genes.",
+    ),
+    "majority": Condition("majority", "baseline", "The most frequent answer of the train split."),
+    "question_lookup": Condition(
+        "question look-up", "baseline", "The most frequent answer that the train split gives to the same question."
+    ),
+    "question_tfidf": Condition(
+        "question tf-idf", "baseline", "Logistic regression on the words of the question, fitted to the train split."
+    ),
+    "reference_16mers": Condition(
+        "reference 16-mers", "baseline", "The answer of the train row whose reference shares most 16-mers."
+    ),
+    "reference_6mers": Condition(
+        "reference 6-mers",
+        "baseline",
+        "Logistic regression on the reference's 6-mers, fitted to the train split.",
+    ),
+}
+
+__all__ = ["AS_IS", "CONDITIONS", "TEXT_ONLY", "Condition"]
