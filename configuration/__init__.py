@@ -7,7 +7,6 @@ from textgenome.configuration.configuration_textgenome import TextGenomeConfig
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 
 
-AutoConfig.register(HyenaDNAConfig.model_type, HyenaDNAConfig, exist_ok=True)
 AutoConfig.register(TextGenomeConfig.model_type, TextGenomeConfig, exist_ok=True)
 AutoConfig.register(TextGenomeDNAConfig.model_type, TextGenomeDNAConfig, exist_ok=True)
 

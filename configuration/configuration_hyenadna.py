@@ -1,7 +1,7 @@
 """Configuration of the HyenaDNA encoder."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 
 @strict
@@ -57,5 +57,7 @@ class HyenaDNAConfig(PreTrainedConfig):
     pad_vocab_size_multiple: int = 8
     pad_token_id: int | None = 4
 
+
+AutoConfig.register(HyenaDNAConfig.model_type, HyenaDNAConfig, exist_ok=True)
 
 __all__ = ["HyenaDNAConfig"]

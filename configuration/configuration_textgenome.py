@@ -5,26 +5,21 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
-
 
 def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type: str) -> PreTrainedConfig:
-    """Turn what stands in a `config.json` into a config object.
+    """Turn what stands in a `config.json` into a config object of this package or of transformers, by its type.
 
-    The type `hyenadna` always means the encoder of this package, also where a checkpoint names its own remote code.
+    Remote code that a checkpoint names is not used.
     """
     if isinstance(config, PreTrainedConfig):
         return config
     values = dict(config or {})
-    model_type = values.pop("model_type", default_model_type)
-    if model_type == HyenaDNAConfig.model_type:
-        return HyenaDNAConfig(**values)
-    return AutoConfig.for_model(model_type, **values)
+    return AutoConfig.for_model(values.pop("model_type", default_model_type), **values)
 
 
 def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int = -1) -> PreTrainedConfig:
     """The configuration of the DNA encoder in that of a model which uses its hidden state `feature_layer`."""
-    config = build_sub_config(config, HyenaDNAConfig.model_type)
+    config = build_sub_config(config, "hyenadna")
     # A decoder that serves as an encoder must not fill a cache on every pass.
     config.use_cache = False
     layers = config.num_hidden_layers

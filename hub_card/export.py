@@ -19,6 +19,7 @@ from textgenome.data.files import read_json, write_json, written_whole
 from textgenome.hub_card.card import SOURCE, set_source, write_card
 from textgenome.hub_card.probe import load
 from textgenome.inference.checkpoints import NOTICE_MODULE, is_hub_id, pin_revision, set_auto_map
+from textgenome.modeling_dna_encoder import DNA_ENCODERS
 
 
 # Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.
@@ -139,7 +140,8 @@ def has_card(folder: Path, exported: bool) -> bool:
 
 def remote_files() -> list[str]:
     """Names of all files of code that any export may hold."""
-    classes = (*AUTO_CLASSES, TextGenomeProcessor, TextGenomeDNAProcessor)
+    encoders = [each for encoder in DNA_ENCODERS for each in (encoder, encoder.config_class) if is_ours(each)]
+    classes = (*AUTO_CLASSES, *encoders, TextGenomeProcessor, TextGenomeDNAProcessor)
     return [f"{module}.py" for module in remote_sources(*classes)]
 
 
@@ -163,12 +165,15 @@ def remote_sources(*classes: type) -> dict[str, str]:
         Sources by the name of the module.
 
     Raises:
-        ValueError: If a module imports from the package in another form than `from textgenome.x.y import z`.
+        ValueError: If a module imports from the package in another form than `from textgenome.x.y import z`, or two
+            modules have the same name but for their folder.
     """
-    sources, waiting = {}, [each.__module__ for each in classes]
+    sources, modules, waiting = {}, {}, [each.__module__ for each in classes]
     while waiting:
         module = waiting.pop()
         name = module.rpartition(".")[2]
+        if modules.setdefault(name, module) != module:
+            raise ValueError(f"{modules[name]} and {module} would both be {name}.py in a flat folder: rename one.")
         if name in sources:
             continue
         source = inspect.getsource(sys.modules[module])
@@ -177,6 +182,25 @@ def remote_sources(*classes: type) -> dict[str, str]:
         if re.search(r"^\s*(from|import) textgenome\b", sources[name], re.MULTILINE):
             raise ValueError(f"{module} imports from the package in a form that cannot go to the Hub.")
     return sources
+
+
+def model_sources(model: PreTrainedModel, processor: ProcessorMixin) -> dict[str, str]:
+    """The files of a flat folder that load a model and its processor, with the DNA encoder it uses and no other.
+
+    The modules of a model name no encoder: encoders register themselves. So its modules are made to import this one.
+    """
+    encoder = model.base_model.dna_encoder
+    uses = {type(model.config): type(encoder.config), type(model): type(encoder)}
+    uses = {user: used for user, used in uses.items() if is_ours(used)}
+    sources = remote_sources(type(model.config), type(model), type(processor), *uses.values())
+    for user, used in uses.items():
+        sources[_module(user)] += f"\nfrom .{_module(used)} import {used.__name__}  # noqa\n"
+    return sources
+
+
+def is_ours(kind: type) -> bool:
+    """Whether a class is defined in this package."""
+    return kind.__module__.partition(".")[0] == "textgenome"
 
 
 def fetch(name: str, revision: str | None = None) -> Path:
@@ -228,7 +252,7 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
     auto_map |= dict.fromkeys(AUTO_CLASSES[type(model)], _reference(model))
     set_auto_map(folder / "config.json", auto_map)
     _write_processor(processor, folder)
-    _write_sources(folder, type(model.config), type(model), type(processor))
+    _write_sources(model_sources(model, processor), folder)
     return folder
 
 
@@ -238,7 +262,7 @@ def export_adapter(checkpoint: Path, processor: ProcessorMixin, folder: Path, ba
     write_json(folder / "adapter_config.json", {**read_json(checkpoint / "adapter_config.json"), **pinned})
     shutil.copyfile(checkpoint / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)
     _write_processor(processor, folder)
-    _write_sources(folder, type(processor))
+    _write_sources(remote_sources(type(processor)), folder)
 
 
 def is_exported(folder: Path) -> bool:
@@ -248,8 +272,12 @@ def is_exported(folder: Path) -> bool:
     return bool(modules) and all((folder / f"{module}.py").exists() for module in modules)
 
 
+def _module(kind: type) -> str:
+    return kind.__module__.rpartition(".")[2]
+
+
 def _reference(instance) -> str:
-    return f"{type(instance).__module__.rpartition('.')[2]}.{type(instance).__name__}"
+    return f"{_module(type(instance))}.{type(instance).__name__}"
 
 
 def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
@@ -261,6 +289,6 @@ def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
         write_json(path, tokenizer)
 
 
-def _write_sources(folder: Path, *classes: type) -> None:
-    for name, source in remote_sources(*classes).items():
+def _write_sources(sources: dict[str, str], folder: Path) -> None:
+    for name, source in sources.items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")

@@ -11,6 +11,7 @@ from transformers import (
 
 from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
 from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -27,6 +28,8 @@ AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=Tru
 __all__ = [
     "HyenaDNAConfig",
     "HyenaDNAModel",
+    "NTv2ForMaskedLM",
+    "NTv2Model",
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
     "TextGenomeDNAForSequenceClassification",

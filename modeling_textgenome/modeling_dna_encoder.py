@@ -1,14 +1,33 @@
 """The DNA encoder inside a model: building and loading one, and encoding padded batches with it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
-from textgenome.modeling_hyenadna import HyenaDNAModel
-from textgenome.modeling_ntv2 import NTv2Model, is_ntv2
+
+# The encoders of this package, and which `config.json` each of them reads. Their modules fill it when imported.
+DNA_ENCODERS: dict[type[PreTrainedModel], Callable[[dict], bool]] = {}
+
+
+def register_dna_encoder(encoder: type[PreTrainedModel], reads: Callable[[dict], bool] | None = None) -> None:
+    """Let the models here build and load an encoder by its class, whatever code its checkpoints name.
+
+    Args:
+        encoder: The class of an encoder without a head.
+        reads: Tells from the content of a `config.json` whether it is that of such an encoder. By default its model
+            type tells.
+    """
+    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
+    model_type = encoder.config_class.model_type
+    DNA_ENCODERS[encoder] = reads or (lambda values: values.get("model_type") == model_type)
+
+
+def find_encoder_class(values: dict) -> type[PreTrainedModel] | None:
+    """The class of this package for the content of a `config.json`, or None where transformers has to have one."""
+    return next((encoder for encoder, reads in DNA_ENCODERS.items() if reads(values)), None)
 
 
 def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
@@ -28,14 +47,6 @@ def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
     return encoder
 
 
-def find_encoder_class(config: dict) -> type[PreTrainedModel] | None:
-    """The class here that reads an encoder with this `config.json`; None where transformers has one."""
-    # By model type, not by class: remote code loaded from a local folder exists twice, and its classes with it.
-    if is_ntv2(config):
-        return NTv2Model
-    return {HyenaDNAConfig.model_type: HyenaDNAModel}.get(config.get("model_type"))
-
-
 def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """A randomly initialised encoder."""
     own = find_encoder_class(config.to_dict())
@@ -43,9 +54,9 @@ def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
-    """A pretrained encoder. Where this package has its class, that reads it, whatever code the checkpoint names."""
-    own = find_encoder_class(PreTrainedConfig.get_config_dict(name_or_path)[0])
-    return without_heads((own or AutoModel).from_pretrained(name_or_path, **kwargs))
+    """A pretrained encoder. Where this package has a class for it, that class reads it."""
+    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
+    return without_heads((find_encoder_class(values) or AutoModel).from_pretrained(name_or_path, **kwargs))
 
 
 class EncodedDNA(NamedTuple):
@@ -121,11 +132,13 @@ class DNAEncoderMixin:
 
 
 __all__ = [
+    "DNA_ENCODERS",
     "DNAEncoderMixin",
     "EncodedDNA",
     "build_dna_encoder",
     "find_encoder_class",
     "find_layers",
     "load_dna_encoder",
+    "register_dna_encoder",
     "without_heads",
 ]

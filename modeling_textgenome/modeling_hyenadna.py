@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.modeling_dna_encoder import register_dna_encoder
 
 
 # The window of the long filters: `exp(-t * |delta|) + SHIFT`, where channel c decays to TARGET of its start after a
@@ -253,5 +254,7 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
             hidden_states=(*all_hidden_states, hidden_states) if output_hidden_states else None,
         )
 
+
+register_dna_encoder(HyenaDNAModel)
 
 __all__ = ["HyenaDNAModel", "HyenaDNAPreTrainedModel"]

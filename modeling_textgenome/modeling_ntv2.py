@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import EsmConfig, EsmForMaskedLM, EsmModel
 
+from textgenome.modeling_dna_encoder import register_dna_encoder
+
 
 # Of the published checkpoints: what the rotary positions are computed from, in every layer.
 OLD_KEYS = [r"\.attention\.self\.rotary_embeddings\.inv_freq$"]
@@ -60,5 +62,7 @@ class NTv2ForMaskedLM(EsmForMaskedLM):
         self.esm = NTv2Model(config)
         self.post_init()
 
+
+register_dna_encoder(NTv2Model, reads=is_ntv2)
 
 __all__ = ["NTv2ForMaskedLM", "NTv2Model", "is_ntv2"]

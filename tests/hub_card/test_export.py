@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import sys
+import types
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassificati
 from textgenome.commands import app
 from textgenome.data.files import written_whole
 from textgenome.hub_card import export, export_checkpoint
-from textgenome.hub_card.export import remote_files
+from textgenome.hub_card.export import remote_files, remote_sources
 from textgenome.hub_card.probe import ask, load
 from textgenome.inference import generate
 from textgenome.inference.checkpoints import mark_checkpoint
@@ -94,6 +95,23 @@ def test_a_classifier_is_exported_with_a_card(tmp_path):
     card = (folder / "README.md").read_text()
     assert "AutoModelForSequenceClassification" in card and "not for diagnosis" in card
     torch.testing.assert_close(ask(*load(folder))["logits"], ask(*load(tmp_path / "run"))["logits"])
+
+
+def test_a_model_carries_the_code_of_its_own_encoder(tmp_path):
+    code = {encoder: remote_imports(export(*build(encoder), tmp_path / encoder)) for encoder in ("hyenadna", "esm")}
+    assert ".modeling_hyenadna" in code["hyenadna"]["modeling_textgenome"]
+    assert ".configuration_hyenadna" in code["hyenadna"]["configuration_textgenome"]
+    assert code["hyenadna"].keys() - code["esm"].keys() == {"configuration_hyenadna", "modeling_hyenadna"}
+
+
+def test_two_modules_of_one_name_do_not_fit_into_a_flat_folder(tmp_path, monkeypatch):
+    twin = types.ModuleType("textgenome.processing.modeling_projector")
+    twin.__file__ = str(tmp_path / "modeling_projector.py")
+    (tmp_path / "modeling_projector.py").write_text("NAME = 1\n")
+    monkeypatch.setitem(sys.modules, twin.__name__, twin)
+    kinds = [type("A", (), {"__module__": f"textgenome.{each}modeling_projector"}) for each in ("", "processing.")]
+    with pytest.raises(ValueError, match=r"would both be modeling_projector.py in a flat folder: rename one"):
+        remote_sources(*kinds)
 
 
 def assert_same_as_local(found: dict, folder) -> None:
