@@ -75,7 +75,7 @@ def test_a_stranger_classifies_alike(tmp_path):
     folder = export(model, processor, tmp_path / "exported")
     assert {path.stem for path in folder.glob("*.py")} == {
         *("configuration_hyenadna", "configuration_textgenome", "configuration_textgenome_dna"),
-        *("modeling_dna_encoder", "modeling_hyenadna", "modeling_ntv2", "modeling_textgenome_dna"),
+        *("modeling_dna_encoder", "modeling_hyenadna", "modeling_textgenome_dna"),
         *("processing_dna", "processing_textgenome_dna"),
     }
     row = variant_row(60)
