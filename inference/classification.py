@@ -6,6 +6,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from textgenome.inference.generation import evaluation_mode
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
@@ -43,21 +44,19 @@ def classify_batches(
     Yields:
         For each of a batch: its place in `rows`, and the natural logarithm of the probability of each label.
     """
-    was_training = model.training
-    model.eval()
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["reference_sequence"] + rows[i]["variant_sequence"]))
-    for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
-        places = order[start : start + batch_size]
-        inputs = processor(
-            [rows[i]["reference_sequence"] for i in places],
-            [rows[i]["variant_sequence"] for i in places],
-            are_windows=are_windows,
-            return_tensors="pt",
-        ).to(model.device)
-        logits = model(**inputs).logits
-        yield [(i, dict(zip(labels, row))) for i, row in zip(places, logits.log_softmax(-1).tolist())]
-    model.train(was_training)
+    with evaluation_mode(model):
+        for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
+            places = order[start : start + batch_size]
+            inputs = processor(
+                [rows[i]["reference_sequence"] for i in places],
+                [rows[i]["variant_sequence"] for i in places],
+                are_windows=are_windows,
+                return_tensors="pt",
+            ).to(model.device)
+            logits = model(**inputs).logits
+            yield [(i, dict(zip(labels, row))) for i, row in zip(places, logits.log_softmax(-1).tolist())]
 
 
 __all__ = ["classify", "classify_batches"]

@@ -1,6 +1,7 @@
 """Batched generation."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
@@ -49,23 +50,36 @@ def generate_batches(
         For each of a batch: its place in `conversations`, what the assistant says, and in how many tokens, that which
         ends its turn included.
     """
-    was_training = model.training
-    model.eval()
-    tokenizer = processor.tokenizer
-    eos = model.generation_config.eos_token_id
-    ends = {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id, tokenizer.pad_token_id}
+    ends = ends_of_turn(model, processor)
     options = {"do_sample": False, **generation_options}
     if not options["do_sample"]:
         options |= dict.fromkeys(("temperature", "top_p", "top_k"))
-    for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
-        inputs = prompt_inputs(processor, [conversations[i] for i in places], enable_thinking).to(model.device)
-        outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()
-        batch = []
-        for i, ids in zip(places, outputs):
-            length = next((n for n, token in enumerate(ids) if token in ends), len(ids))
-            batch.append((i, tokenizer.decode(ids[:length]), min(length + 1, len(ids))))
-        yield batch
-    model.train(was_training)
+    with evaluation_mode(model):
+        for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
+            inputs = prompt_inputs(processor, [conversations[i] for i in places], enable_thinking).to(model.device)
+            outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()
+            batch = []
+            for i, ids in zip(places, outputs):
+                length = next((n for n, token in enumerate(ids) if token in ends), len(ids))
+                batch.append((i, processor.tokenizer.decode(ids[:length]), min(length + 1, len(ids))))
+            yield batch
+
+
+@contextmanager
+def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Put a model into evaluation mode, and back into the mode it was in however the block ends."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def ends_of_turn(model: PreTrainedModel, processor: TextGenomeProcessor) -> set[int]:
+    """Ids of the tokens that end what the assistant says; padding, which follows them in a batch, is one."""
+    eos, tokenizer = model.generation_config.eos_token_id, processor.tokenizer
+    return {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id, tokenizer.pad_token_id} - {None}
 
 
 def by_length(conversations: list[list[dict]], batch_size: int) -> list[list[int]]:
@@ -98,4 +112,4 @@ def prompt_inputs(
     )
 
 
-__all__ = ["by_length", "generate", "generate_batches", "prompt_inputs"]
+__all__ = ["by_length", "ends_of_turn", "evaluation_mode", "generate", "generate_batches", "prompt_inputs"]

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from textgenome.inference.answers import before_answer
-from textgenome.inference.generation import by_length, prompt_inputs
+from textgenome.inference.generation import by_length, evaluation_mode, prompt_inputs
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -34,13 +34,11 @@ def score_labels(
     Yields:
         For each of a batch: its place in `conversations`, and what `score_batch` returns for it.
     """
-    was_training = model.training
-    model.eval()
-    for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
-        written = outputs and [outputs[i] for i in places]
-        scores = score_batch(model, processor, [conversations[i] for i in places], labels, written)
-        yield list(zip(places, scores))
-    model.train(was_training)
+    with evaluation_mode(model):
+        for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
+            written = outputs and [outputs[i] for i in places]
+            scores = score_batch(model, processor, [conversations[i] for i in places], labels, written)
+            yield list(zip(places, scores))
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from textgenome.inference.asking import load_model
 from textgenome.inference.checkpoints import thinks
-from textgenome.inference.generation import prompt_inputs
+from textgenome.inference.generation import ends_of_turn, prompt_inputs
 from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -327,9 +327,7 @@ class Engine:
         if question.temperature:
             options = {"do_sample": True, "temperature": question.temperature}
             options |= {} if question.top_p is None else {"top_p": question.top_p}
-        eos = model.generation_config.eos_token_id
-        ends = {*(eos if isinstance(eos, list) else [eos]), processor.tokenizer.eos_token_id}
-        publish = PublishTokens(batch, processor.tokenizer, ends)
+        publish = PublishTokens(batch, processor.tokenizer, ends_of_turn(model, processor))
         # A seed is for this answer only: what is drawn after it stays unknown.
         with torch.random.fork_rng(enabled=question.seed is not None):
             if question.seed is not None:

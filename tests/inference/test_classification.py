@@ -6,6 +6,7 @@ from conftest import variant_row
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.inference import classify
+from textgenome.inference.classification import classify_batches
 from textgenome.processing import build_dna_tokenizer, variant_window
 
 
@@ -44,3 +45,15 @@ def test_windows_and_a_control_that_shows_the_reference_twice(model, processor):
     assert max(abs(control[label] - as_is[label]) for label in as_is) > 1e-4
     with pytest.raises(ValueError, match="are equal"):
         classify(model, processor, [twice])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_restored_when_stopped_early(model, processor, training):
+    model.train(training)
+    for _ in classify_batches(model, processor, [variant_row(seed=i) for i in range(3)], batch_size=1):
+        assert not model.training
+        break
+    assert model.training is training
+    with pytest.raises(ValueError, match="are equal"):
+        classify(model, processor, [{"reference_sequence": "ACGT", "variant_sequence": "ACGT"}])
+    assert model.training is training

@@ -3,7 +3,7 @@ import torch
 from conftest import conversation, random_dna
 
 from textgenome.data import TextGenomeCollator
-from textgenome.inference.generation import by_length, generate, generate_batches
+from textgenome.inference.generation import by_length, ends_of_turn, generate, generate_batches
 from textgenome.inference.scoring import score_labels
 
 
@@ -35,6 +35,46 @@ def test_tokens_are_counted_to_the_end_of_the_turn(tiny_model, tiny_processor, p
 
 def test_the_longest_come_first(prompts):
     assert by_length(prompts, 2) == [[1, 3], [2, 4], [0]]
+
+
+def stop_after_one(batches):
+    for _ in batches:
+        break
+
+
+def fail_after_one(batches):
+    with pytest.raises(RuntimeError, match="full disk"):
+        for _ in batches:
+            raise RuntimeError("full disk")
+
+
+@pytest.mark.parametrize("stop", [stop_after_one, fail_after_one])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_restored_when_stopped_early(tiny_model, tiny_processor, prompts, stop, training):
+    tiny_model.train(training)
+    modes = []
+    tiny_model.register_forward_pre_hook(lambda model, _: modes.append(model.training))
+    stop(generate_batches(tiny_model, tiny_processor, prompts, batch_size=2, max_new_tokens=2))
+    assert tiny_model.training is training and torch.is_grad_enabled()
+    stop(score_labels(tiny_model, tiny_processor, prompts, LABELS, batch_size=2))
+    assert tiny_model.training is training and torch.is_grad_enabled()
+    assert modes and not any(modes)
+
+
+def test_the_mode_is_restored_when_the_model_fails(tiny_model, tiny_processor, prompts):
+    tiny_model.train()
+    with pytest.raises(ValueError):
+        generate(tiny_model, tiny_processor, prompts, max_new_tokens=0)
+    assert tiny_model.training
+
+
+def test_a_turn_ends_where_the_model_or_the_tokenizer_says(tiny_model, tiny_processor):
+    tokenizer = tiny_processor.tokenizer
+    ids = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    tiny_model.generation_config.eos_token_id = [5, 6]
+    assert ends_of_turn(tiny_model, tiny_processor) == ids | {5, 6}
+    tiny_model.generation_config.eos_token_id = None
+    assert ends_of_turn(tiny_model, tiny_processor) == ids
 
 
 REASONINGS = [
