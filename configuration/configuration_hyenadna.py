@@ -28,6 +28,7 @@ class HyenaDNAConfig(PreTrainedConfig):
         hyena_dropout: Dropout inside the recurrence.
         layer_norm_epsilon: Epsilon of the layer norms.
         initializer_range: Standard deviation of the initial weights.
+        tie_word_embeddings: Whether the head of a language model shares its weights with the embedding.
     """
 
     model_type = "hyenadna"
@@ -56,6 +57,7 @@ class HyenaDNAConfig(PreTrainedConfig):
     initializer_range: float | int = 0.02
     pad_vocab_size_multiple: int = 8
     pad_token_id: int | None = 4
+    tie_word_embeddings: bool = True
 
 
 AutoConfig.register(HyenaDNAConfig.model_type, HyenaDNAConfig, exist_ok=True)

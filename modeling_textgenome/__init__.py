@@ -10,7 +10,7 @@ from transformers import (
 )
 
 from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
-from textgenome.modeling_hyenadna import HyenaDNAModel
+from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
@@ -19,6 +19,7 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
+AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
 AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, exist_ok=True)
@@ -27,6 +28,7 @@ AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=Tru
 
 __all__ = [
     "HyenaDNAConfig",
+    "HyenaDNAForCausalLM",
     "HyenaDNAModel",
     "NTv2ForMaskedLM",
     "NTv2Model",

@@ -6,10 +6,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
 from textgenome.modeling_dna_encoder import register_dna_encoder
@@ -255,6 +255,67 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
         )
 
 
+class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
+    """HyenaDNA with its head, which predicts the next token; the head shares its weights with the embedding.
+
+    `generate` reads the whole sequence again for every new token: the long convolutions have no state that could be
+    kept in a cache, so `n` new tokens cost `n` passes.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: HyenaDNAConfig):
+        super().__init__(config)
+        self.hyena = nn.ModuleDict({"backbone": HyenaDNAModel(config)})
+        self.lm_head = nn.Linear(*reversed(self.get_input_embeddings().weight.shape), bias=False)
+        self.post_init()
+
+    @property
+    def base_model(self) -> HyenaDNAModel:
+        return self.hyena["backbone"]
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.base_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.base_model.set_input_embeddings(value)
+
+    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, logits_to_keep=0, **kwargs) -> dict:
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "logits_to_keep": logits_to_keep}
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        output_hidden_states: bool = False,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs,
+    ) -> CausalLMOutput:
+        """Predict the next token at every place.
+
+        Args:
+            input_ids: `(batch, length)` DNA tokens.
+            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
+            inputs_embeds: `(batch, length, d_model)`, in place of `input_ids`.
+            labels: `(batch, length)`, the tokens themselves: they are shifted here. -100 where there is no loss.
+            output_hidden_states: Whether to return the embedding and the output of every block as well.
+            logits_to_keep: For how many of the last places to compute logits, 0 for all; or for which.
+
+        Returns:
+            `logits` of shape `(batch, length, vocabulary)`, where the vocabulary is padded up as the embedding is, and
+            with `labels` their `loss`.
+        """
+        outputs = self.base_model(input_ids, attention_mask, inputs_embeds, output_hidden_states)
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=logits.shape[-1], **kwargs)
+        return CausalLMOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+
+
 register_dna_encoder(HyenaDNAModel)
 
-__all__ = ["HyenaDNAModel", "HyenaDNAPreTrainedModel"]
+__all__ = ["HyenaDNAForCausalLM", "HyenaDNAModel", "HyenaDNAPreTrainedModel"]

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from golden import fill_weights, read_golden
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForCausalLM
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
-from textgenome.modeling_hyenadna import fft_convolution
+from textgenome.modeling_dna_encoder import load_dna_encoder, without_heads
+from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, fft_convolution
 from textgenome.processing import build_dna_tokenizer, variant_window
 
 
@@ -22,6 +24,12 @@ from textgenome.processing import build_dna_tokenizer, variant_window
 def model():
     # Larger weights than usual, so that everything that can matter does.
     return HyenaDNAModel(HyenaDNAConfig(d_model=16, d_inner=32, max_seq_len=5000, initializer_range=0.1)).eval()
+
+
+@pytest.fixture
+def language_model():
+    config = HyenaDNAConfig(d_model=16, d_inner=32, max_seq_len=64, initializer_range=0.3)
+    return HyenaDNAForCausalLM(config).eval()
 
 
 def bases(*shape: int) -> torch.Tensor:
@@ -215,3 +223,85 @@ def test_positions_are_those_of_the_paper():
     time, angle = torch.linspace(0, 1, 100), 2 * torch.pi * torch.arange(100) / 100
     expected = torch.stack([time, (1e-4 * angle).cos(), angle.cos(), -(1e-4 * angle).sin(), -angle.sin()], -1)
     torch.testing.assert_close(z.detach(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_gives_what_the_reference_gives():
+    golden = read_golden("hyenadna")
+    sizes = {"d_model": 16, "d_inner": 24, "n_layer": 2, "hyena_order": 3, "filter_order": 8, "max_seq_len": 40}
+    model = HyenaDNAForCausalLM(HyenaDNAConfig(**sizes)).eval()
+    fill_weights(model)
+    outputs = model(torch.tensor(golden["input_ids"]), output_hidden_states=True)
+    torch.testing.assert_close(outputs.hidden_states[-1], torch.tensor(golden["states"]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(outputs.logits, torch.tensor(golden["logits"]), atol=1e-4, rtol=0)
+
+
+def test_the_language_model_is_read_in_the_published_layout(language_model, tmp_path):
+    state = published_layout(language_model.base_model)
+    state["lm_head.weight"] = state["hyena.backbone.embeddings.word_embeddings.weight"]
+    state = {name: value.clone() for name, value in state.items()}
+    (tmp_path / "config.json").write_text(json.dumps(language_model.config.to_dict()))
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    ids = bases(2, 50)
+    expected = language_model(ids)
+    for auto in (HyenaDNAForCausalLM, AutoModelForCausalLM):
+        loaded, info = auto.from_pretrained(tmp_path, output_loading_info=True)
+        assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+        assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
+        assert torch.equal(loaded.eval()(ids).logits, expected.logits)
+    loaded.save_pretrained(tmp_path / "saved")
+    encoder = load_dna_encoder(str(tmp_path / "saved")).eval()
+    assert torch.equal(encoder(ids).last_hidden_state @ loaded.lm_head.weight.T, expected.logits)
+    assert without_heads(loaded) is loaded.base_model
+
+
+def test_an_encoder_becomes_a_language_model(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded, info = HyenaDNAForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    ids = bases(1, 20)
+    expected = model(ids).last_hidden_state @ model.embeddings.word_embeddings.weight.T
+    torch.testing.assert_close(loaded.eval()(ids).logits, expected)
+
+
+def test_loss_of_the_next_base(language_model):
+    ids = bases(2, 20)
+    labels = ids.masked_fill(torch.arange(20) < 5, -100)
+    outputs = language_model(ids, labels=labels)
+    expected = F.cross_entropy(outputs.logits[:, 4:-1].flatten(0, 1), ids[:, 5:].flatten())
+    torch.testing.assert_close(outputs.loss, expected)
+
+
+def greedy(model: HyenaDNAForCausalLM, ids: torch.Tensor, count: int) -> torch.Tensor:
+    for _ in range(count):
+        ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], dim=1)
+    return ids
+
+
+@pytest.mark.parametrize("options", [{}, {"use_cache": False}])
+def test_generates_base_by_base(language_model, options):
+    ids = bases(2, 9)
+    generated = language_model.generate(ids, max_new_tokens=20, do_sample=False, pad_token_id=4, **options)
+    assert torch.equal(generated, greedy(language_model, ids, 20))
+    assert len(generated[:, 9:].unique()) > 1
+
+
+def test_generates_beside_longer_prompts_as_alone(language_model):
+    short, long = bases(1, 5), bases(1, 12)
+    padded = torch.cat([F.pad(short, (7, 0), value=4), long])
+    generated = language_model.generate(padded, attention_mask=(padded != 4).long(), max_new_tokens=9, pad_token_id=4)
+    assert torch.equal(generated[:1, 7:], greedy(language_model, short, 9))
+    assert torch.equal(generated[1:], greedy(language_model, long, 9))
+
+
+def test_beams_are_not_worse_than_the_greedy_course(language_model):
+    def likelihood(sequence: torch.Tensor) -> float:
+        return -language_model(sequence, labels=sequence.masked_fill(torch.arange(17) < 9, -100)).loss.item()
+
+    ids = bases(1, 9)
+    courses = [language_model.generate(ids, max_new_tokens=8, num_beams=beams, pad_token_id=4) for beams in (1, 4)]
+    assert likelihood(courses[1]) >= likelihood(courses[0])
+
+
+def test_logits_of_the_last_places_only(language_model):
+    ids = bases(2, 20)
+    torch.testing.assert_close(language_model(ids, logits_to_keep=3).logits, language_model(ids).logits[:, -3:])
