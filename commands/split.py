@@ -18,32 +18,38 @@ def split(
     ],
     by: Annotated[
         Literal["random", "locus"],
-        typer.Option(help="Random 8:1:1, or about 8:1:1 with no gene, sequence or 64-mer in two parts."),
+        typer.Option(help="Random 8:1:1, or about 8:1:1 with no locus, sequence or 64-mer in two parts."),
     ] = "locus",
     seed: Seed = 0,
-    gene_column: Annotated[
+    locus_column: Annotated[
+        str | None, typer.Option("--locus_column", help="Column that names the locus of a row, such as its gene.")
+    ] = None,
+    locus_pattern: Annotated[
         str | None,
-        typer.Option("--gene_column", help='Column with the gene. Default: "of this GENE allele" in the question.'),
+        typer.Option(
+            "--locus_pattern",
+            help="Or a regular expression for the question, whose one group is the locus. The KEGG rows need neither.",
+        ),
     ] = None,
     on_bad_row: OnBadRow = "raise",
 ) -> None:
     """Split a table into train, validation and test, and count what they share.
 
-    A random split of variants measures memory: most evaluated genes stand in train. By locus, evaluated DNA is new.
+    A random split of variants measures memory: most evaluated loci are in train. By locus, evaluated DNA is new.
     The counts are written beside the files, as split.json.
 
     Example: textgenome split --dataset_name FOLDER --by locus --output_dir outputs/locus
     """
-    report = write_splits(dataset_name, output_dir, by, seed, gene_column, on_bad_row)
-    if by == "locus" and "gene" not in report["leakage"]["test"]:
-        typer.echo("No row names a gene: rows are grouped by their DNA alone.")
+    report = write_splits(dataset_name, output_dir, by, seed, locus_column, locus_pattern, on_bad_row)
+    if by == "locus" and "locus" not in report["leakage"]["test"]:
+        typer.echo("No row names its locus (see --locus_column): rows are grouped by their DNA alone.")
     for part, rows in report["sizes"].items():
         typer.echo(f"{part}: {rows} rows")
-    typer.echo("Evaluated diseases, with their rows in train / validation / test:")
-    for disease, counts in report["diseases_evaluated"].items():
-        typer.echo(f"- {disease}: {' / '.join(map(str, counts.values()))}")
-    kept = ", ".join(f"{disease} ({rows})" for disease, rows in report["diseases_in_train_only"].items())
-    typer.echo(f"Diseases in train only: {kept or 'none'}")
+    typer.echo("Evaluated answers, with their rows in train / validation / test:")
+    for answer, counts in report["answers_evaluated"].items():
+        typer.echo(f"- {answer}: {' / '.join(map(str, counts.values()))}")
+    kept = ", ".join(f"{answer} ({rows})" for answer, rows in report["answers_in_train_only"].items())
+    typer.echo(f"Answers in train only: {kept or 'none'}")
     for part, shared in report["leakage"].items():
         counts = ", ".join(f"{name} {rows}" for name, rows in shared.items())
         typer.echo(f"Rows of {part} that share with train: {counts}")

@@ -1,12 +1,11 @@
 """Splitting tables into train, validation and test, with an account of what the parts share.
 
-A random split of a table with several variants a gene measures memory: most evaluated genes stand in train too. A
+A random split of a table with several variants at a locus measures memory: most evaluated loci are in train too. A
 locus-disjoint split keeps together what lies at one locus, so that the evaluated DNA is new.
 """
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,16 +17,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from textgenome.data.conversations import check_pair, row_to_messages
+from textgenome.data.descriptions import Description, find_description
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.processing.processing_dna import normalize_dna
 
 
-ALLELE = re.compile(r"\bof this (\S+) allele\b")
 K = 64
 PARTS = ("train", "validation", "test")
 EVALUATED = ("validation", "test")
 SPLIT_ORDER = {"train": 0, "validation": 1, "val": 1, "test": 2}
-LINKS = ("gene", "sequence", f"{K}-mer")
+LINKS = ("locus", "sequence", f"{K}-mer")
 _BASE_CODES = bytes.maketrans(b"ACGTN", bytes(range(5)))
 _N = 4
 _HASH_WEIGHTS = np.random.default_rng(0).integers(2**64, size=K, dtype=np.uint64)
@@ -40,7 +40,8 @@ def write_splits(
     output_dir: str | Path,
     by: str = "locus",
     seed: int = 0,
-    gene_column: str | None = None,
+    locus_column: str | None = None,
+    locus_pattern: str | None = None,
     on_bad_row: str = "raise",
 ) -> dict:
     """Join the splits of a table, split it anew, and write `train.parquet`, `validation.parquet` and `test.parquet`.
@@ -52,11 +53,12 @@ def write_splits(
         output_dir: A new or empty folder. It also gets the report, as `split.json`.
         by: `random` or `locus`, see `split_at_random` and `split_by_locus`.
         seed: Seed of the split.
-        gene_column: See `row_traits`.
+        locus_column: See `Description`; by default that of the data set, if it is a known one.
+        locus_pattern: Likewise.
         on_bad_row: See `load_rows`.
 
     Returns:
-        The report: `seed`, `by`, `sizes`, `diseases_evaluated` with their rows in each part, `diseases_in_train_only`
+        The report: `seed`, `by`, `sizes`, `answers_evaluated` with their rows in each part, `answers_in_train_only`
         with their rows, and `leakage` (see `count_leakage`).
 
     Raises:
@@ -70,14 +72,15 @@ def write_splits(
         raise FileExistsError(f"{output_dir} is not empty: name a new folder.")
     tables = []
     for split in sorted(list_splits(dataset_name), key=lambda name: SPLIT_ORDER.get(name, len(SPLIT_ORDER))):
-        tables.append(load_rows(dataset_name, split, on_bad_row))
+        tables.append(load_rows(dataset_name, split, on_bad_row, check=_check_row))
         for number, row in enumerate(tables[-1]):
             if row.get("messages") is not None:
                 place = f"{dataset_name}, split {split!r}, row {number}"
                 raise ValueError(f"{place}: a conversation in `messages` has no columns of DNA to split by.")
     rows = concatenate_datasets(tables)
     answers = list(rows["answer"])
-    traits = row_traits(rows.to_list(), gene_column)
+    given = rows.to_list()
+    traits = row_traits(given, find_description(given, locus_column=locus_column, locus_pattern=locus_pattern))
     parts = split_at_random(len(rows), seed) if by == "random" else split_by_locus(answers, traits, seed)
 
     counts = {part: Counter(answers[i] for i in numbers) for part, numbers in parts.items()}
@@ -86,8 +89,8 @@ def write_splits(
         "seed": seed,
         "by": by,
         "sizes": {part: len(numbers) for part, numbers in parts.items()},
-        "diseases_evaluated": {name: {part: counts[part][name] for part in PARTS} for name in evaluated},
-        "diseases_in_train_only": {name: n for name, n in sorted(counts["train"].items()) if name not in evaluated},
+        "answers_evaluated": {name: {part: counts[part][name] for part in PARTS} for name in evaluated},
+        "answers_in_train_only": {name: n for name, n in sorted(counts["train"].items()) if name not in evaluated},
         "leakage": count_leakage(parts, traits),
     }
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -97,40 +100,37 @@ def write_splits(
     return report
 
 
-def row_traits(rows: list[Mapping], gene_column: str | None = None) -> Traits:
-    """What rows may have in common: question, gene, sequence, pair of sequences, 64-mer.
+def row_traits(rows: list[Mapping], description: Description | None = None) -> Traits:
+    """What rows may have in common: question, locus, sequence, pair of sequences, 64-mer.
 
     A 64-mer and its reverse complement are the same; those with N do not count. They are known by a hash of 64 bits:
     two different ones that collide, a chance of about 2^-62, could join two groups but never part one.
 
     Args:
-        rows: Rows with `question`, `answer`, `reference_sequence` and `variant_sequence`.
-        gene_column: Column that names the gene. Without it, GENE in "of this GENE allele" in the question.
+        rows: Rows with `reference_sequence`, `variant_sequence` and perhaps `question`.
+        description: How they name their locus; by default what `find_description` finds.
 
     Returns:
-        By the name of the trait two arrays of equal length: numbers of rows, and the integer that stands for what the
-        row has. A row comes once for each 64-mer, about 64 kB for a pair of 4,001 bases. Without any gene, that trait
-        is left out.
+        By the name of the trait two int arrays of equal length: numbers of rows, and a number for what the row has. A
+        row comes once for each 64-mer, about 64 kB for a pair of 4,001 bases. Question and locus are left out if no
+        row has one.
 
     Raises:
-        ValueError: If there is no column `gene_column`.
+        ValueError: If there is no such column as the description names.
     """
-    if gene_column is not None and gene_column not in rows[0]:
-        raise ValueError(f"There is no column {gene_column!r}, only {', '.join(rows[0])}.")
+    description = description or find_description(rows)
     pairs = [tuple(normalize_dna(row[f"{side}_sequence"]) for side in ("reference", "variant")) for row in rows]
     progress = tqdm(pairs, desc=f"Reading {K}-mers", unit="row", disable=None)
     kmers = [np.unique(np.concatenate([_canonical_kmers(sequence) for sequence in pair])) for pair in progress]
     numbers = np.arange(len(rows))
-    genes = [_gene(row, gene_column) for row in rows]
-    named = np.array([gene is not None for gene in genes])
     traits = {
-        "question": (numbers, _integers([row["question"] for row in rows])),
-        "gene": (numbers[named], _integers([gene for gene in genes if gene is not None])),
+        "question": _known([row.get("question") for row in rows]),
+        "locus": _known([description.locus(row) for row in rows]),
         "sequence": (numbers.repeat(2), _integers([sequence for pair in pairs for sequence in pair])),
         "pair": (numbers, _integers(pairs)),
         f"{K}-mer": (numbers.repeat([len(one) for one in kmers]), np.concatenate(kmers)),
     }
-    return {name: trait for name, trait in traits.items() if name != "gene" or named.any()}
+    return {name: trait for name, trait in traits.items() if name not in ("question", "locus") or len(trait[0])}
 
 
 def split_at_random(rows: int, seed: int = 0) -> dict[str, list[int]]:
@@ -151,15 +151,15 @@ def split_at_random(rows: int, seed: int = 0) -> dict[str, list[int]]:
 
 
 def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[str, list[int]]:
-    """Deal groups of rows about 8:1:1, so that no gene, sequence or 64-mer stands in two parts.
+    """Deal groups of rows about 8:1:1, so that no locus, sequence or 64-mer is in two parts.
 
     Rows with one of these in common are in one group, and so are rows that others link. Groups come in a random order.
-    Each goes to the evaluated part that lacks most rows of its diseases, of each of which both want a tenth, if that
-    brings the part nearer to what it wants. Then a disease that is not evaluated yet gives its smallest group. All
-    else is train, and so is each group that holds the last of a disease: what is evaluated can be learnt.
+    Each goes to the evaluated part that lacks most rows of its answers, of each of which both want a tenth, if that
+    brings the part nearer to what it wants. Then an answer that is not evaluated yet gives its smallest group. All
+    else is train, and so is each group that holds the last of an answer: what is evaluated can be learnt.
 
     Args:
-        answers: The disease of each row.
+        answers: The answer of each row.
         traits: Of the same rows, from `row_traits`.
         seed: Order of the groups.
 
@@ -173,18 +173,18 @@ def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[st
     first, second = (np.concatenate(ends) for ends in zip(*links))
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(answers), len(answers)))
     _, group_of = connected_components(graph, directed=False)
-    diseases = [Counter() for _ in range(group_of.max() + 1)]
+    held_by = [Counter() for _ in range(group_of.max() + 1)]
     for group, answer in zip(group_of, answers):
-        diseases[group][answer] += 1
+        held_by[group][answer] += 1
 
     wanted = {answer: rows / 10 for answer, rows in Counter(answers).items()}
-    in_train = Counter(answer for group in diseases for answer in group)
+    in_train = Counter(answer for held in held_by for answer in held)
     dealt = {part: Counter() for part in EVALUATED}
-    part_of = ["train"] * len(diseases)
-    shuffled = random.Random(seed).sample(range(len(diseases)), len(diseases))
-    for unseen_only, order in enumerate((shuffled, sorted(shuffled, key=lambda group: diseases[group].total()))):
+    part_of = ["train"] * len(held_by)
+    shuffled = random.Random(seed).sample(range(len(held_by)), len(held_by))
+    for unseen_only, order in enumerate((shuffled, sorted(shuffled, key=lambda group: held_by[group].total()))):
         for group in order:
-            held = diseases[group]
+            held = held_by[group]
             if part_of[group] != "train" or any(in_train[answer] == 1 for answer in held):
                 continue
             lacks = {part: sum(wanted[answer] - dealt[part][answer] for answer in held) for part in EVALUATED}
@@ -198,8 +198,8 @@ def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[st
     for part in EVALUATED:
         if not parts[part]:
             raise ValueError(
-                f"Nothing is left for {part}: too few diseases stand in two groups of linked rows or more "
-                f"({len(diseases)} groups of {len(answers)} rows)."
+                f"Nothing is left for {part}: too few answers occur in two groups of linked rows or more "
+                f"({len(held_by)} groups of {len(answers)} rows)."
             )
     return parts
 
@@ -223,11 +223,14 @@ def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict
     return leakage
 
 
-def _gene(row: Mapping, gene_column: str | None) -> str | None:
-    if gene_column is not None:
-        return str(row[gene_column] or "").strip() or None
-    found = ALLELE.search(row["question"])
-    return found and found.group(1)
+def _check_row(row: Mapping) -> None:
+    if row.get("messages") is None:  # a conversation is refused afterwards, also where bad rows are left out
+        (check_pair if row.get("question") is None else row_to_messages)(row)
+
+
+def _known(values: list) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.array([row for row, value in enumerate(values) if value is not None], dtype=int)
+    return rows, _integers([values[row] for row in rows])
 
 
 def _integers(values: list) -> np.ndarray:

@@ -18,7 +18,7 @@ class AnswerMetric(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
         return evaluate.MetricInfo(
-            description="Share of right answers, and macro scores over diseases, of `Answer:` lines.",
+            description="Share of right answers, and macro scores over the true answers, of `Answer:` lines.",
             citation="",
             inputs_description="predictions: what the model wrote; references: the true answers.",
             features=datasets.Features({"predictions": text, "references": text}),

@@ -1,7 +1,8 @@
 """Does the model use the DNA, and what of it? The same rows, changed in one way each.
 
-A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence`, and returns
-the same rows in the same order with that one change. A row without DNA has None in both columns.
+A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence`, a seed, and
+perhaps a description of the data set, by default what `find_description` finds. It returns the same rows in the same
+order with that one change. A row without DNA has None in both columns.
 """
 
 import random
@@ -10,16 +11,13 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 from textgenome.data.conversations import DNA_COLUMNS
-from textgenome.data.splits import ALLELE
+from textgenome.data.descriptions import Description, find_description
 
 
-# That of `kegg_hard`, the public rows without the pathway text (BioReason, arXiv 2505.23579).
-CONSTANT_QUESTION = "What disease does this contribute to?"
-_LISTED_GENE = re.compile(r"(?:Genes in the pathway:|\|)\s*([A-Za-z][\w-]*);([^|\n]*)")
 _SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 
 
-def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
+def exchange_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
     """Give each row the pair of another row; every pair is used once. A single row keeps its own."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
@@ -27,12 +25,12 @@ def exchange_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     return [{**row, **{column: rows[donors[i]][column] for column in DNA_COLUMNS}} for i, row in enumerate(rows)]
 
 
-def remove_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
+def remove_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
     """Leave the question only."""
     return [{**row, **dict.fromkeys(DNA_COLUMNS)} for row in rows]
 
 
-def shuffle_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
+def shuffle_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
     """Shuffle each window by itself, keeping its dinucleotides.
 
     What the pair differs in by composition stays: a lost CpG is still one CpG less.
@@ -43,35 +41,35 @@ def shuffle_dna(rows: list[Mapping], seed: int = 0) -> list[dict]:
     ]
 
 
-def swap_pair(rows: list[Mapping], seed: int = 0) -> list[dict]:
+def swap_pair(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
     """Show the variant as the reference and the reference as the variant."""
     first, second = DNA_COLUMNS
     return [{**row, first: row[second], second: row[first]} for row in rows]
 
 
-def show_reference_only(rows: list[Mapping], seed: int = 0) -> list[dict]:
+def show_reference_only(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
     """Show the reference in place of the variant, too."""
     return [{**row, DNA_COLUMNS[1]: row[DNA_COLUMNS[0]]} for row in rows]
 
 
-def ask_constant_question(rows: list[Mapping], seed: int = 0) -> list[dict]:
-    """Ask every row the same question, that of `kegg_hard`, which tells no pathway and no gene."""
-    return [{**row, "question": CONSTANT_QUESTION} for row in rows]
+def ask_constant_question(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+    """Ask every row the same question, that of the description, which names no gene."""
+    question = (description or find_description(rows)).constant_question
+    return [{**row, "question": question} for row in rows]
 
 
-def mask_genes(rows: list[Mapping], seed: int = 0) -> list[dict]:
-    """Put random symbols for the genes that the question names, others in each row.
+def mask_genes(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+    """Replace the genes that the question names by random symbols, others in each row.
 
-    The genes are those of "of this GENE allele" and of the list "Genes in the pathway: GENE; name | ...", whose full
-    names go too, and words of the pathway that begin such symbols, as CREB does CREB1. A question without genes stays.
+    Which genes these are, the description tells. The full names in a list of genes go too, and so do capitalised words
+    that begin a symbol, as CREB does CREB1. A question without genes is not changed.
     """
-    rng = random.Random(seed)
-    return [{**row, "question": _mask(row["question"], rng)} for row in rows]
+    rng, description = random.Random(seed), description or find_description(rows)
+    return [{**row, "question": _mask(row, description, rng)} for row in rows]
 
 
-def _mask(question: str, rng: random.Random) -> str:
-    listed = {symbol: name.strip() for symbol, name in _LISTED_GENE.findall(question)}
-    genes = {*listed, *ALLELE.findall(question)}
+def _mask(row: Mapping, description: Description, rng: random.Random) -> str:
+    question, genes = row["question"], description.genes(row)
     symbols: dict[str, str] = {}
 
     def symbol_for(word: str) -> str:
@@ -84,9 +82,15 @@ def _mask(question: str, rng: random.Random) -> str:
         family = len(word) > 2 and word.isupper() and any(gene.startswith(word) for gene in genes)
         return symbol_for(word) if word in genes or family else word
 
-    for symbol, name in listed.items():
-        question = question.replace(f"{symbol}; {name}", f"{symbol}; {symbol}")
+    if description.listed_gene_pattern:
+        question = re.sub(description.listed_gene_pattern, _name_by_symbol, question)
     return _SYMBOL.sub(replace, question)
+
+
+def _name_by_symbol(listed: re.Match) -> str:
+    symbol, name = listed.groups()
+    before, _, after = listed[0].rpartition(name.strip())
+    return f"{before}{symbol}{after}" if name.strip() else listed[0]
 
 
 def shuffle_dinucleotides(sequence: str, rng: random.Random) -> str:
@@ -125,7 +129,7 @@ def _leads_to(end: str, letter: str, last: dict[str, str]) -> bool:
 
 
 # By name, see `CONDITIONS`. The first is the primary one.
-CONTROLS: dict[str, Callable[[list[Mapping], int], list[dict]]] = {
+CONTROLS: dict[str, Callable[[list[Mapping], int, Description | None], list[dict]]] = {
     "dna_exchanged": exchange_dna,
     "dna_removed": remove_dna,
     "dna_shuffled": shuffle_dna,

@@ -8,6 +8,7 @@ from conftest import random_dna, variant_row
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textgenome.data.descriptions import Description
 from textgenome.data.rows import load_rows
 from textgenome.data.splits import count_leakage, row_traits, split_at_random, split_by_locus, write_splits
 
@@ -18,8 +19,9 @@ COMPLEMENT = str.maketrans("ACGT", "TGCA")
 GOLDEN_ORDER = {"random": "ec5b9b0ad12de473", "locus": "c10b18b315164dec"}
 
 
-def locus_parts(rows, seed=0, gene_column=None):
-    return split_by_locus([row["answer"] for row in rows], row_traits(rows, gene_column), seed)
+def locus_parts(rows, seed=0, locus_column=None):
+    description = locus_column and Description(locus_column=locus_column)
+    return split_by_locus([row["answer"] for row in rows], row_traits(rows, description), seed)
 
 
 def part_of(parts):
@@ -32,7 +34,7 @@ def unrelated_rows(number, answer="cancer"):
 
 
 def linked(rows, **options):
-    """Which of the rows of one disease, beside twenty others, stand together for each of a few seeds."""
+    """Which of the rows of one answer, beside twenty others, stay together for each of a few seeds."""
     table = [*rows, *unrelated_rows(20)]
     parts = [part_of(locus_parts(table, seed, **options)) for seed in range(8)]
     return {(i, j) for i in range(len(rows)) for j in range(i) if all(of[i] == of[j] for of in parts)}
@@ -57,7 +59,7 @@ def test_kmers_with_n_do_not_link_but_equal_sequences_do():
     assert linked(short) == {(1, 0)}
 
 
-def test_rows_stand_together_by_gene():
+def test_rows_stay_together_by_locus():
     question = "What is the effect of this {} allele, and what disease does it contribute to?"
     rows = [row | {"question": question.format(gene)} for row, gene in zip(unrelated_rows(3, "x"), ["A", "B", "A"])]
     rows = [{**row, "answer": "cancer"} for row in rows]
@@ -67,7 +69,7 @@ def test_rows_stand_together_by_gene():
     placed = [part_of(locus_parts(table, seed, "symbol")) for seed in range(8)]
     assert all(of[1] == of[2] for of in placed) and any(of[0] != of[2] for of in placed)
     with pytest.raises(ValueError, match="no column 'gene', only question, answer"):
-        row_traits(table, "gene")
+        row_traits(table, Description(locus_column="gene"))
 
 
 @given(
@@ -92,7 +94,7 @@ def test_what_is_evaluated_is_in_train_at_another_locus(loci, seed):
     assert not any(of[i] != "train" for i in of if len(loci_of[answers[i]]) == 1)
 
 
-def test_parts_have_a_tenth_of_each_disease_where_groups_are_small():
+def test_parts_have_a_tenth_of_each_answer_where_groups_are_small():
     rows = [row for answer in ("a", "b") for row in unrelated_rows(50, answer)]
     parts = locus_parts(rows)
     for part, share in zip(PARTS, (40, 5, 5)):
@@ -100,10 +102,10 @@ def test_parts_have_a_tenth_of_each_disease_where_groups_are_small():
     assert parts != locus_parts(rows, seed=1)
 
 
-def test_a_disease_with_few_large_groups_gives_its_smallest():
+def test_an_answer_with_few_large_groups_gives_its_smallest():
     rows = [{**row, "gene": f"b{i}"} for i, row in enumerate(unrelated_rows(60, "b"))]
     rows += [{**row, "gene": "a0" if i < 12 else "a1"} for i, row in enumerate(unrelated_rows(20, "a"))]
-    of = part_of(locus_parts(rows, gene_column="gene"))
+    of = part_of(locus_parts(rows, locus_column="gene"))
     assert {of[i] for i in range(60, 72)} == {"train"}
     assert len({of[i] for i in range(72, 80)} - {"train"}) == 1
 
@@ -173,6 +175,20 @@ def test_conversations_have_no_columns_to_split_by(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_table_needs_no_question_and_any_column_may_name_the_locus(tmp_path):
+    rows = [{**row, "locus": i // 2} for i, row in enumerate(unrelated_rows(40))]
+    for row in rows:
+        del row["question"]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = write_splits(str(tmp_path / "mine.jsonl"), tmp_path / "out", locus_column="locus")
+    assert report["leakage"]["test"] == {"locus": 0, "sequence": 0, "pair": 0, "64-mer": 0}
+    loci = [set(load_rows(str(tmp_path / "out"), part, check=lambda row: None)["locus"]) for part in PARTS]
+    assert sorted(chain(*loci)) == list(range(20))
+    # At random, rows of one locus come apart.
+    report = write_splits(str(tmp_path / "mine.jsonl"), tmp_path / "random", "random", locus_column="locus")
+    assert report["leakage"]["test"]["locus"] > 0
+
+
 def kmers(sequence):
     return {sequence[i : i + 64] for i in range(len(sequence) - 63)}
 
@@ -182,7 +198,7 @@ def test_kegg_parts_share_no_gene_and_no_64_mer(kegg_folder, tmp_path):
     report = write_splits(str(kegg_folder), tmp_path / "out", "locus")
     assert sum(report["sizes"].values()) == 1303
     assert all(count == 0 for shared in report["leakage"].values() for count in shared.values())
-    assert len(report["diseases_evaluated"]) == 15
+    assert len(report["answers_evaluated"]) == 15
     parts = [load_rows(str(tmp_path / "out"), part).to_list() for part in PARTS]
     genes = [{row["question"].split(" allele, ")[0].split()[-1] for row in rows} for rows in parts]
     sequences = [{row[side] for row in rows for side in ("reference_sequence", "variant_sequence")} for rows in parts]

@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from textgenome.data import row_to_messages
 from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.descriptions import Description
 from textgenome.data.prompts import as_prompt, cut_windows
-from textgenome.evaluation.controls import CONTROLS, exchange_dna, mask_genes, shuffle_dinucleotides
+from textgenome.evaluation.controls import (
+    CONTROLS,
+    ask_constant_question,
+    exchange_dna,
+    mask_genes,
+    shuffle_dinucleotides,
+)
 
 
 QUESTION = (
@@ -102,6 +109,18 @@ def test_genes_are_masked_by_symbols_of_the_row():
     masked = first.partition("of this ")[2].partition(" allele")[0]
     assert first.count(masked) == 4
     assert mask_genes([{"question": "What is lost?"}]) == [{"question": "What is lost?"}]
+
+
+def test_other_tables_name_their_genes_and_their_question():
+    row = {"question": "Is TP53 c.215C>G in exon 4 of TP53 harmful?", "symbol": "TP53"}
+    assert mask_genes([row]) == [row]
+    for names in ({"locus_column": "symbol"}, {"locus_pattern": r"Is (\w+) "}):
+        (masked,) = mask_genes([row], description=Description(**names))
+        assert masked["question"].startswith("Is ") and "TP53" not in masked["question"]
+        assert masked["question"].endswith(" harmful?") and masked["symbol"] == "TP53"
+    assert ask_constant_question([row])[0]["question"] == Description().constant_question
+    asked = ask_constant_question([row], description=Description(constant_question="Harmful?"))
+    assert asked[0]["question"] == "Harmful?"
 
 
 def test_no_gene_of_the_public_rows_stays(kegg_folder):
