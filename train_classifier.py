@@ -99,7 +99,7 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
 
     processor = TextGenomeDNAProcessor(dna_tokenizer, data.dna_window)
     model = build_model(model_args, labels, dna_tokenizer)
-    prepare_dna_encoder(model, model_args)
+    prepare_dna_encoder(model.model, model_args)
     trainer = ClassifierTrainer(
         model=model,
         args=training,

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrained
 
 from textgenome import (
     TextGenomeDNAForSequenceClassification,
+    TextGenomeDNAModel,
     TextGenomeDNAProcessor,
     TextGenomeForConditionalGeneration,
     TextGenomeProcessor,
@@ -30,6 +31,7 @@ AUTO_CLASSES = {
         "AutoModelForImageTextToText",
         "AutoModelForMultimodalLM",
     ),
+    TextGenomeDNAModel: ("AutoModel",),
     TextGenomeDNAForSequenceClassification: ("AutoModelForSequenceClassification",),
 }
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -249,6 +251,7 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
         getattr(model.config, part)._name_or_path = ""  # may be a path of this machine
     model.save_pretrained(folder)
     auto_map = {"AutoConfig": _reference(model.config), "AutoProcessor": _reference(processor)}
+    auto_map["AutoModel"] = _reference(model.base_model)  # without its head, if that is no AutoModel itself
     auto_map |= dict.fromkeys(AUTO_CLASSES[type(model)], _reference(model))
     set_auto_map(folder / "config.json", auto_map)
     _write_processor(processor, folder)

@@ -13,7 +13,7 @@ from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenom
 from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
-from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -22,6 +22,7 @@ AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
+AutoModel.register(TextGenomeDNAConfig, TextGenomeDNAModel, exist_ok=True)
 AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, exist_ok=True)
 AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
@@ -35,6 +36,7 @@ __all__ = [
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
     "TextGenomeDNAForSequenceClassification",
+    "TextGenomeDNAModel",
     "TextGenomeDNAProcessor",
     "TextGenomeForConditionalGeneration",
     "TextGenomeModel",

@@ -1,55 +1,25 @@
-"""The DNA-only model: a DNA encoder and a classifier of pairs of sequences, without a language model."""
+"""The DNA family: a DNA encoder without a language model, alone or with a head."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 from textgenome.modeling_dna_encoder import DNAEncoderMixin, build_dna_encoder, load_dna_encoder, without_heads
+from textgenome.modeling_heads import TextGenomeAttentionPooling
 
 
-class TextGenomeAttentionPooling(nn.Module):
-    """One learnt query that attends to the states of a sequence."""
-
-    def __init__(self, width: int, num_heads: int):
-        super().__init__()
-        self.query = nn.Parameter(torch.empty(1, 1, width))
-        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
-
-    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`(sequences, length, width)` to `(sequences, width)`; `mask` is bool, the tokens to attend to."""
-        query = self.query.expand(len(states), -1, -1)
-        return self.attention(query, states, states, key_padding_mask=~mask, need_weights=False)[0][:, 0]
-
-
-class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
-    """The model of DNA alone that the Genos text-genome fusion is compared with.
-
-    Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
-    """
+class TextGenomeDNAPreTrainedModel(PreTrainedModel):
+    """What the models of the family share. A model with a head holds a `TextGenomeDNAModel` as `model`."""
 
     config: TextGenomeDNAConfig
+    base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
-    # New weights move by less than bfloat16 can tell apart.
-    _keep_in_fp32_modules_strict = ["pooling", "classifier"]
-
-    def __init__(self, config: TextGenomeDNAConfig):
-        super().__init__(config)
-        width = config.dna_config.hidden_size
-        self.dna_encoder = build_dna_encoder(config.dna_config)
-        self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
-        self.classifier = nn.Sequential(
-            nn.Linear(2 * width, width),
-            nn.ReLU(),
-            nn.Dropout(config.classifier_dropout),
-            nn.Linear(width, config.num_labels),
-        )
-        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -69,8 +39,8 @@ class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
         dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
         **config_overrides,
-    ) -> "TextGenomeDNAForSequenceClassification":
-        """Put a new classification head on a pretrained DNA encoder.
+    ) -> "TextGenomeDNAPreTrainedModel":
+        """Put a new head, if the class has one, on a pretrained DNA encoder.
 
         Args:
             dna_model: Hub id, folder, or the model itself.
@@ -85,12 +55,65 @@ class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
         # On the meta device, or the random weights of the encoder would take its memory a second time.
         with torch.device("meta"):
             model = cls(config)
-        model.dna_encoder = dna_model
+        model.base_model.dna_encoder = dna_model
         config.dtype = dna_model.dtype
-        for new in (model.pooling, model.classifier):
-            new.to_empty(device=dna_model.device).float()
-            new.apply(model._init_weights)
+        for part in model.children():
+            if part is not dna_model and part is not model.base_model:
+                part.to_empty(device=dna_model.device).float()
+                part.apply(model._init_weights)
         return model.eval()
+
+
+class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
+    """A DNA encoder without a head: the states of its layer `dna_feature_layer`."""
+
+    def __init__(self, config: TextGenomeDNAConfig):
+        super().__init__(config)
+        self.dna_encoder = build_dna_encoder(config.dna_config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor) -> BaseModelOutput:
+        """Encode the sequences of all rows in one pass of the encoder, equal ones once.
+
+        Args:
+            dna_input_ids: `(batch, sequences, dna_length)`.
+            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side. All 0 where a row has
+                fewer sequences than others.
+
+        Returns:
+            `last_hidden_state` of shape `(batch, sequences, dna_length, width)`, 0 where there is padding.
+        """
+        mask = dna_attention_mask.bool()
+        present = mask.any(-1)
+        encoded = self.encode_distinct_dna(dna_input_ids[present], mask[present])
+        states = encoded.states.new_zeros(*mask.shape, encoded.states.shape[-1])
+        places = encoded.order[..., None].expand(-1, -1, states.shape[-1])
+        states[present] = states[present].scatter(1, places, encoded.states[encoded.index])
+        return BaseModelOutput(last_hidden_state=states * mask[..., None])
+
+
+class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
+    """The model of DNA alone that the Genos text-genome fusion is compared with.
+
+    Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
+    """
+
+    # New weights move by less than bfloat16 can tell apart.
+    _keep_in_fp32_modules_strict = ["pooling", "classifier"]
+
+    def __init__(self, config: TextGenomeDNAConfig):
+        super().__init__(config)
+        width = config.dna_config.hidden_size
+        self.model = TextGenomeDNAModel(config)
+        self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
+        self.classifier = nn.Sequential(
+            nn.Linear(2 * width, width),
+            nn.ReLU(),
+            nn.Dropout(config.classifier_dropout),
+            nn.Linear(width, config.num_labels),
+        )
+        self.post_init()
 
     @can_return_tuple
     def forward(
@@ -117,7 +140,7 @@ class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
                 "`dna_input_ids` must hold a reference and a variant for each row, as (batch, 2, dna_length), got "
                 f"{tuple(dna_input_ids.shape)}" + (" with an empty sequence." if dna_input_ids.dim() == 3 else ".")
             )
-        encoded = self.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1))
+        encoded = self.model.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1))
         states = encoded.states.to(self.pooling.query.dtype)
         pooled = self.pooling(states, encoded.tokens >= 0)[encoded.index]
         logits = self.classifier(pooled.view(len(dna_input_ids), -1)).float()
@@ -128,4 +151,4 @@ class TextGenomeDNAForSequenceClassification(DNAEncoderMixin, PreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-__all__ = ["TextGenomeDNAForSequenceClassification"]
+__all__ = ["TextGenomeDNAForSequenceClassification", "TextGenomeDNAModel", "TextGenomeDNAPreTrainedModel"]

@@ -94,7 +94,7 @@ def test_what_is_frozen_stays_and_what_is_not_moves(table, settings, moving):
     encoder.save_pretrained(table / "encoder")
     out = train(table, dna_config=None, dna_model=table / "encoder", learning_rate=1e-2, **settings)
     before, after = encoder.state_dict(), load_file(out / "model.safetensors")
-    moved = {name for name in before if not torch.equal(before[name], after[f"dna_encoder.{name}"])}
+    moved = {name for name in before if not torch.equal(before[name], after[f"model.dna_encoder.{name}"])}
     assert {".".join(name.split(".")[:2]) for name in moved if name.startswith("layers")} == moving
     assert bool(moved) == bool(moving)
 

@@ -29,14 +29,15 @@ ALLOWED = {"torch", "transformers", "huggingface_hub", "tokenizers"} | set(sys.s
 MESSAGES = conversation("ACGTACGTAA", "GATTACA")
 CLASSIFY = """
 import json
-from transformers import AutoModelForSequenceClassification, AutoProcessor
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
 options = {"revision": (*sys.argv, "main")[3], "trust_remote_code": True}
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], **options)
 processor = AutoProcessor.from_pretrained(sys.argv[1], **options)
 row = json.loads(sys.argv[2])
 inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
-print(json.dumps(model(**inputs).logits[0].tolist()))
+encoded = AutoModel.from_pretrained(sys.argv[1], **options)(**inputs).last_hidden_state
+print(json.dumps([model(**inputs).logits[0].tolist(), encoded.shape]))
 """
 
 
@@ -75,14 +76,16 @@ def test_a_stranger_classifies_alike(tmp_path):
     folder = export(model, processor, tmp_path / "exported")
     assert {path.stem for path in folder.glob("*.py")} == {
         *("configuration_hyenadna", "configuration_textgenome", "configuration_textgenome_dna"),
-        *("modeling_dna_encoder", "modeling_hyenadna", "modeling_textgenome_dna"),
+        *("modeling_dna_encoder", "modeling_heads", "modeling_hyenadna", "modeling_textgenome_dna"),
         *("processing_dna", "processing_textgenome_dna"),
     }
     row = variant_row(60)
     result = stranger(CLASSIFY, folder, json.dumps(row), folder=tmp_path)
     assert result.returncode == 0, result.stderr
     inputs = processor(row["reference_sequence"], row["variant_sequence"], return_tensors="pt")
-    torch.testing.assert_close(torch.tensor(json.loads(result.stdout)), model(**inputs).logits[0])
+    logits, shape = json.loads(result.stdout)
+    torch.testing.assert_close(torch.tensor(logits), model(**inputs).logits[0])
+    assert shape == [1, 2, 32, 16]
 
 
 def test_a_classifier_is_exported_with_a_card(tmp_path):

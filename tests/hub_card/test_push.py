@@ -342,7 +342,7 @@ def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(h
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run").eval()
     processor = AutoProcessor.from_pretrained(tmp_path / "run")
     inputs = processor(rows[0]["reference_sequence"], rows[0]["variant_sequence"], return_tensors="pt")
-    torch.testing.assert_close(torch.tensor(json.loads(loaded.stdout)), model(**inputs).logits[0])
+    torch.testing.assert_close(torch.tensor(json.loads(loaded.stdout)[0]), model(**inputs).logits[0])
 
 
 def test_a_run_under_zero3_pushes_whole_weights(hub, repo, tmp_path, monkeypatch):

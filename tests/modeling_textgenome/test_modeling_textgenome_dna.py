@@ -6,9 +6,15 @@ from conftest import random_dna
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, set_seed
+from transformers import AutoModel, AutoModelForSequenceClassification, set_seed
 
-from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification
+from textgenome import (
+    HyenaDNAConfig,
+    HyenaDNAModel,
+    TextGenomeDNAConfig,
+    TextGenomeDNAForSequenceClassification,
+    TextGenomeDNAModel,
+)
 
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -69,6 +75,21 @@ def test_both_sequences_are_read_and_told_apart(encoder):
         assert (changed - as_is).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("padding", [{"left": 3}, {"right": 2}], ids=lambda padding: next(iter(padding)))
+def test_states_of_the_model_without_a_head_are_those_of_the_encoder(encoder, padding):
+    model = tiny_model(encoder).model
+    batch = batch_of(*PAIRS, **padding)
+    batch["dna_attention_mask"][1, 1] = 0  # a row with one sequence less
+    states = model(**batch).last_hidden_state
+    assert states.shape == (*batch["dna_input_ids"].shape, 32)
+    for ids, mask, row in zip(*(each.flatten(0, 1) for each in (*batch.values(), states))):
+        assert not row[mask == 0].any()
+        if mask.any():
+            alone = model.dna_encoder(ids[mask == 1][None]).last_hidden_state[0]
+            torch.testing.assert_close(row[mask == 1], alone, atol=1e-4, rtol=1e-4)
+
+
 def test_loss_is_the_mean_over_rows_with_a_class():
     model, batch = tiny_model(), batch_of(*PAIRS)
     outputs = model(**batch, labels=torch.tensor([2, -100, 1]))
@@ -81,11 +102,11 @@ def test_loss_is_the_mean_over_rows_with_a_class():
 @pytest.mark.parametrize("layer", [-1, 1])
 def test_a_frozen_encoder_gets_no_gradient_and_no_dropout(layer):
     model = tiny_model(dna_feature_layer=layer)
-    model.dna_encoder.requires_grad_(False)
+    model.model.dna_encoder.requires_grad_(False)
     model.train()
-    assert not model.dna_encoder.training and model.pooling.training
+    assert not model.model.dna_encoder.training and model.pooling.training
     model(**batch_of(*PAIRS), labels=torch.tensor([0, 1, 2])).loss.backward()
-    assert all(parameter.grad is None for parameter in model.dna_encoder.parameters())
+    assert all(parameter.grad is None for parameter in model.model.dna_encoder.parameters())
     assert all(parameter.grad is not None for parameter in model.pooling.parameters())
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.classifier.parameters())
 
@@ -93,9 +114,9 @@ def test_a_frozen_encoder_gets_no_gradient_and_no_dropout(layer):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_trained_encoder_gets_gradients_up_to_the_layer_that_is_used(encoder):
     model = tiny_model(encoder, dna_feature_layer=1).train()
-    assert model.dna_encoder.training
+    assert model.model.dna_encoder.training
     model(**batch_of(*PAIRS), labels=torch.tensor([0, 1, 2])).loss.backward()
-    layers = next(m for m in model.dna_encoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == 2)
+    layers = next(m for m in model.model.dna_encoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == 2)
     reached = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters()) for layer in layers]
     assert reached == [True, False]
 
@@ -106,8 +127,18 @@ def test_save_and_reload_are_equal(tmp_path):
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(again) is TextGenomeDNAForSequenceClassification
     assert torch.equal(again(**batch).logits, model(**batch).logits)
+    encoding = AutoModel.from_pretrained(tmp_path)
+    assert type(encoding) is TextGenomeDNAModel
+    assert torch.equal(encoding(**batch).last_hidden_state, model.model(**batch).last_hidden_state)
     assert again.config.id2label == {0: "a", 1: "b", 2: "c"}
     assert again.config.label2id == {"a": 0, "b": 1, "c": 2}
+
+
+def test_a_pretrained_encoder_without_a_head():
+    encoder = HyenaDNAModel(HyenaDNAConfig(**ENCODERS["hyenadna"]))
+    model = TextGenomeDNAModel.from_dna_pretrained(encoder, dna_feature_layer=1)
+    assert model.dna_encoder is encoder and model.config.dna_feature_layer == 1
+    assert model(**batch_of(*PAIRS)).last_hidden_state.isfinite().all()
 
 
 def test_the_head_is_float32_on_an_encoder_that_is_not(tmp_path):
@@ -117,11 +148,11 @@ def test_the_head_is_float32_on_an_encoder_that_is_not(tmp_path):
         str(tmp_path / "encoder"), id2label=dict(enumerate("abc"))
     )
     name = "layers.0.mixer.in_proj.weight"
-    assert torch.equal(model.dna_encoder.state_dict()[name], encoder.state_dict()[name])
+    assert torch.equal(model.model.dna_encoder.state_dict()[name], encoder.state_dict()[name])
     model.save_pretrained(tmp_path / "model")
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     for each in (model, again):
-        assert each.dna_encoder.get_submodule("ln_f").weight.dtype == torch.bfloat16
+        assert each.model.dna_encoder.get_submodule("ln_f").weight.dtype == torch.bfloat16
         assert {p.dtype for p in (*each.pooling.parameters(), *each.classifier.parameters())} == {torch.float32}
     batch = batch_of(*PAIRS)
     assert torch.equal(again(**batch).logits, model(**batch).logits)
