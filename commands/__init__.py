@@ -1,40 +1,18 @@
-"""The console script `textgenome`."""
+"""The console script `textgenome`: a module for each command, which imports what takes long once it is called."""
 
-import typer
-from typer.core import TyperGroup
-
-from textgenome.commands.ask import ask
-from textgenome.commands.baselines import baselines
-from textgenome.commands.env import env
-from textgenome.commands.evaluate import evaluate
-from textgenome.commands.export import export
-from textgenome.commands.plan import plan
-from textgenome.commands.push import push
-from textgenome.commands.serve import serve
-from textgenome.commands.split import split
-from textgenome.commands.windows import windows
-
-
-class Commands(TyperGroup):
-    """Commands whose users read what went wrong, not where in the code."""
-
-    def invoke(self, ctx: typer.Context):
-        try:
-            return super().invoke(ctx)
-        except (OSError, ValueError) as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from error
-
-
-app = typer.Typer(
-    cls=Commands,
-    help="A language model that reads DNA. Research use only, not for diagnosis.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+from textgenome.commands import (  # noqa: F401
+    ask,
+    baselines,
+    env,
+    evaluate,
+    export,
+    plan,
+    push,
+    serve,
+    split,
+    windows,
 )
-for command in (plan, evaluate, baselines, split, ask, windows, export, push, serve, env):
-    app.command()(command)
+from textgenome.commands.console import app
+
 
 __all__ = ["app"]

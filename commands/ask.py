@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from textgenome.commands.console import command
 from textgenome.commands.options import (
     FASTA,
     VCF,
@@ -18,12 +19,6 @@ from textgenome.commands.options import (
     Revision,
     Window,
 )
-from textgenome.data.conversations import DNA_COLUMNS
-from textgenome.data.variants import read_sequence
-from textgenome.genome.vcf import NOTICE
-from textgenome.inference.asking import ask as ask_pair
-from textgenome.inference.asking import ask_table, ask_vcf, load_model
-from textgenome.inference.checkpoints import pin_revision, shown_in_training, thinks
 
 
 WAYS = (
@@ -33,6 +28,7 @@ WAYS = (
 )
 
 
+@command()
 def ask(
     model: Model,
     reference: Annotated[
@@ -84,6 +80,11 @@ def ask(
     Example: textgenome ask --model outputs/starter --vcf variants.vcf.gz --fasta genome.fa --question "Which signal
     does this variant break?" --output_dir outputs/answers
     """
+    from textgenome.data.conversations import DNA_COLUMNS
+    from textgenome.genome.vcf import NOTICE
+    from textgenome.inference import asking
+    from textgenome.inference.checkpoints import pin_revision, shown_in_training, thinks
+
     options = {
         "labels": read_labels(labels),
         "batch_size": batch_size,
@@ -104,17 +105,18 @@ def ask(
         ways = "; or ".join(" ".join(f"--{name}" for name in way) for way in WAYS)
         raise typer.BadParameter(f"Give {ways}.")
     if reference is not None:
-        pair = (_sequence("--reference", reference), _sequence("--variant", variant))
+        pair = (sequence_of("--reference", reference), sequence_of("--variant", variant))
         row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
         options["enable_thinking"] = thinks(model, enable_thinking)
-        loaded = load_model(model, pin_revision(model, revision), dtype)
-        _print(ask_pair(*loaded, [row], **options, **shown_in_training(model))[0])
+        loaded = asking.load_model(model, pin_revision(model, revision), dtype)
+        print_answer(asking.ask(*loaded, [row], **options, **shown_in_training(model))[0])
+        typer.echo(f"{NOTICE}.")
     else:
         options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}
         if vcf is not None:
-            answers = ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
+            answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
         else:
-            answers = ask_table(model, dataset_name, output_dir, split, **options)
+            answers = asking.ask_table(model, dataset_name, output_dir, split, **options)
         if answers is not None:
             typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}")
             typer.echo(f"{NOTICE}.")
@@ -132,15 +134,17 @@ def read_labels(labels: str | None) -> list[str] | None:
     return names
 
 
-def _sequence(option: str, source: str) -> str:
+def sequence_of(option: str, source: str) -> str:
+    """The sequence that an option gives, or that of the FASTA file it names."""
+    from textgenome.data.variants import read_sequence
+
     try:
         return read_sequence(source)
     except ValueError as error:
         raise typer.BadParameter(f"{option}: {error}") from error
 
 
-def _print(answer: dict) -> None:
+def print_answer(answer: dict) -> None:
     typer.echo(f"Reasoning: {answer['reasoning'] or 'none'}\nAnswer: {answer['answer'] or 'none'}")
     for label, score in sorted(answer.get("scores", {}).items(), key=lambda item: -item[1]):
         typer.echo(f"{score:.3f}  {label}")
-    typer.echo(f"{NOTICE}.")

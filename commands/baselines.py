@@ -4,11 +4,11 @@ from pathlib import Path
 
 import typer
 
+from textgenome.commands.console import command
 from textgenome.commands.options import DatasetName, OnBadRow, OutputDir, Seed, Split, Synonyms, read_synonyms
-from textgenome.evaluation import evaluate_baselines
-from textgenome.evaluation.results import format_table
 
 
+@command()
 def baselines(
     dataset_name: DatasetName,
     output_dir: OutputDir,
@@ -24,6 +24,9 @@ def baselines(
 
     Example: textgenome baselines --dataset_name my_rows --split val --output_dir outputs/baselines
     """
+    from textgenome.evaluation import evaluate_baselines
+    from textgenome.evaluation.results import format_table
+
     metrics = evaluate_baselines(
         dataset_name, split, output_dir, synonyms=read_synonyms(synonyms), on_bad_row=on_bad_row, seed=seed
     )

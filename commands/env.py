@@ -5,16 +5,20 @@ import platform
 import shutil
 from importlib import metadata
 
-import torch
 import typer
+
+from textgenome.commands.console import command
 
 
 PACKAGES = "textgenome transformers torch tokenizers accelerate peft trl datasets huggingface_hub safetensors".split()
 OPTIONAL_PACKAGES = ["deepspeed", "pysam"]
 
 
+@command()
 def env() -> None:
     """Print versions, devices, CUDA and compiler, to paste into a bug report. Nothing is sent anywhere."""
+    import torch
+
     lines = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES + OPTIONAL_PACKAGES:
         try:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from textgenome.commands.console import command
 from textgenome.commands.options import (
     BatchSize,
     DatasetName,
@@ -20,17 +21,16 @@ from textgenome.commands.options import (
     Synonyms,
     read_synonyms,
 )
-from textgenome.evaluation import CONTROLS, evaluate_model
-from textgenome.evaluation.results import format_table
 
 
+@command()
 def evaluate(
     model: Model,
     dataset_name: DatasetName,
     output_dir: OutputDir,
     split: Split = "validation",
     controls: Annotated[
-        str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
+        str, typer.Option("--controls", help="`all`, or names separated by commas; docs/evaluation.md lists them.")
     ] = "",
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")
@@ -69,6 +69,9 @@ def evaluate(
     Example: textgenome evaluate --model outputs/starter --dataset_name starter --output_dir outputs/starter/evaluation
     --controls all --baselines
     """
+    from textgenome.evaluation import CONTROLS, evaluate_model
+    from textgenome.evaluation.results import format_table
+
     names = list(CONTROLS) if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
     unknown = [name for name in names if name not in CONTROLS]
     if unknown:

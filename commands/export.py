@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from textgenome.hub_card import export_checkpoint, export_language_model
+from textgenome.commands.console import command
+from textgenome.commands.options import Model
 
 
-Checkpoint = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Output folder of a training run, one of its checkpoints, or a Hub id.")
-]
 Merge = Annotated[
     bool,
     typer.Option("--merge/--adapter", help="Fold LoRA into the base model, or let the adapter go alone."),
@@ -36,8 +34,9 @@ LanguageModel = Annotated[
 ]
 
 
+@command()
 def export(
-    model: Checkpoint,
+    model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, which must not be there.")],
     merge: Merge = True,
     base: Base = None,
@@ -50,6 +49,8 @@ def export(
 
     Research use only, not for diagnosis. Example: textgenome export outputs/starter exported
     """
+    from textgenome.hub_card import export_checkpoint, export_language_model
+
     if language_model:
         if not merge or base or base_revision or metrics:
             raise typer.BadParameter("--language-model takes no --adapter, --base, --base_revision or --metrics.")

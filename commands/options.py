@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 
-Model = Annotated[str, typer.Option("--model", help="Folder or Hub id of a trained model, or an adapter folder.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Output folder of a training run, one of its checkpoints, an adapter folder, or a Hub id. The first "
+        "argument means the same.",
+    ),
+]
 Revision = Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")]
 Dtype = Annotated[Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Of the weights.")]
 BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")]

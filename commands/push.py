@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
-from textgenome import hub_card
-from textgenome.commands.export import Base, BaseRevision, Checkpoint, Merge, Metrics
+from textgenome.commands.console import command
+from textgenome.commands.export import Base, BaseRevision, Merge, Metrics
+from textgenome.commands.options import Model
 
 
+@command()
 def push(
-    model: Checkpoint,
+    model: Model,
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="USER/NAME, created if it is not there.")],
     private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, can see it.")] = False,
     revision: Annotated[str | None, typer.Option("--revision", help="Branch to commit to, by default main.")] = None,
@@ -26,6 +28,8 @@ def push(
 
     Example: textgenome push outputs/starter me/starter --private
     """
+    from textgenome import hub_card
+
     options = {"merge": merge, "base": base, "base_revision": base_revision, "metrics": metrics}
     pushed = hub_card.push(model, repo_id, private or None, revision, create_pr, **options)
     typer.echo(f"{pushed.repo_id} at {pushed.commit}: a new process gets the same answers from it.")

@@ -1,24 +1,20 @@
 """`textgenome serve`: a model behind HTTP."""
 
-import asyncio
-import logging
-import math
-import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from textgenome.commands.options import Dtype, Revision
-from textgenome.inference.checkpoints import pin_revision
-from textgenome.serving import Engine, Limits
+from textgenome.commands.console import command
+from textgenome.commands.options import Dtype, Model, Revision
+from textgenome.serving.limits import Limits
 
 
 DEFAULTS = Limits()
 
 
+@command()
 def serve(
-    model: Annotated[str, typer.Argument(help="Folder or Hub id of a trained model, or an adapter folder.")],
+    model: Model,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
     revision: Revision = "main",
@@ -55,15 +51,10 @@ def serve(
     Example: textgenome serve outputs/starter --port 8000
     """
     try:
-        import uvicorn
-
-        from textgenome.serving.app import create_app
+        from textgenome.serving.running import run_service
     except ModuleNotFoundError as error:
         raise ValueError(f"The service needs {error.name}: pip install 'textgenome[serve]'.") from error
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logger = logging.getLogger("textgenome")
-    logger.setLevel(logging.INFO)
     limits = Limits(
         body_bytes=max_body_bytes,
         bases=max_bases,
@@ -73,28 +64,4 @@ def serve(
         seconds=max_seconds,
         batch_size=batch_size,
     )
-    revision = pin_revision(model, revision)
-    engine = Engine(limits)
-    name = Path(model).resolve().name if Path(model).exists() else model
-    app = create_app(engine, name, api_key, tuple(allow_origin or ()))
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            pass
-    except OSError as error:
-        message = f"Cannot listen on port {port} of {host}: {error.strerror}. Name another --port or --host."
-        raise OSError(message) from error
-    # Paths may hold anything, so none are logged. A stop waits as long as a request may take, not for clients that
-    # do not read.
-    config = uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=math.ceil(max_seconds))
-    server = uvicorn.Server(config)
-
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve())
-        try:
-            await engine.load(model, revision, dtype)
-            logger.info(f"{name} is loaded, on {engine.model.device}")
-        finally:
-            server.should_exit = server.should_exit or not engine.ready
-            await serving
-
-    asyncio.run(run())
+    run_service(model, limits, host, port, revision, dtype, api_key, tuple(allow_origin or ()))

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from textgenome.commands.console import command
 from textgenome.commands.options import OnBadRow, Seed
-from textgenome.data.splits import write_splits
 
 
+@command()
 def split(
     dataset_name: Annotated[
         str, typer.Option("--dataset_name", help="File, folder or Hub id. All its splits are joined first.")
@@ -40,6 +41,8 @@ def split(
 
     Example: textgenome split --dataset_name FOLDER --by locus --output_dir outputs/locus
     """
+    from textgenome.data.splits import write_splits
+
     report = write_splits(dataset_name, output_dir, by, seed, locus_column, locus_pattern, on_bad_row)
     if by == "locus" and "locus" not in report["leakage"]["test"]:
         typer.echo("No row names its locus (see --locus_column): rows are grouped by their DNA alone.")

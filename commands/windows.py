@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from textgenome.commands.console import command
 from textgenome.commands.options import FASTA, VCF, OnBadRow, Window
-from textgenome.data.files import write_rows
-from textgenome.data.variants import QUESTION, read_variants
 
 
+@command()
 def windows(
     vcf: Annotated[Path, VCF],
     fasta: Annotated[Path, FASTA],
@@ -17,7 +17,9 @@ def windows(
         str, typer.Option("--labels", help="What to learn: the column ID, QUAL or FILTER, or a key of INFO.")
     ],
     output: Annotated[Path, typer.Option("--output", help="New file (.jsonl), for --dataset_name.")],
-    question: Annotated[str, typer.Option("--question", help="To be asked about each variant.")] = QUESTION,
+    question: Annotated[
+        str | None, typer.Option("--question", help="To be asked about each variant; by default, what its effect is.")
+    ] = None,
     window: Window = 2048,
     on_bad_row: OnBadRow = "raise",
 ) -> None:
@@ -25,9 +27,12 @@ def windows(
 
     Example: textgenome windows --vcf clinvar.vcf.gz --fasta genome.fa --labels CLNSIG --output train.jsonl
     """
+    from textgenome.data.files import write_rows
+    from textgenome.data.variants import QUESTION, read_variants
+
     if output.suffix != ".jsonl":
         raise typer.BadParameter(f"{output}: name a file that ends with .jsonl.")
     if output.exists():
         raise typer.BadParameter(f"{output} is there already: name another file.")
-    rows = write_rows(read_variants(vcf, fasta, question, window, labels, on_bad_row, dna_window=window), output)
-    typer.echo(f"{rows} rows in {output}")
+    rows = read_variants(vcf, fasta, question or QUESTION, window, labels, on_bad_row, dna_window=window)
+    typer.echo(f"{write_rows(rows, output)} rows in {output}")

@@ -23,7 +23,8 @@ from transformers.utils import logging
 
 from textgenome.inference.answers import split_output
 from textgenome.serving.chat import NOTICE, completion, split_reasoning, stream_completion
-from textgenome.serving.engine import Answer, Engine, Limits, ModelFailed, Question, QueueFull
+from textgenome.serving.engine import Answer, Engine, ModelFailed, Question, QueueFull
+from textgenome.serving.limits import Limits
 from textgenome.serving.schema import (
     PREDICT_FIELDS,
     ChatRequest,

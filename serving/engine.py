@@ -23,32 +23,10 @@ from textgenome.inference.checkpoints import thinks
 from textgenome.inference.generation import ends_of_turn, prompt_inputs
 from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.serving.limits import Limits
 
 
 logger = logging.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a service takes on.
-
-    Args:
-        body_bytes: Of a request.
-        bases: Of a sequence, before it is cut to its window.
-        sequences: Of a request; a variant is two.
-        tokens: Of prompt and answer together. The positions of the language model are a limit of their own.
-        queue: Requests that wait.
-        seconds: For a request, the time it waits included.
-        batch_size: Requests that are answered together.
-    """
-
-    body_bytes: int = 4_000_000
-    bases: int = 1_000_000
-    sequences: int = 16
-    tokens: int = 8192
-    queue: int = 128
-    seconds: float = 120
-    batch_size: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,4 +324,4 @@ class Engine:
                 answer.score(scores)
 
 
-__all__ = ["Answer", "Engine", "Limits", "ModelFailed", "Question", "QueueFull", "hold_back"]
+__all__ = ["Answer", "Engine", "ModelFailed", "Question", "QueueFull", "hold_back"]

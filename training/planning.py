@@ -1,21 +1,28 @@
 """How much memory of each GPU a training run takes, before it is run: counted on the meta device, without weights."""
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 
 import torch
+import yaml
 from peft import get_peft_model
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedConfig
+from trl import TrlParser
 
-from textgenome.configuration.arguments import ModelArguments, TrainingArguments
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig, build_sub_config
+from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
+from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
+from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.training.finetuning import prepare_model
+from textgenome.training.precision import can_keep, float32_weights
 
 
 # Which of weights, gradients and optimizer states are divided by the number of GPUs.
@@ -28,6 +35,94 @@ ENGINES = {
 }
 LIVE = 1e9  # parameters that ZeRO-3 holds whole at a time, `stage3_max_live_parameters` by default
 USABLE = 0.9  # of a GPU's memory: the rest is for the context, communication buffers and fragmentation
+# Of a row that is not at hand, beside its two windows: about what the public KEGG rows have.
+TEXT_TOKENS = 800
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training run takes.
+
+    Attributes:
+        total: Parameters of the model, adapters included.
+        trained: How many of them are trained.
+        rows: How many there are to train on, 0 if they are not on this machine.
+        tokens: Mean length of a row.
+        longest: Length of the longest row.
+        step_rows: Rows of a step of the optimizer, on all GPUs together.
+        steps: Of the optimizer; None if the rows are not on this machine.
+        memory: For each of `ENGINES`, bytes on a GPU: those of `memory_per_gpu`, `activations` and their `total`.
+        refused: Engines that cannot keep in float32 what the model needs so, see `can_keep`.
+        fitting: Engines that fit, the simplest first.
+    """
+
+    total: int
+    trained: int
+    rows: int
+    tokens: float
+    longest: int
+    step_rows: int
+    steps: int | None
+    memory: dict[str, dict[str, float]]
+    refused: list[str]
+    fitting: list[str]
+
+
+def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, dataset_name: str | None = None) -> Plan:
+    """Plan the training run of a recipe, without weights, GPU or network.
+
+    Args:
+        config: Recipe of `train_sft.py`.
+        gpus: How many.
+        gpu_memory: Of each, in GB.
+        dataset_name: Rows in place of the recipe's: a file, a folder, or `starter`.
+
+    Raises:
+        ValueError: If it is no such recipe.
+    """
+    data, args, training = read_recipe(config, dataset_name)
+    fused = fused_config(args)
+    processor = processor_of(data, args, fused)
+    lengths = lengths_of(data, processor)
+    model = build_on_meta(fused, args)
+    batch_size = training.per_device_train_batch_size
+    window = len(processor.dna_tokenizer(("ACGT" * data.dna_window)[: data.dna_window])["input_ids"])
+    longest = max(lengths) if lengths else 2 * window + TEXT_TOKENS
+    activations = activation_bytes(fused, args, training, batch_size * longest, batch_size * 2 * window)
+    memory = {engine: memory_per_gpu(model, engine, gpus, training.bf16) for engine in ENGINES}
+    for parts in memory.values():
+        parts["activations"] = activations
+        parts["total"] = sum(parts.values())
+    kept = float32_weights(model) if training.bf16 else {}
+    refused = [each for each in ENGINES if each != "DDP" and not can_keep(kept, sharded=ENGINES[each][0])]
+    usable = USABLE * gpu_memory * 1e9
+    return Plan(
+        total=sum(each.numel() for each in model.parameters()),
+        trained=sum(each.numel() for each in model.parameters() if each.requires_grad),
+        rows=len(lengths),
+        tokens=sum(lengths) / len(lengths) if lengths else longest,
+        longest=longest,
+        step_rows=batch_size * training.gradient_accumulation_steps * gpus,
+        steps=num_steps(len(lengths), gpus, training) if lengths else None,
+        memory=memory,
+        refused=refused,
+        fitting=[each for each in ENGINES if memory[each]["total"] <= usable and each not in refused],
+    )
+
+
+def read_recipe(
+    config: str | Path, dataset_name: str | None = None
+) -> tuple[DataArguments, ModelArguments, TrainingArguments]:
+    """The settings of a recipe of `train_sft.py`, perhaps with other rows.
+
+    Raises:
+        ValueError: If it is no such recipe.
+    """
+    flags = ["--config", str(config), "--use_cpu", *(["--dataset_name", dataset_name] if dataset_name else [])]
+    try:
+        return TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config(flags)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{config} is no recipe of train_sft.py: {error}") from error
 
 
 def fused_config(args: ModelArguments) -> TextGenomeConfig:
@@ -50,6 +145,36 @@ def fused_config(args: ModelArguments) -> TextGenomeConfig:
         projector_num_queries=args.projector_num_queries,
         dna_feature_layer=-1 if args.dna_feature_layer is None else args.dna_feature_layer,
     )
+
+
+def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeConfig) -> TextGenomeProcessor:
+    """A processor that counts placeholders as that of the run will."""
+    if args.model_name_or_path:
+        processor = AutoProcessor.from_pretrained(args.model_name_or_path, revision=args.model_revision)
+        data.dna_window = processor.dna_window = data.dna_window or processor.dna_window
+        return processor
+    data.dna_window = data.dna_window or 2048
+    vocabulary = args.dna_tokenizer or vocabulary_of(config.dna_config) or args.dna_model
+    build = build_dna_tokenizer if vocabulary in VOCABULARIES else AutoTokenizer.from_pretrained
+    dna_tokenizer = build(vocabulary)
+    return build_processor(
+        train_text_tokenizer([], 0),
+        dna_tokenizer,
+        data.dna_window,
+        projector_type=config.projector_type,
+        projector_pool_size=args.projector_pool_size,
+        projector_full_resolution=args.projector_full_resolution,
+        projector_num_queries=config.projector_num_queries,
+    )
+
+
+def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]:
+    """Estimated lengths of the rows, none if they are not on this machine."""
+    if data.dataset_name != "starter" and not Path(data.dataset_name).exists():
+        return []
+    options = {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
+    rows = load_rows(data.dataset_name, data.dataset_train_split, on_bad_row=data.on_bad_row, **options)
+    return estimate_lengths(as_conversations(rows, **options), processor)
 
 
 def load_config(name: str) -> PreTrainedConfig:
@@ -172,9 +297,11 @@ def num_steps(rows: int, gpus: int, training: TrainingArguments) -> int:
 __all__ = [
     "ENGINES",
     "USABLE",
+    "Plan",
     "activation_bytes",
     "build_on_meta",
     "fused_config",
     "memory_per_gpu",
     "num_steps",
+    "plan_run",
 ]

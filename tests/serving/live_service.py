@@ -10,8 +10,9 @@ import requests
 import uvicorn
 from conftest import random_dna
 
-from textgenome.serving import Engine, Limits
 from textgenome.serving.app import create_app
+from textgenome.serving.engine import Engine
+from textgenome.serving.limits import Limits
 
 
 @dataclass

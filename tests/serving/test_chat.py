@@ -16,10 +16,10 @@ from live_service import say, serving, variant_messages
 
 from textgenome.inference.generation import generate
 from textgenome.inference.scoring import score_labels
-from textgenome.serving import Engine, Limits
 from textgenome.serving.app import create_app
 from textgenome.serving.chat import NOTICE, split_reasoning
-from textgenome.serving.engine import hold_back
+from textgenome.serving.engine import Engine, hold_back
+from textgenome.serving.limits import Limits
 
 
 @pytest.fixture

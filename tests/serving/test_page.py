@@ -9,7 +9,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from textgenome.data.starter import SIGNALS
 from textgenome.processing.processing_dna import variant_window
-from textgenome.serving import Limits
+from textgenome.serving.limits import Limits
 
 
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine takes more than the 5 s that are usual

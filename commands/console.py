@@ -1,0 +1,56 @@
+"""The app to which each command adds itself, and what all commands have in common."""
+
+from functools import partial
+
+import typer
+from typer.core import TyperCommand
+
+
+app = typer.Typer(
+    help="A language model that reads DNA. Research use only, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Command(TyperCommand):
+    """A command that takes the model by `--model` or as first argument, and tells users what went wrong, not where."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+        options, *arguments = super().collect_usage_pieces(ctx)
+        return [options, "[MODEL]", *arguments] if "--model" in self._options() else [options, *arguments]
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._name_model(args))
+
+    def invoke(self, ctx: typer.Context) -> None:
+        if ctx.obj is not None:
+            ctx.obj()  # the import of the package, which the console script put off
+        try:
+            super().invoke(ctx)
+        except (OSError, ValueError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+    def _options(self) -> dict:
+        return {name: each for each in self.params for name in (*each.opts, *each.secondary_opts)}
+
+    def _name_model(self, args: list[str]) -> list[str]:
+        """Put `--model` before the first argument, unless the model is named by it already."""
+        options = self._options()
+        if "--model" not in options or any(word.split("=")[0] == "--model" for word in args):
+            return args
+        words = iter(enumerate(args))
+        for position, word in words:
+            if not word.startswith("-"):
+                return ["--model", word, *args[:position], *args[position + 1 :]]
+            if word in options and not options[word].is_flag:
+                next(words, None)
+        return args
+
+
+command = partial(app.command, cls=Command)
+
+__all__ = ["Command", "app", "command"]

@@ -1,0 +1,74 @@
+import subprocess
+import sys
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from textgenome.commands import app
+
+
+COMMANDS = get_command(app).commands
+
+
+def run_script(*words: str, then: str) -> list[str]:
+    """Run the console script in a fresh process, and then code in the same process: the lines of both."""
+    code = f"""
+import sys
+from textgenome_console import main
+sys.argv = ["textgenome", *{list(words)!r}]
+try:
+    main()
+except SystemExit as error:
+    assert not error.code
+{then}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_imports_neither_torch_nor_transformers(words):
+    lines = run_script(*words, then="print({'torch', 'transformers'} & sys.modules.keys())")
+    assert lines[0].startswith(" ".join(["Usage: textgenome", *words[:-1], "[OPTIONS]"]))
+    assert lines[-1] == "set()"
+
+
+def test_a_command_runs_where_the_models_are_registered():
+    then = "from transformers import AutoConfig; print(type(AutoConfig.for_model('textgenome')).__name__)"
+    lines = run_script("env", then=then)
+    assert lines[0].startswith("- python: ") and lines[-1] == "TextGenomeConfig"
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("ask", ["--question", "What?", "--batch_size", "8"]),
+        ("evaluate", ["--dataset_name", "starter", "--output_dir", "out", "--baselines"]),
+        ("export", ["out", "--adapter", "--base", "me/base"]),
+        ("push", ["me/starter", "--private"]),
+        ("serve", ["--port", "0"]),
+    ],
+)
+def test_the_first_argument_and_model_mean_the_same(name, words):
+    def parse(*words):
+        return COMMANDS[name].make_context(name, list(words)).params
+
+    options, arguments = (words, []) if words[0].startswith("-") else (words[1:], words[:1])
+    parsed = parse("--model", "outputs/starter", *words)
+    assert parsed["model"] == "outputs/starter"
+    assert parse("outputs/starter", *words) == parsed
+    assert parse(*options, "outputs/starter", *arguments) == parsed
+    assert parse(*options, "--", "outputs/starter", *arguments) == parsed
+    assert parse(*arguments, "--model=outputs/starter", *options) == parsed
+
+
+def test_a_model_that_is_named_twice_or_not_at_all_is_refused():
+    for words, message in (
+        (["serve", "one", "--model", "two"], "Got unexpected extra argument"),
+        (["serve"], "Missing option '--model'"),
+        (["export", "one"], "Missing argument 'OUT'"),
+    ):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 2 and message in result.output
+    assert "serve [OPTIONS] [MODEL]\n" in CliRunner().invoke(app, ["serve", "--help"]).output
