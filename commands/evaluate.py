@@ -21,6 +21,10 @@ from textgenome.commands.options import (
     Synonyms,
     read_synonyms,
 )
+from textgenome.evaluation.conditions import CONDITIONS
+
+
+CONTROLS = [name for name, condition in CONDITIONS.items() if condition.kind == "control"]
 
 
 @command()
@@ -30,7 +34,7 @@ def evaluate(
     output_dir: OutputDir,
     split: Split = "validation",
     controls: Annotated[
-        str, typer.Option("--controls", help="`all`, or names separated by commas; docs/evaluation.md lists them.")
+        str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
     ] = "",
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")
@@ -69,10 +73,10 @@ def evaluate(
     Example: textgenome evaluate --model outputs/starter --dataset_name starter --output_dir outputs/starter/evaluation
     --controls all --baselines
     """
-    from textgenome.evaluation import CONTROLS, evaluate_model
+    from textgenome.evaluation import evaluate_model
     from textgenome.evaluation.results import format_table
 
-    names = list(CONTROLS) if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
+    names = CONTROLS if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
     unknown = [name for name in names if name not in CONTROLS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CONTROLS)}, or all.")

@@ -1,8 +1,23 @@
 """Measuring only: metrics, controls, baselines, one table of results, and the report."""
 
-from textgenome.evaluation.controls import CONTROLS
-from textgenome.evaluation.evaluating import compare_controls, evaluate_baselines, evaluate_model
-from textgenome.evaluation.metrics import mcnemar, score_answers
+from importlib import import_module
 
 
-__all__ = ["CONTROLS", "compare_controls", "evaluate_baselines", "evaluate_model", "mcnemar", "score_answers"]
+_MODULES = {
+    "CONTROLS": "controls",
+    "compare_controls": "evaluating",
+    "evaluate_baselines": "evaluating",
+    "evaluate_model": "evaluating",
+    "mcnemar": "metrics",
+    "score_answers": "metrics",
+}
+
+
+def __getattr__(name: str):
+    # Imported once it is used: `textgenome evaluate --help` reads the names of the controls, which takes no torch.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+__all__ = list(_MODULES)
