@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ from textgenome.training.pushing import push_trained
 pytestmark = pytest.mark.slow
 
 STARTER = ROOT / "outputs" / "starter"
+VERSION = metadata.version("textgenome")
 COMMAND = Path(sys.executable).with_name("textgenome")
 
 
@@ -98,7 +100,7 @@ def test_strangers_load_what_was_pushed_by_every_auto_class_whatever_the_encoder
         commits[encoder] = result.commit
         assert [commit.message for commit in hub.repos[f"{USER}/{encoder}"].commits.values()] == [
             "initial commit",
-            f"Upload {encoder} by textgenome 0.1.0",
+            f"Upload {encoder} by textgenome {VERSION}",
         ]
     names = {f"{USER}/{encoder}": encoder for encoder in ENCODERS}
     names |= {f"{USER}/{encoder}@{commits[encoder]}": encoder for encoder in ENCODERS}
@@ -334,7 +336,7 @@ def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(h
     assert not hub.head(f"{USER}/classifier").files.keys() & of_a_fused_model.keys()
     assert [commit.message for commit in hub.repos[f"{USER}/classifier"].commits.values()] == [
         "initial commit",
-        "Upload classifier by textgenome 0.1.0",
+        f"Upload classifier by textgenome {VERSION}",
     ]
     commit = re.search(r"at (\w{40}):", result.stdout)[1]
     loaded = stranger(CLASSIFY, f"{USER}/classifier", json.dumps(rows[0]), commit, folder=tmp_path, **hub.env)
