@@ -198,9 +198,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             trainer.model,
             processor,
             test_rows.select(range(min(data.generation_rows, len(test_rows)))).to_list(),
-            dna=data.dna,
-            dna_truncation=data.dna_truncation,
-            enable_thinking=thinks,
             max_new_tokens=data.max_new_tokens,
             seed=training.seed,
         )

@@ -51,7 +51,16 @@ def main() -> None:
         for number, version in enumerate(args.versions):
             python = environment(Path(scratch, str(number)), version)
             out = Path(scratch, f"{number}.safetensors")
-            command = [python, "-P", probe.__file__, args.folder.resolve(), "main", "model", out]
+            command = [
+                python,
+                "-P",
+                probe.__file__,
+                args.folder.resolve(),
+                "main",
+                "AutoModelForMultimodalLM",
+                "model",
+                out,
+            ]
             subprocess.run(command, check=True, cwd=scratch)
             versions = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True).stdout.strip()
             found = load_file(out)

@@ -83,7 +83,7 @@ def ask(
     from textgenome.data.conversations import DNA_COLUMNS
     from textgenome.genome.vcf import NOTICE
     from textgenome.inference import asking
-    from textgenome.inference.checkpoints import pin_revision, shown_in_training, thinks
+    from textgenome.inference.predictions import join_processes
 
     options = {
         "labels": read_labels(labels),
@@ -107,9 +107,9 @@ def ask(
     if reference is not None:
         pair = (sequence_of("--reference", reference), sequence_of("--variant", variant))
         row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
-        options["enable_thinking"] = thinks(model, enable_thinking)
-        loaded = asking.load_model(model, pin_revision(model, revision), dtype)
-        print_answer(asking.ask(*loaded, [row], **options, **shown_in_training(model))[0])
+        checkpoint = asking.open_fused(model, revision)
+        loaded = checkpoint.load(dtype).to(join_processes().device)
+        print_answer(asking.ask(loaded, checkpoint.processor, [row], **options)[0])
         typer.echo(f"{NOTICE}.")
     else:
         options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from transformers import ProcessorMixin
+
 from textgenome.data.conversations import DNA_COLUMNS, BadRow
 from textgenome.processing.processing_dna import truncate_dna, variant_window
 
@@ -41,6 +43,15 @@ def cut_windows(
     return cut
 
 
+def reading_options(processor: ProcessorMixin) -> dict:
+    """How the model of a processor was trained to read rows: `dna`, `dna_truncation` and `dna_window`.
+
+    A model of DNA alone has only the last.
+    """
+    names = ("dna", "dna_truncation", "dna_window")
+    return {name: getattr(processor, name) for name in names if hasattr(processor, name)}
+
+
 def as_prompt(row: Mapping) -> list[dict]:
     """The turn of the user, as in training, of a row whose windows are cut.
 
@@ -64,4 +75,4 @@ def reasons(row: Mapping) -> bool:
     )
 
 
-__all__ = ["as_prompt", "cut_windows", "reasons"]
+__all__ = ["as_prompt", "cut_windows", "reading_options", "reasons"]

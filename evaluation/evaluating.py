@@ -7,16 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from transformers import (
-    AutoModelForMultimodalLM,
-    AutoModelForSequenceClassification,
-    AutoProcessor,
     PreTrainedModel,
     set_seed,
 )
 from transformers.utils import logging
 
-from textgenome.data.conversations import check_pair, row_to_messages
-from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.conversations import check_pair
+from textgenome.data.prompts import as_prompt, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation.baselines import predict_baselines
@@ -26,10 +23,9 @@ from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, summarize, versions
 from textgenome.inference.answers import extract_answer, normalize_answer
 from textgenome.inference.checkpoints import (
+    Checkpoint,
     fingerprint_weights,
-    pin_revision,
-    shown_in_training,
-    thinks,
+    open_checkpoint,
     training_settings,
 )
 from textgenome.inference.generation import generate
@@ -41,12 +37,18 @@ from textgenome.inference.predictions import (
     score_predictions,
 )
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
-from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 logger = logging.get_logger(__name__)
 
 PRIMARY_CONTROLS = ("dna_exchanged", "dna_removed")
+# What counts in each mode: another mode may have left its own in the folder.
+COUNTED = {
+    "generate": ("output", "tokens"),
+    "score": ("scores",),
+    "both": ("output", "tokens", "scores"),
+    "classify": ("scores",),
+}
 
 
 def evaluate_model(
@@ -97,93 +99,102 @@ def evaluate_model(
         ValueError: If a row cannot be asked about, or if `output_dir` holds another run.
     """
     started, state, output_dir = time.monotonic(), join_processes(), Path(output_dir)
-    revision = pin_revision(model, revision)
-    processor = AutoProcessor.from_pretrained(model, revision=revision)
-    dna_only = isinstance(processor, TextGenomeDNAProcessor)
-    shown, enable_thinking = shown_in_training(model), thinks(model, enable_thinking)
-    check = {"check": check_pair if dna_only else row_to_messages, "on_bad_row": on_bad_row}
-    rows = load_rows(
-        dataset_name,
-        split,
-        **check,
-        **({} if dna_only else shown),
-        dna_window=processor.dna_window,
-        dna_tokenizer=processor.dna_tokenizer,
-    ).to_list()
-    windows = cut_windows(rows, dna_window=processor.dna_window, **shown)
-    truths = [row["answer"] for row in rows]
+    checkpoint = open_checkpoint(model, revision)
+    kind, processor = checkpoint.kind, checkpoint.processor
+    text_only = None if text_only_model is None else open_checkpoint(text_only_model)
+    thinks = getattr(processor, "reasons", False) if enable_thinking is None else enable_thinking
+    reading, check = reading_options(processor), {"check": kind.check, "on_bad_row": on_bad_row}
+    rows = load_rows(dataset_name, split, **check, **reading, dna_tokenizer=processor.dna_tokenizer).to_list()
+    windows = cut_windows(rows, **reading)
     train_rows = load_train_rows(dataset_name, split, **check) if baselines else []
-    labels = known_answers(dataset_name, rows, **check) if mode != "generate" and not dna_only else []
-    run = {
+    settings = {
         "model": model,
-        "revision": revision,
+        "revision": checkpoint.revision,
         "weights": fingerprint_weights(model),
         "dataset_name": dataset_name,
         "split": split,
         "data_fingerprint": fingerprint_rows(rows),
         "dtype": dtype,
-        "enable_thinking": enable_thinking,
-        **shown,
+        "enable_thinking": thinks,
+        **reading,
         "seed": seed,
         "generation": {"do_sample": False, **generation_options},
     }
-    if text_only_model is not None:
-        run |= {"text_only_model": text_only_model, "text_only_weights": fingerprint_weights(text_only_model)}
+    if text_only:
+        settings |= {"text_only_model": text_only_model, "text_only_weights": fingerprint_weights(text_only_model)}
     with state.main_process_first():
-        remember_settings(run, output_dir, "evaluation")
+        remember_settings(settings, output_dir, "evaluation")
     predictions = Predictions(output_dir)
+    mode = mode if kind.writes_text else "classify"
+    labels = known_answers(dataset_name, rows, **check) if mode in ("score", "both") else []
+    options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
 
-    def ask(name: str, revision: str, conditions: dict[str, list[dict]]) -> None:
-        set_seed(seed)
-        processor = AutoProcessor.from_pretrained(name, revision=revision)
-        classifies = isinstance(processor, TextGenomeDNAProcessor)
-        auto_class = AutoModelForSequenceClassification if classifies else AutoModelForMultimodalLM
-        loaded = auto_class.from_pretrained(name, revision=revision, dtype=dtype).to(state.device)
-        for condition, given in conditions.items():
-            if classifies:
-                classify_predictions(loaded, processor, given, condition, predictions, batch_size)
-                continue
-            if mode != "score":
-                options = {"batch_size": batch_size, "enable_thinking": enable_thinking, **generation_options}
-                generate_predictions(loaded, processor, given, condition, predictions, **options)
-            if mode != "generate":
-                score_predictions(loaded, processor, given, condition, predictions, labels, batch_size)
-
-    conditions = {AS_IS: windows}
-    for name in controls:
-        changed = windows if dna_only and name not in DNA_CONTROLS else CONTROLS[name](windows, seed)
-        if changed == windows:
-            logger.warning(f"{name}: of these rows it leaves this model nothing else to see. It is left out.")
-        else:
-            conditions[name] = changed
+    conditions = {AS_IS: windows, **change_rows(windows, controls, kind.writes_text, seed)}
     names = [*conditions]
-    ask(model, revision, conditions)
-    if text_only_model is not None:
+    set_seed(seed)
+    predict_conditions(checkpoint, dtype, conditions, predictions, mode, labels, **options)
+    if text_only:
         names.append(TEXT_ONLY)
-        ask(text_only_model, "main", {TEXT_ONLY: cut_windows(rows, dna="none")})
+        conditions = {TEXT_ONLY: cut_windows(rows, dna="none")}
+        set_seed(seed)
+        predict_conditions(text_only, dtype, conditions, predictions, mode, labels, **options)
     predictions.merge()
     if not state.is_main_process:
         return None
 
-    # What another mode has left in the folder does not count.
-    counted = {"generate": ("output", "tokens"), "score": ("scores",), "both": ("output", "tokens", "scores")}[mode]
-    counted = ("scores",) if dna_only else counted
-    known = {
-        name: [{key: record[key] for key in ("row", *counted) if key in record} for record in predictions.of(name)]
-        for name in names
-    }
+    known = {name: predictions.of(name, COUNTED[mode]) for name in names}
     if baselines:
         known |= baseline_records(train_rows, rows)
-    metrics = {**run, "mode": "classify" if dna_only else mode, "recipe": training_settings(model) or None}
-    metrics["conditions"] = {
+    metrics = {**settings, "mode": mode, "recipe": training_settings(model) or None}
+    metrics["conditions"] = summarize_conditions(known, [row["answer"] for row in rows], synonyms, seed)
+    metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
+    return write_results(output_dir, metrics, rows, known)
+
+
+def change_rows(windows: list[dict], controls: list[str], reads_text: bool, seed: int) -> dict[str, list[dict]]:
+    """The rows as each control shows them, by its name. One that changes nothing the model sees is left out."""
+    conditions = {}
+    for name in controls:
+        changed = CONTROLS[name](windows, seed) if reads_text or name in DNA_CONTROLS else windows
+        if changed == windows:
+            logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
+        else:
+            conditions[name] = changed
+    return conditions
+
+
+def predict_conditions(
+    checkpoint: Checkpoint,
+    dtype: str,
+    conditions: dict[str, list[dict]],
+    predictions: Predictions,
+    mode: str,
+    labels: list[str],
+    batch_size: int,
+    **options,
+) -> None:
+    """Load a model and let it predict all rows under all conditions. The options are those of `generate_batches`."""
+    model, processor = checkpoint.load(dtype).to(join_processes().device), checkpoint.processor
+    for name, rows in conditions.items():
+        if mode == "classify":
+            classify_predictions(model, processor, rows, name, predictions, batch_size)
+        if mode in ("generate", "both"):
+            generate_predictions(model, processor, rows, name, predictions, batch_size=batch_size, **options)
+        if mode in ("score", "both"):
+            score_predictions(model, processor, rows, name, predictions, labels, batch_size)
+
+
+def summarize_conditions(
+    known: dict[str, list[dict]], truths: list[str], synonyms: dict[str, str] | None, seed: int
+) -> dict[str, dict]:
+    """Scores of each condition and, of all but the first, its difference to the model as it is."""
+    return {
         name: {
             **summarize(name, records, truths, synonyms, seed),
             **(compare(records, known[AS_IS], truths) if name != AS_IS else {}),
         }
         for name, records in known.items()
     }
-    metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
-    return write_results(output_dir, metrics, rows, known)
 
 
 def evaluate_baselines(
@@ -218,9 +229,6 @@ def compare_controls(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
     rows: list[Mapping],
-    dna: str = "variant",
-    dna_truncation: str = "variant_window",
-    enable_thinking: bool = True,
     batch_size: int = 64,
     seed: int = 0,
     **generation_options,
@@ -231,11 +239,8 @@ def compare_controls(
 
     Args:
         model: The fused model.
-        processor: Its processor.
+        processor: Its processor, which knows how the model was trained to read rows.
         rows: Rows with the five columns of `row_to_messages`.
-        dna: How the model was trained; with `none` there is no DNA to exchange or remove.
-        dna_truncation: How it was trained.
-        enable_thinking: Whether it was trained to reason first.
         batch_size: Rows at a time.
         seed: Which rows exchange their DNA.
         generation_options: For `model.generate`.
@@ -243,8 +248,7 @@ def compare_controls(
     Returns:
         The accuracies between 0 and 1 by the name of the condition, see `CONDITIONS`.
     """
-    shown = {"dna": dna, "dna_truncation": dna_truncation, "dna_window": processor.dna_window}
-    windows = cut_windows(rows, **shown)
+    windows = cut_windows(rows, **reading_options(processor))
     truths = [row["answer"] for row in rows]
     accuracies = {}
     for name in (AS_IS, *PRIMARY_CONTROLS):
@@ -256,7 +260,7 @@ def compare_controls(
             processor,
             [as_prompt(row) for row in given],
             batch_size=batch_size,
-            enable_thinking=enable_thinking,
+            enable_thinking=processor.reasons,
             description=name,
             **generation_options,
         )

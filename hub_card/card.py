@@ -27,6 +27,7 @@ from textgenome.configuration.base_models import BASE_MODELS
 from textgenome.data.files import read_json
 from textgenome.inference.checkpoints import (
     HUB_ID,
+    Kind,
     fingerprint_weights,
     is_hub_id,
     training_settings,
@@ -68,6 +69,7 @@ def write_card(
     folder: Path,
     checkpoint: Path,
     config: PreTrainedConfig,
+    kind: Kind,
     name: str,
     base: str | None = None,
     metrics: Path | None = None,
@@ -80,6 +82,7 @@ def write_card(
         folder: An exported folder.
         checkpoint: What it was exported from, with the files that `train_sft.py` left in it.
         config: Configuration of the model.
+        kind: Its kind.
         name: What to call the model.
         base: For an adapter, the repository of the base it was exported with.
         metrics: A `metrics.json`, by default that in `checkpoint/evaluation`.
@@ -95,12 +98,11 @@ def write_card(
     if base:
         head |= {"base_model": [base], "base_model_relation": "adapter"}
     dataset = without_path(results.get("dataset_name"))
-    fused = hasattr(config, "text_config")
-    evaluated = eval_results(results, dataset, "text-generation" if fused else "text-classification")
+    evaluated = eval_results(results, dataset, kind.task)
     data = ModelCardData(
         model_name=name,
         library_name="peft" if base else "transformers",
-        pipeline_tag="any-to-any" if fused else None,  # no pipeline takes pairs of sequences
+        pipeline_tag=kind.pipeline_tag,
         language="en",
         **head,
         datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
@@ -113,7 +115,7 @@ def write_card(
         template_path=TEMPLATE,
         name=name,
         config=config,
-        fused=fused,
+        kind=kind,
         adapter_of=base,
         parameters=count_parameters(folder),
         **facts,

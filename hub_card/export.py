@@ -7,33 +7,23 @@ import sys
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from textgenome import (
-    TextGenomeDNAForSequenceClassification,
-    TextGenomeDNAModel,
-    TextGenomeDNAProcessor,
-    TextGenomeForConditionalGeneration,
-    TextGenomeProcessor,
-)
 from textgenome.data.files import read_json, write_json, written_whole
 from textgenome.hub_card.card import SOURCE, set_source, write_card
 from textgenome.hub_card.probe import load
-from textgenome.inference.checkpoints import NOTICE_MODULE, is_hub_id, pin_revision, set_auto_map
+from textgenome.inference.checkpoints import (
+    KINDS,
+    NOTICE_MODULE,
+    find_kind,
+    is_hub_id,
+    open_checkpoint,
+    pin_revision,
+    set_auto_map,
+)
 from textgenome.modeling_dna_encoder import DNA_ENCODERS
 
 
-# Which Auto classes load a model; the others read what `auto_map` says of the configuration and the processor.
-AUTO_CLASSES = {
-    TextGenomeForConditionalGeneration: (
-        "AutoModel",
-        "AutoModelForCausalLM",
-        "AutoModelForImageTextToText",
-        "AutoModelForMultimodalLM",
-    ),
-    TextGenomeDNAModel: ("AutoModel",),
-    TextGenomeDNAForSequenceClassification: ("AutoModelForSequenceClassification",),
-}
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 README = "README.md"
 EVAL_RESULTS = ".eval_results/textgenome.yaml"
@@ -89,7 +79,8 @@ def export_checkpoint(
     """
     local = Path(checkpoint).is_dir()
     source, folder = fetch(str(checkpoint), revision), Path(folder)
-    adapter = is_adapter(source)
+    described = open_checkpoint(source)
+    adapter = described.is_adapter
     if not merge and not adapter:
         raise ValueError(f"{checkpoint} is no adapter: it has no {ADAPTER_WEIGHTS}.")
     if merge and (base or base_revision):
@@ -112,10 +103,9 @@ def export_checkpoint(
         if keeps_card:
             copy_files(source, unfinished, [README, EVAL_RESULTS])
         else:
-            config, base = read_config(source if adapter and not merge else unfinished), None
-            if adapter and not merge:
-                base = read_json(unfinished / "adapter_config.json")["base_model_name_or_path"]
-            write_card(unfinished, source, config, name or folder.name, base=base, metrics=metrics)
+            base = (read_json(unfinished / "adapter_config.json") or {}).get("base_model_name_or_path")
+            config, kind = described.config, described.kind
+            write_card(unfinished, source, config, kind, name or folder.name, base=base, metrics=metrics)
         set_source(unfinished / README, name or folder.name, None)
     return folder
 
@@ -124,14 +114,6 @@ def copy_files(source: Path, folder: Path, patterns: list[str]) -> None:
     for path in [path for pattern in patterns for path in source.glob(pattern)]:
         (folder / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / path.relative_to(source))
-
-
-def read_config(folder: Path) -> PreTrainedConfig:
-    """The configuration of a model; of an adapter that of its base."""
-    adapter = read_json(folder / "adapter_config.json")
-    if adapter is None:
-        return AutoConfig.from_pretrained(folder)
-    return AutoConfig.from_pretrained(adapter["base_model_name_or_path"], revision=adapter.get("revision") or "main")
 
 
 def has_card(folder: Path, exported: bool) -> bool:
@@ -143,7 +125,7 @@ def has_card(folder: Path, exported: bool) -> bool:
 def remote_files() -> list[str]:
     """Names of all files of code that any export may hold."""
     encoders = [each for encoder in DNA_ENCODERS for each in (encoder, encoder.config_class) if is_ours(each)]
-    classes = (*AUTO_CLASSES, *encoders, TextGenomeProcessor, TextGenomeDNAProcessor)
+    classes = [each for kind in KINDS for each in (*kind.auto_classes.values(), kind.processor_class)] + encoders
     return [f"{module}.py" for module in remote_sources(*classes)]
 
 
@@ -224,13 +206,9 @@ def fetch(name: str, revision: str | None = None) -> Path:
 
 def load_merged(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Model and processor in a folder. Of an adapter, its base with the adapter folded in."""
-    adapter = is_adapter(folder)
-    model, processor = load(folder, adapter=adapter)
-    return (model.merge_and_unload(safe_merge=True) if adapter else model), processor
-
-
-def is_adapter(folder: Path) -> bool:
-    return (folder / ADAPTER_WEIGHTS).exists()
+    checkpoint = open_checkpoint(folder)
+    model, processor = load(folder, None, checkpoint.kind.auto_class, checkpoint.is_adapter)
+    return (model.merge_and_unload(safe_merge=True) if checkpoint.is_adapter else model), processor
 
 
 def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) -> Path:
@@ -245,14 +223,12 @@ def export(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path
         ValueError: If it is no model of this package.
     """
     folder = Path(folder)
-    if type(model) not in AUTO_CLASSES:
-        raise ValueError(f"{type(model).__name__} is no model of this package.")
+    kind = find_kind(type(model).__name__)
     for part in model.config.sub_configs:
         getattr(model.config, part)._name_or_path = ""  # may be a path of this machine
     model.save_pretrained(folder)
-    auto_map = {"AutoConfig": _reference(model.config), "AutoProcessor": _reference(processor)}
-    auto_map["AutoModel"] = _reference(model.base_model)  # without its head, if that is no AutoModel itself
-    auto_map |= dict.fromkeys(AUTO_CLASSES[type(model)], _reference(model))
+    auto_map = {"AutoConfig": _reference(type(model.config)), "AutoProcessor": _reference(type(processor))}
+    auto_map |= {name: _reference(each) for name, each in kind.auto_classes.items()}
     set_auto_map(folder / "config.json", auto_map)
     _write_processor(processor, folder)
     _write_sources(model_sources(model, processor), folder)
@@ -279,13 +255,13 @@ def _module(kind: type) -> str:
     return kind.__module__.rpartition(".")[2]
 
 
-def _reference(instance) -> str:
-    return f"{_module(type(instance))}.{type(instance).__name__}"
+def _reference(each: type) -> str:
+    return f"{_module(each)}.{each.__name__}"
 
 
 def _write_processor(processor: ProcessorMixin, folder: Path) -> None:
     processor.save_pretrained(folder)
-    set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(processor)})
+    set_auto_map(folder / "processor_config.json", {"AutoProcessor": _reference(type(processor))})
     for path in folder.glob("**/tokenizer_config.json"):
         tokenizer = read_json(path)
         tokenizer.pop("auto_map", None)  # of a repository; the tokenizers here need no code

@@ -10,6 +10,7 @@ from textgenome import TextGenomeForConditionalGeneration
 from textgenome.data.files import read_json, write_json, written_whole
 from textgenome.hub_card.card import TAGS, origin
 from textgenome.hub_card.export import README, fetch, load_merged
+from textgenome.inference.asking import open_fused
 from textgenome.inference.checkpoints import training_settings, without_path
 
 
@@ -34,9 +35,8 @@ def export_language_model(checkpoint: str | Path, folder: str | Path, revision: 
     """
     with written_whole(Path(folder)) as unfinished:
         source = fetch(str(checkpoint), revision)
+        open_fused(str(source))
         model, processor = load_merged(source)
-        if not isinstance(model, TextGenomeForConditionalGeneration):
-            raise ValueError(f"{checkpoint} is a {type(model).__name__}, which has no language model.")
         separate_language_model(model).save_pretrained(unfinished)
         processor.tokenizer.save_pretrained(unfinished)
         path = unfinished / "tokenizer_config.json"

@@ -23,7 +23,8 @@ from textgenome.data.files import read_json
 from textgenome.hub_card import probe
 from textgenome.hub_card.card import set_source
 from textgenome.hub_card.export import FILES, export_checkpoint, remote_files
-from textgenome.hub_card.probe import ask, auto_class, load
+from textgenome.hub_card.probe import answer, load
+from textgenome.inference.checkpoints import open_checkpoint
 
 
 logger = logging.get_logger(__name__)
@@ -89,9 +90,8 @@ def push(
         adapter = read_json(folder / "adapter_config.json")
         # An adapter that goes alone has its base on the Hub, but was trained on what is here.
         local = checkpoint if adapter and Path(checkpoint).is_dir() else folder
-        model, processor = load(local, adapter=adapter is not None)
-        expected, loaded_by = ask(model, processor), auto_class(model.config).__name__
-        del model
+        auto_class = open_checkpoint(local).kind.auto_class
+        expected = answer(*load(local, None, auto_class, adapter is not None))
         tag = f"checked-{fingerprint(folder)[:12]}"
         # Whoever may open a pull request need not be allowed to set a tag.
         set_source(folder / "README.md", repo_id, None if create_pr else tag)
@@ -100,11 +100,11 @@ def push(
         with _hub(f"upload to {repo_id}"):
             commit = upload(api, folder, repo_id, revision, create_pr)
     logger.info(f"{repo_id} is uploaded as {commit.oid}. Loading it in a new process with an empty cache.")
-    check(repo_id, commit.oid, expected, adapter is not None, token)
+    check(repo_id, commit.oid, auto_class, expected, adapter is not None, token)
     if not create_pr:
         with _hub(f"tag {commit.oid} in {repo_id}"):
             api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
-    return Pushed(repo_id, commit.oid, commit.pr_url, snippet(repo_id, commit.oid, loaded_by, adapter))
+    return Pushed(repo_id, commit.oid, commit.pr_url, snippet(repo_id, commit.oid, auto_class, adapter))
 
 
 def prepare_repository(api: HfApi, repo_id: str, private: bool | None, revision: str | None) -> None:
@@ -141,7 +141,9 @@ def upload(api: HfApi, folder: Path, repo_id: str, revision: str | None, create_
     )
 
 
-def check(repo_id: str, commit: str, expected: dict[str, torch.Tensor], adapter: bool, token: str | None) -> None:
+def check(
+    repo_id: str, commit: str, auto_class: str, expected: dict[str, torch.Tensor], adapter: bool, token: str | None
+) -> None:
     """Ask the commit where neither this package nor a cache is, and compare with what the local model says."""
     where = f"{repo_id} at {commit} is uploaded, but"
     with TemporaryDirectory() as scratch:
@@ -149,7 +151,8 @@ def check(repo_id: str, commit: str, expected: dict[str, torch.Tensor], adapter:
         environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         environment |= {"HF_HOME": str(Path(scratch) / "home"), "HF_TOKEN": token or get_token() or ""}
         # -P: the folder of the script holds this package.
-        command = [sys.executable, "-P", probe.__file__, repo_id, commit, "adapter" if adapter else "model", str(out)]
+        kind = "adapter" if adapter else "model"
+        command = [sys.executable, "-P", probe.__file__, repo_id, commit, auto_class, kind, str(out)]
         result = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
         if result.returncode:
             raise PushError(f"{where} cannot be loaded from there:\n{result.stderr.strip()[-2000:]}")

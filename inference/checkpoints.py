@@ -1,16 +1,28 @@
-"""Checkpoints: what is known of one without loading its weights."""
+"""Checkpoints: the one place that tells their kinds apart, and how each is opened and loaded."""
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import transformers
 from huggingface_hub import resolve_revision
 from huggingface_hub.errors import RevisionResolutionError
+from peft import PeftConfig
+from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers.utils import find_adapter_config_file
 
+from textgenome.data.conversations import check_pair, row_to_messages
 from textgenome.data.files import read_json, write_json
 from textgenome.data.rows import READERS
+from textgenome.data.settings import read_settings
+from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
+from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 FINGERPRINTED = 2**20  # bytes at either end of a file
@@ -27,6 +39,155 @@ Then load OUT, or USER/NAME, with trust_remote_code=True. Research use only, not
 """
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model: what loads it, exports it, puts it on a card and evaluates it.
+
+    Args:
+        auto_classes: Auto classes by name, with the class that each loads. The first one loads the whole model.
+        processor_class: Its processor.
+        check: Raises `BadRow` for a row that the model cannot read.
+        writes_text: Whether the model generates an answer; else it scores its labels.
+        task: Task of the model on the Hub, for its results.
+        pipeline_tag: Task on the Hub under which the model is listed, or None where no pipeline takes its inputs.
+    """
+
+    auto_classes: dict[str, type]
+    processor_class: type
+    check: Callable
+    writes_text: bool
+    task: str
+    pipeline_tag: str | None = None
+
+    @property
+    def auto_class(self) -> str:
+        return next(iter(self.auto_classes))
+
+    @property
+    def model_class(self) -> type:
+        return self.auto_classes[self.auto_class]
+
+
+KINDS = [
+    Kind(
+        auto_classes=dict.fromkeys(
+            ("AutoModelForMultimodalLM", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageTextToText"),
+            TextGenomeForConditionalGeneration,
+        ),
+        processor_class=TextGenomeProcessor,
+        check=row_to_messages,
+        writes_text=True,
+        task="text-generation",
+        pipeline_tag="any-to-any",
+    ),
+    Kind(
+        auto_classes={
+            "AutoModelForSequenceClassification": TextGenomeDNAForSequenceClassification,
+            "AutoModel": TextGenomeDNAModel,
+        },
+        processor_class=TextGenomeDNAProcessor,
+        check=check_pair,
+        writes_text=False,
+        task="text-classification",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model or an adapter, in a folder or on the Hub, of which no weights are loaded.
+
+    Args:
+        name: Folder or Hub id.
+        revision: Its commit on the Hub; of a folder whatever was given.
+        config: Configuration of the model, of an adapter that of its base.
+        kind: What kind of model it is.
+        is_adapter: Whether it is an adapter, which is loaded with its base.
+    """
+
+    name: str
+    revision: str | None
+    config: PreTrainedConfig
+    kind: Kind
+    is_adapter: bool
+
+    @cached_property
+    def processor(self) -> ProcessorMixin:
+        return AutoProcessor.from_pretrained(self.name, revision=self.revision, trust_remote_code=False)
+
+    def load(self, dtype: str = "auto") -> PreTrainedModel:
+        """The model, in evaluation mode. `dtype` is the data type of its weights."""
+        auto_class = getattr(transformers, self.kind.auto_class)
+        options = {"revision": self.revision, "dtype": dtype, "trust_remote_code": False}
+        return auto_class.from_pretrained(self.name, **options).eval()
+
+
+def open_checkpoint(name: str | Path, revision: str | None = "main") -> Checkpoint:
+    """Find out what a checkpoint is, without loading its weights. Code of a repository is never run.
+
+    Args:
+        name: Folder or Hub id of a model, or of an adapter.
+        revision: Branch, tag or commit on the Hub.
+
+    Raises:
+        OSError: If there is no such model, or no base of an adapter.
+        ValueError: If it is not a model of textgenome.
+    """
+    revision = pin_revision(str(name), revision)
+    config, is_adapter = read_config(name, revision)
+    try:
+        kind = find_kind((config.architectures or [f"A {config.model_type} model"])[0])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return Checkpoint(str(name), revision, config, kind, is_adapter)
+
+
+def load_checkpoint(
+    name: str | Path, revision: str | None = "main", dtype: str = "auto"
+) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """Load a model and its processor. See `open_checkpoint` and `Checkpoint.load`."""
+    checkpoint = open_checkpoint(name, revision)
+    return checkpoint.load(dtype), checkpoint.processor
+
+
+def read_config(name: str | Path, revision: str | None = None) -> tuple[PreTrainedConfig, bool]:
+    """Configuration of a model, of an adapter that of its base; and whether it is an adapter.
+
+    Raises:
+        FileNotFoundError: If the base of an adapter is a folder that is not there.
+    """
+    is_adapter = find_adapter_config_file(str(name), revision=revision) is not None
+    if is_adapter:
+        adapter = PeftConfig.from_pretrained(str(name), revision=revision)
+        base, revision = adapter.base_model_name_or_path, adapter.revision or "main"
+        if Path(base).is_absolute() and not Path(base).is_dir():
+            raise FileNotFoundError(f"{name} is an adapter of {base}, which is not there.")
+        name = base
+    return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False), is_adapter
+
+
+def find_kind(class_name: str) -> Kind:
+    """The kind of the models of a class. By its name, since remote code has classes of its own.
+
+    Raises:
+        ValueError: If it is not a class of textgenome.
+    """
+    for kind in KINDS:
+        if kind.model_class.__name__ == class_name:
+            return kind
+    raise ValueError(f"{class_name} is not a model of textgenome.")
+
+
+def training_settings(name: str | Path) -> dict:
+    """The settings that a training run left beside its model or, of a checkpoint, in the folder above."""
+    path = Path(name).resolve()  # "." has neither name nor parent
+    for folder in (path, path.parent):
+        settings = read_settings(folder, "training")
+        if settings and (folder == path or path.name.startswith("checkpoint-")):
+            return {**settings, "trainer": read_json(folder / "training_arguments.json")}
+    return {}
+
+
 def pin_revision(model: str, revision: str | None) -> str | None:
     """The commit behind a revision on the Hub: a branch may move before a run is resumed.
 
@@ -39,27 +200,6 @@ def pin_revision(model: str, revision: str | None) -> str | None:
         return resolve_revision(model, revision=revision).resolved
     except RevisionResolutionError as error:
         raise OSError(f"{model}: there is no such folder. {error}") from error
-
-
-def training_settings(model: str) -> dict:
-    """The settings that the training script left beside the model or, of a checkpoint, in the folder above."""
-    path = Path(model).resolve()  # "." has neither name nor parent
-    for folder in (path, path.parent):
-        settings = read_json(folder / "settings.json")
-        if settings is not None and (folder == path or path.name.startswith("checkpoint-")):
-            return {**settings, "trainer": read_json(folder / "training_arguments.json")}
-    return {}
-
-
-def shown_in_training(model: str) -> dict[str, str]:
-    """How the model was shown the DNA: `dna` and `dna_truncation`, as far as that is known."""
-    settings = training_settings(model)
-    return {name: settings[name] for name in ("dna", "dna_truncation") if name in settings}
-
-
-def thinks(model: str, enable_thinking: bool | None) -> bool:
-    """Whether the model is to reason first: as asked for, or as it was trained, or else yes."""
-    return training_settings(model).get("reasons", True) if enable_thinking is None else enable_thinking
 
 
 def fingerprint_weights(model: str) -> str | None:
@@ -106,15 +246,19 @@ def set_auto_map(path: Path, auto_map: dict[str, str]) -> None:
 
 
 __all__ = [
+    "KINDS",
     "NOTICE_MODULE",
+    "Checkpoint",
+    "Kind",
+    "find_kind",
     "find_revisions",
     "fingerprint_weights",
     "is_hub_id",
+    "load_checkpoint",
     "mark_checkpoint",
+    "open_checkpoint",
     "pin_revision",
+    "read_config",
     "set_auto_map",
-    "shown_in_training",
-    "thinks",
-    "training_settings",
     "without_path",
 ]

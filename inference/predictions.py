@@ -1,6 +1,7 @@
 """What a model says to each row under each condition, kept in a file as it comes, so that a killed run resumes."""
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,9 +54,12 @@ class Predictions:
                     continue  # the line that a kill cut off: its row is asked again
                 self.records.setdefault((record["condition"], record["row"]), {}).update(record)
 
-    def of(self, condition: str) -> list[dict]:
-        """What is known of a condition, by row."""
-        return [record for (name, _), record in sorted(self.records.items()) if name == condition]
+    def of(self, condition: str, fields: Collection[str] | None = None) -> list[dict]:
+        """What is known of a condition, by row: all of it, or the number of the row and these fields."""
+        records = [record for (name, _), record in sorted(self.records.items()) if name == condition]
+        if fields is None:
+            return records
+        return [{key: record[key] for key in ("row", *fields) if key in record} for record in records]
 
     def missing(self, condition: str, rows: int, kind: str) -> list[int]:
         """Which rows have no `output`, or no `scores`, yet, of those that fall to this process."""

@@ -18,9 +18,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from textgenome.inference.asking import load_model
-from textgenome.inference.checkpoints import thinks
+from textgenome.inference.asking import open_fused
 from textgenome.inference.generation import ends_of_turn, prompt_inputs
+from textgenome.inference.predictions import join_processes
 from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.serving.limits import Limits
@@ -178,7 +178,6 @@ class Engine:
         processor: Its processor.
 
     Attributes:
-        thinks: Whether the model was trained to reason before it answers; yes, where that is not known.
     """
 
     def __init__(
@@ -190,7 +189,6 @@ class Engine:
         self.limits = limits or Limits()
         self.model = model
         self.processor = processor
-        self.thinks = True
         self.waiting: list[Answer] = []
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
@@ -208,9 +206,11 @@ class Engine:
     async def load(self, name: str, revision: str = "main", dtype: str = "auto") -> None:
         """Load a model, a folder or a Hub id, while the event loop goes on."""
 
-        loading = asyncio.get_running_loop().run_in_executor(self._thread, load_model, name, revision, dtype)
-        self.thinks = thinks(name, None)
-        self.model, self.processor = await loading
+        def load_on_device() -> tuple[PreTrainedModel, TextGenomeProcessor]:
+            checkpoint = open_fused(name, revision)
+            return checkpoint.load(dtype).to(join_processes().device), checkpoint.processor
+
+        self.model, self.processor = await asyncio.get_running_loop().run_in_executor(self._thread, load_on_device)
 
     async def run(self) -> None:
         """Answer what waits, batch after batch, until cancelled."""

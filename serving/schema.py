@@ -271,7 +271,7 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
     if conversation[-1]["role"] != "user":
         raise FieldError(f"messages.{len(conversation) - 1}.role", "the last message must be of the user")
     labels = [check_text(f"labels.{i}", label) for i, label in enumerate(request.labels or [])]
-    enable_thinking = engine.thinks if request.enable_thinking is None else request.enable_thinking
+    enable_thinking = processor.reasons if request.enable_thinking is None else request.enable_thinking
 
     try:
         prompt_tokens = int(prompt_inputs(processor, [conversation], enable_thinking)["attention_mask"].sum())

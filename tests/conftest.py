@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForMultimodalLM, AutoProcessor, AutoTokenizer, set_seed
 from transformers.utils import logging
 
@@ -67,6 +68,19 @@ def variant_row(length: int = 40, seed: int = 0, **columns) -> dict:
     variant = reference[:middle] + ("A" if reference[middle] != "A" else "C") + reference[middle + 1 :]
     row = {"question": "What?", "answer": "cancer", "reference_sequence": reference, "variant_sequence": variant}
     return {**row, **columns}
+
+
+def save_adapter(folder: Path) -> Path:
+    """An adapter on the tiny checkpoint that changes what it writes, with its processor."""
+    targets = r".*\.language_model\..*\.(q_proj|v_proj)"
+    config = LoraConfig(r=4, target_modules=targets, modules_to_save=["projector"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT), config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(folder)
+    AutoProcessor.from_pretrained(TINY_CHECKPOINT).save_pretrained(folder)
+    return folder
 
 
 def conversation(*dna: str, question: str = "What does it do?", answer: str | None = None) -> list[dict]:

@@ -6,12 +6,15 @@ from pathlib import Path
 import pandas
 import pytest
 from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
+from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
-from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, evaluating
+from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model
 from textgenome.evaluation.results import compare, summarize
+from textgenome.hub_card import export_checkpoint
 from textgenome.inference.predictions import Predictions
-from textgenome.processing import build_dna_tokenizer
+from textgenome.modeling_textgenome import TextGenomeModel
+from textgenome.processing import build_dna_tokenizer, chat_template
 
 
 ROWS = 7
@@ -102,7 +105,7 @@ def test_another_evaluation_is_refused(table, tmp_path):
     run(table, tmp_path / "out")
     with pytest.raises(ValueError, match=r"run with other settings \(generation\)"):
         run(table, tmp_path / "out", max_new_tokens=4)
-    with pytest.raises(ValueError, match=r"differs in seed"):
+    with pytest.raises(ValueError, match=r"other settings \(seed"):
         run(table, tmp_path / "out", seed=1)
 
 
@@ -115,22 +118,49 @@ def test_sampling_is_seeded(table, tmp_path):
     assert predictions(tmp_path / "a") != predictions(tmp_path / "c")
 
 
-def test_a_model_is_asked_as_it_was_trained(table, tmp_path, monkeypatch):
+def trained_to_read(folder: Path, reasoning_format: str = "think", **reading) -> Path:
+    """An exported model whose processor says how it was trained to read."""
+    model = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT)
+    processor = AutoProcessor.from_pretrained(TINY_CHECKPOINT)
+    processor.chat_template = chat_template(reasoning_format)
+    for name, value in reading.items():
+        setattr(processor, name, value)
+    model.save_pretrained(folder / "run")
+    processor.save_pretrained(folder / "run")
+    return export_checkpoint(folder / "run", folder / "exported")
+
+
+@pytest.fixture
+def prompts(monkeypatch):
+    """What was given to a model, decoded."""
     seen = []
-    real = evaluating.cut_windows
+    real = TextGenomeModel.forward
 
-    def cut_windows(rows, **options):
-        seen.append(options)
-        return real(rows, **options)
+    def forward(self, input_ids=None, dna_input_ids=None, **inputs):
+        if dna_input_ids is not None or input_ids.shape[1] > 1:
+            seen.append((input_ids, dna_input_ids))
+        return real(self, input_ids=input_ids, dna_input_ids=dna_input_ids, **inputs)
 
-    monkeypatch.setattr(evaluating, "cut_windows", cut_windows)
-    settings = {"dna": "none", "dna_truncation": "per_side", "reasons": False}
-    monkeypatch.setattr("textgenome.inference.checkpoints.training_settings", lambda model: settings)
-    metrics = run(table, tmp_path / "out", CONTROLS)
-    assert metrics["enable_thinking"] is False
-    assert seen == [{"dna": "none", "dna_truncation": "per_side", "dna_window": 64}]
+    monkeypatch.setattr(TextGenomeModel, "forward", forward)
+    return seen
+
+
+def test_an_exported_text_only_model_is_evaluated_as_it_was_trained(table, tmp_path, prompts):
+    folder = trained_to_read(tmp_path, dna="none", reasons=False)
+    metrics = evaluate_model(str(folder), table, "val", tmp_path / "out", list(CONTROLS), max_new_tokens=1)
+    assert metrics["dna"] == "none" and metrics["enable_thinking"] is False
+    assert prompts and all(dna is None for _, dna in prompts)
     # Without DNA there is none to change.
     assert list(metrics["conditions"]) == ["as_is", "constant_question"]
+
+
+def test_an_exported_plain_reasoning_model_is_evaluated_as_it_was_trained(table, tmp_path, prompts, tiny_processor):
+    folder = trained_to_read(tmp_path, "plain", dna_truncation="per_side", dna_window=24)
+    metrics = evaluate_model(str(folder), table, "val", tmp_path / "out", [], max_new_tokens=1)
+    assert metrics["enable_thinking"] is True
+    assert (metrics["dna_truncation"], metrics["dna_window"]) == ("per_side", 24)
+    assert all(dna.shape[-1] <= 24 for _, dna in prompts)
+    assert not any("<think>" in text for ids, _ in prompts for text in tiny_processor.batch_decode(ids))
 
 
 def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
@@ -150,28 +180,19 @@ def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     assert "scored_accuracy" in metrics["conditions"]["as_is"]
 
 
-@pytest.mark.parametrize("thinks, begun", [(True, ""), (False, "<think>\n\n</think>\n\n")])
-def test_without_reasoning_an_empty_think_block_is_continued(tiny_model, tiny_processor, thinks, begun):
+@pytest.mark.parametrize("reasons, begun", [(True, ""), (False, "<think>\n\n</think>\n\n")])
+def test_without_reasoning_an_empty_think_block_is_continued(tiny_model, reasons, begun):
+    processor = AutoProcessor.from_pretrained(TINY_CHECKPOINT)
+    processor.dna, processor.reasons = "none", reasons
     prompts = []
     tiny_model.model.register_forward_pre_hook(
         lambda _, args, kwargs: prompts.extend(kwargs["input_ids"]), with_kwargs=True
     )
-    options = {"dna": "none", "enable_thinking": thinks, "max_new_tokens": 1}
-    accuracies = compare_controls(tiny_model, tiny_processor, [variant_row(seed=i) for i in range(2)], **options)
-    assert [tiny_processor.decode(prompt).split("assistant\n")[1] for prompt in prompts] == [begun] * 2
-    assert not any("dna" in tiny_processor.decode(prompt) for prompt in prompts)
+    rows = [variant_row(seed=i) for i in range(2)]
+    accuracies = compare_controls(tiny_model, processor, rows, max_new_tokens=1)
+    assert [processor.decode(prompt).split("assistant\n")[1] for prompt in prompts] == [begun] * 2
+    assert not any("dna" in processor.decode(prompt) for prompt in prompts)
     assert list(accuracies) == ["as_is"]
-
-
-def test_what_is_known_of_the_training_of_a_checkpoint(tmp_path, monkeypatch):
-    (tmp_path / "settings.json").write_text('{"dna": "none"}')
-    (tmp_path / "checkpoint-3").mkdir()
-    (tmp_path / "other").mkdir()
-    for name in ("", "checkpoint-3"):
-        assert evaluating.training_settings(str(tmp_path / name))["dna"] == "none"
-    assert evaluating.training_settings(str(tmp_path / "other")) == {}
-    monkeypatch.chdir(tmp_path / "checkpoint-3")
-    assert evaluating.training_settings(".")["dna"] == "none"
 
 
 def test_modes_do_not_mix(table, tmp_path):

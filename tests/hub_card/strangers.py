@@ -6,10 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
 from conftest import TINY_CHECKPOINT
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForMultimodalLM, AutoProcessor, set_seed
+from transformers import AutoProcessor, set_seed
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.processing import build_dna_tokenizer, build_processor
@@ -71,19 +69,6 @@ def build(encoder: str) -> tuple:
         initializer_range=0.2,
     )
     return TextGenomeForConditionalGeneration(config).eval(), processor
-
-
-def save_adapter(folder: Path) -> Path:
-    """An adapter on the tiny checkpoint that changes what it writes, with its processor."""
-    targets = r".*\.language_model\..*\.(q_proj|v_proj)"
-    config = LoraConfig(r=4, target_modules=targets, modules_to_save=["projector"], task_type="CAUSAL_LM")
-    model = get_peft_model(AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT), config)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    model.save_pretrained(folder)
-    AutoProcessor.from_pretrained(TINY_CHECKPOINT).save_pretrained(folder)
-    return folder
 
 
 def stranger(script: str, *arguments, folder: Path, **environment: str) -> subprocess.CompletedProcess:

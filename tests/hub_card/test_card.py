@@ -13,7 +13,7 @@ from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.hub_card.card import write_card
-from textgenome.inference.checkpoints import fingerprint_weights
+from textgenome.inference.checkpoints import KINDS, fingerprint_weights
 
 
 SCORES = {"rows": 240, "no_answer": 0.0125, "per_class": []}
@@ -82,7 +82,7 @@ def run(tmp_path):
         for name, content in files.items():
             path = tmp_path / "run" / ("evaluation/metrics.json" if name == "metrics" else f"{name}.json")
             path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(content))
+            path.write_text(json.dumps({"job": "training", **content} if name == "settings" else content))
         return tmp_path / "run"
 
     return write
@@ -244,7 +244,7 @@ def test_card_of_a_starter_run_shows_what_the_evaluation_summarized(run, tmp_pat
 def test_card_of_an_adapter_names_its_base(tmp_path):
     (tmp_path / "adapter").mkdir()
     config = AutoConfig.from_pretrained(TINY_CHECKPOINT)
-    write_card(tmp_path / "adapter", tmp_path, config, "mine", base="somebody/base")
+    write_card(tmp_path / "adapter", tmp_path, config, KINDS[0], "mine", base="somebody/base")
     card = ModelCard.load(tmp_path / "adapter" / "README.md")
     assert isinstance(card.data, ModelCardData)
     assert card.data.base_model == ["somebody/base"]

@@ -7,10 +7,10 @@ import types
 
 import pytest
 import torch
-from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
+from conftest import ROOT, TINY_CHECKPOINT, conversation, save_adapter, variant_row
 from peft import PeftModel
 from safetensors.torch import load_file
-from strangers import ENCODERS, LOAD_ALL, build, save_adapter, stranger
+from strangers import ENCODERS, LOAD_ALL, build, stranger
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
@@ -19,9 +19,9 @@ from textgenome.commands import app
 from textgenome.data.files import written_whole
 from textgenome.hub_card import export, export_checkpoint
 from textgenome.hub_card.export import remote_files, remote_sources
-from textgenome.hub_card.probe import ask, load
+from textgenome.hub_card.probe import answer
 from textgenome.inference import generate
-from textgenome.inference.checkpoints import mark_checkpoint
+from textgenome.inference.checkpoints import load_checkpoint, mark_checkpoint
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -97,7 +97,9 @@ def test_a_classifier_is_exported_with_a_card(tmp_path):
     folder = export_checkpoint(tmp_path / "run", tmp_path / "exported")
     card = (folder / "README.md").read_text()
     assert "AutoModelForSequenceClassification" in card and "not for diagnosis" in card
-    torch.testing.assert_close(ask(*load(folder))["logits"], ask(*load(tmp_path / "run"))["logits"])
+    torch.testing.assert_close(
+        answer(*load_checkpoint(folder))["logits"], answer(*load_checkpoint(tmp_path / "run"))["logits"]
+    )
 
 
 def test_a_model_carries_the_code_of_its_own_encoder(tmp_path):
@@ -162,9 +164,9 @@ def test_merged_adapter_answers_as_the_unmerged_one(adapter, tmp_path, tiny_proc
     folder = export_checkpoint(adapter, tmp_path / "out")
     merged = AutoModelForMultimodalLM.from_pretrained(folder).eval()
     base = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).eval()
-    before = ask(base, tiny_processor)
-    unmerged = ask(PeftModel.from_pretrained(base, adapter).eval(), tiny_processor)
-    found = ask(merged, tiny_processor)
+    before = answer(base, tiny_processor)
+    unmerged = answer(PeftModel.from_pretrained(base, adapter).eval(), tiny_processor)
+    found = answer(merged, tiny_processor)
     torch.testing.assert_close(found["logits"], unmerged["logits"], atol=1e-4, rtol=1e-4)
     assert torch.equal(found["answer"], unmerged["answer"])
     assert (found["logits"] - before["logits"]).abs().max() > 0.1
@@ -272,7 +274,7 @@ def test_an_adapter_of_a_local_base_does_not_go_alone(adapter, tmp_path):
 
 def test_a_model_of_another_package_is_refused(tmp_path, tiny_processor):
     model = AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).model.language_model
-    with pytest.raises(ValueError, match="Qwen3Model is no model of this package"):
+    with pytest.raises(ValueError, match="Qwen3Model is not a model of textgenome"):
         export(model, tiny_processor, tmp_path / "out")
 
 

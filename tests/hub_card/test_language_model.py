@@ -1,19 +1,19 @@
-import json
 import re
 import shutil
 
 import pytest
 import torch
-from conftest import ROOT, TINY_CHECKPOINT, conversation
+from conftest import ROOT, TINY_CHECKPOINT, conversation, save_adapter
 from huggingface_hub import ModelCard
 from peft import PeftModel
 from safetensors.torch import save_file
-from strangers import ENCODERS, build, save_adapter, stranger
+from strangers import ENCODERS, build, stranger
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from typer.testing import CliRunner
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.commands import app
+from textgenome.data.settings import remember_settings
 from textgenome.hub_card import export_checkpoint, export_language_model
 from textgenome.hub_card.language_model import separate_language_model
 from textgenome.inference.generation import prompt_inputs
@@ -105,7 +105,7 @@ def test_its_card_tells_licence_and_base_models(tmp_path, monkeypatch, exported_
     source = tmp_path / "mine"
     shutil.copytree(TINY_CHECKPOINT, source)
     bases = {"text_model": "Qwen/Qwen3-1.7B", "dna_model": "InstaDeepAI/nucleotide-transformer-2.5b-multi-species"}
-    (source / "settings.json").write_text(json.dumps({"dataset_name": "x.csv", "dataset_train_split": "t", **bases}))
+    remember_settings({"dataset_name": "x.csv", "dataset_train_split": "t", **bases}, source, "training")
     if exported_before:
         source = export_checkpoint(source, tmp_path / "exported" / "mine")
     monkeypatch.chdir(source)
@@ -123,7 +123,7 @@ def test_what_has_no_language_model_is_refused_and_leaves_nothing(tmp_path):
     model.save_pretrained(tmp_path / "dna")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "dna")
-    with pytest.raises(ValueError, match="is a TextGenomeDNAForSequenceClassification, which has no language model"):
+    with pytest.raises(ValueError, match="is a TextGenomeDNAForSequenceClassification: it has no language model"):
         export_language_model(tmp_path / "dna", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["dna"]
 
@@ -131,7 +131,7 @@ def test_what_has_no_language_model_is_refused_and_leaves_nothing(tmp_path):
 def test_a_plain_language_model_is_refused_by_its_type_and_no_folder_is_overwritten(tmp_path):
     plain = export_language_model(TINY_CHECKPOINT, tmp_path / "plain")
     for export in (export_language_model, export_checkpoint):
-        with pytest.raises(ValueError, match="plain is a qwen3 model, and none of textgenome"):
+        with pytest.raises(ValueError, match="plain: Qwen3ForCausalLM is not a model of textgenome"):
             export(plain, tmp_path / "out")
         with pytest.raises(FileExistsError, match="plain is there already"):
             export(TINY_CHECKPOINT, plain)

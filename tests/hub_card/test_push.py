@@ -144,7 +144,7 @@ def test_a_repeated_push_sends_only_what_changed(run, hub, repo, tmp_path):
     # Other files of the owner stay; what an earlier export left goes.
     left = {"model-00001-of-00002.safetensors": b"old", "modeling_textgenome_dna.py": b"old"}
     hub.head(repo).files |= {"NOTES.md": b"mine", "plot.py": b"mine", "plots/plot.safetensors": b"mine", **left}
-    (tmp_path / "run" / "settings.json").write_text(json.dumps({"dataset_name": "starter"}))
+    (tmp_path / "run" / "settings.json").write_text(json.dumps({"job": "training", "dataset_name": "starter"}))
     start = len(hub.requests)
     changed = run("push", tmp_path / "run", repo)
     assert changed.exit_code == 0, changed.output

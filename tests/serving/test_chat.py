@@ -13,6 +13,7 @@ import requests
 from conftest import TINY_CHECKPOINT, random_dna
 from fastapi.testclient import TestClient
 from live_service import say, serving, variant_messages
+from transformers import AutoProcessor
 
 from textgenome.inference.generation import generate
 from textgenome.inference.scoring import score_labels
@@ -172,7 +173,9 @@ def test_a_model_thinks_as_it_was_trained_to(service, client, tmp_path):
     thought = complete(client, conversation).usage.prompt_tokens
     assert complete(client, conversation, **more).usage.prompt_tokens == thought
     shutil.copytree(TINY_CHECKPOINT, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "settings.json").write_text('{"reasons": false}')
+    processor = AutoProcessor.from_pretrained(TINY_CHECKPOINT)
+    processor.reasons = False
+    processor.save_pretrained(tmp_path)
     asyncio.run(service.engine.load(str(tmp_path)))
     assert complete(client, conversation).usage.prompt_tokens > thought
     assert complete(client, conversation, **more).usage.prompt_tokens == thought
