@@ -2,6 +2,7 @@
 
 from transformers import AutoConfig
 
+from textgenome.configuration.configuration_caduceus import CaduceusConfig
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
@@ -10,4 +11,4 @@ from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAC
 AutoConfig.register(TextGenomeConfig.model_type, TextGenomeConfig, exist_ok=True)
 AutoConfig.register(TextGenomeDNAConfig.model_type, TextGenomeDNAConfig, exist_ok=True)
 
-__all__ = ["HyenaDNAConfig", "TextGenomeConfig", "TextGenomeDNAConfig"]
+__all__ = ["CaduceusConfig", "HyenaDNAConfig", "TextGenomeConfig", "TextGenomeDNAConfig"]

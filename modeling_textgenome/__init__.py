@@ -4,12 +4,14 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    AutoModelForMaskedLM,
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
     AutoProcessor,
 )
 
-from textgenome.configuration import HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
+from textgenome.configuration import CaduceusConfig, HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
+from textgenome.modeling_caduceus import CaduceusForMaskedLM, CaduceusModel
 from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
@@ -18,6 +20,8 @@ from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
+AutoModel.register(CaduceusConfig, CaduceusModel, exist_ok=True)
+AutoModelForMaskedLM.register(CaduceusConfig, CaduceusForMaskedLM, exist_ok=True)
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
@@ -28,6 +32,9 @@ AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
 
 __all__ = [
+    "CaduceusConfig",
+    "CaduceusForMaskedLM",
+    "CaduceusModel",
     "HyenaDNAConfig",
     "HyenaDNAForCausalLM",
     "HyenaDNAModel",

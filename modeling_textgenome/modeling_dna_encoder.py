@@ -95,6 +95,11 @@ class DNAEncoderMixin:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
             if layer == count:
                 return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
+            if getattr(self.config.dna_config, "average_strands", False):
+                # The layers see each strand by itself.
+                return self.dna_encoder(
+                    input_ids, attention_mask=attention_mask, output_hidden_states=True, return_dict=True
+                ).hidden_states[layer]
             # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
             states = []
 

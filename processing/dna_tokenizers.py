@@ -13,7 +13,8 @@ from textgenome.configuration.configuration_textgenome import build_dna_config, 
 
 
 # The order is the ids.
-# hyenadna: the tokenizer of the `LongSafari/hyenadna-*-hf` checkpoints, less the [SEP] that it appends.
+# hyenadna: the tokenizer of the `LongSafari/hyenadna-*-hf` and `kuleshov-group/caduceus-*` checkpoints, less the [SEP]
+# that it appends.
 # genos: the SentencePiece model that ships with the Genos checkpoints.
 # nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
 # nucleotide_transformer_v2: the same with two more special tokens, as in `InstaDeepAI/nucleotide-transformer-v2-*`.
@@ -68,7 +69,7 @@ def build_dna_tokenizer(vocabulary: str = "hyenadna", model_max_length: int | No
 
 def vocabulary_of(config: PreTrainedConfig) -> str | None:
     """Which of the vocabularies an encoder was trained with, or None if its configuration does not tell."""
-    if config.model_type == "hyenadna":
+    if config.model_type in ("hyenadna", "caduceus"):
         return "hyenadna"
     if config.model_type == "mixtral" and config.vocab_size in (128, 256):
         return "genos"
