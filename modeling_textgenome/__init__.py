@@ -10,8 +10,9 @@ from transformers import (
     AutoProcessor,
 )
 
-from textgenome.configuration import CaduceusConfig, HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
+from textgenome.configuration import CaduceusConfig, Evo2Config, HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
 from textgenome.modeling_caduceus import CaduceusForMaskedLM, CaduceusModel
+from textgenome.modeling_evo2 import Evo2ForCausalLM, Evo2Model
 from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
@@ -22,6 +23,8 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 AutoModel.register(CaduceusConfig, CaduceusModel, exist_ok=True)
 AutoModelForMaskedLM.register(CaduceusConfig, CaduceusForMaskedLM, exist_ok=True)
+AutoModel.register(Evo2Config, Evo2Model, exist_ok=True)
+AutoModelForCausalLM.register(Evo2Config, Evo2ForCausalLM, exist_ok=True)
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
@@ -35,6 +38,9 @@ __all__ = [
     "CaduceusConfig",
     "CaduceusForMaskedLM",
     "CaduceusModel",
+    "Evo2Config",
+    "Evo2ForCausalLM",
+    "Evo2Model",
     "HyenaDNAConfig",
     "HyenaDNAForCausalLM",
     "HyenaDNAModel",

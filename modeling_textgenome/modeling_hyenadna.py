@@ -12,28 +12,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.modeling_convolution import fft_convolution
 from textgenome.modeling_dna_encoder import register_dna_encoder
 
 
 # The window of the long filters: `exp(-t * |delta|) + SHIFT`, where channel c decays to TARGET of its start after a
 # fraction of the longest input between FAST_DECAY and SLOW_DECAY. Values of the published checkpoints' own code.
 FAST_DECAY, SLOW_DECAY, TARGET, SHIFT = 0.3, 1.5, 1e-2, 0.05
-
-
-def fft_convolution(signal: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
-    """Causal convolution along the last dimension: output t sees signal 0 to t only.
-
-    Args:
-        signal: `(batch, channels, length)`, float32.
-        filters: `(channels, length)`, float32; `filters[:, 0]` weighs the present token.
-
-    Returns:
-        `(batch, channels, length)`, float32.
-    """
-    length = signal.shape[-1]
-    # Twice the length, or the end of the convolution would wrap around to its beginning.
-    spectrum = torch.fft.rfft(signal, n=2 * length) * torch.fft.rfft(filters, n=2 * length)
-    return torch.fft.irfft(spectrum, n=2 * length)[..., :length]
 
 
 class HyenaPositionalEmbedding(nn.Module):

@@ -71,6 +71,8 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
     """Which of the vocabularies an encoder was trained with, or None if its configuration does not tell."""
     if config.model_type in ("hyenadna", "caduceus"):
         return "hyenadna"
+    if config.model_type == "evo2":
+        return "bytes"
     if config.model_type == "mixtral" and config.vocab_size in (128, 256):
         return "genos"
     if config.model_type == "esm":

@@ -18,10 +18,12 @@ from textgenome.modeling_dna_encoder import build_dna_encoder
 FOLDER = Path(__file__).parents[2] / "configuration" / "recipes"
 RECIPES = sorted(FOLDER.glob("kegg_qwen3_*.yaml"))
 CLASSIFIERS = sorted(FOLDER.glob("classifier_*.yaml"))
-# With their heads. Genos and Qwen3: as their developers count them.
+# With their heads. Genos and Qwen3: as their developers count them. Evo2 1B: as its authors' code builds it.
 COUNTS = {
     "BGI-HangzhouAI/Genos-1.2B": 1_246_094_336,
     "BGI-HangzhouAI/Genos-10B": 10_270_248_960,
+    "arcinstitute/evo2_1b_base": 1_107_989_760,
+    "arcinstitute/evo2_7b_base": 6_481_059_584,
     "Qwen/Qwen3-1.7B": 1_720_574_976,
     "Qwen/Qwen3-4B": 4_022_468_096,
     "Qwen/Qwen3-8B": 8_190_735_360,

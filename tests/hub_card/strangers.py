@@ -16,6 +16,10 @@ from textgenome.processing import build_dna_tokenizer, build_processor
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 ENCODERS = {
     "hyenadna": ("hyenadna", {"d_model": 16, "d_inner": 32, "max_seq_len": 256}),
+    "evo2": (
+        "bytes",
+        {**SIZES, "block_types": ["hcl", "attention"], "hcs_filter_groups": 4, "hcm_filter_groups": 4},
+    ),
     "mixtral": (
         "genos",
         {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 8},

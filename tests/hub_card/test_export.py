@@ -76,7 +76,13 @@ def test_a_stranger_classifies_alike(tmp_path):
     folder = export(model, processor, tmp_path / "exported")
     assert {path.stem for path in folder.glob("*.py")} == {
         *("configuration_hyenadna", "configuration_textgenome", "configuration_textgenome_dna"),
-        *("modeling_dna_encoder", "modeling_heads", "modeling_hyenadna", "modeling_textgenome_dna"),
+        *(
+            "modeling_convolution",
+            "modeling_dna_encoder",
+            "modeling_heads",
+            "modeling_hyenadna",
+            "modeling_textgenome_dna",
+        ),
         *("processing_dna", "processing_textgenome_dna"),
     }
     row = variant_row(60)
@@ -106,7 +112,9 @@ def test_a_model_carries_the_code_of_its_own_encoder(tmp_path):
     code = {encoder: remote_imports(export(*build(encoder), tmp_path / encoder)) for encoder in ("hyenadna", "esm")}
     assert ".modeling_hyenadna" in code["hyenadna"]["modeling_textgenome"]
     assert ".configuration_hyenadna" in code["hyenadna"]["configuration_textgenome"]
-    assert code["hyenadna"].keys() - code["esm"].keys() == {"configuration_hyenadna", "modeling_hyenadna"}
+    assert code["hyenadna"].keys() - code["esm"].keys() == {
+        *("configuration_hyenadna", "modeling_convolution", "modeling_hyenadna"),
+    }
 
 
 def test_two_modules_of_one_name_do_not_fit_into_a_flat_folder(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from conftest import conversation, random_dna
 from transformers import LlamaConfig, MixtralConfig
 from transformers.models.esm import EsmConfig
 
-from textgenome import CaduceusConfig, HyenaDNAConfig, TextGenomeConfig
+from textgenome import CaduceusConfig, Evo2Config, HyenaDNAConfig, TextGenomeConfig
 
 
 PROMPTS = [
@@ -17,6 +17,10 @@ GREEDY = {"do_sample": False, "max_new_tokens": 12}
 ENCODERS = {
     "caduceus": CaduceusConfig(d_model=16, n_layer=2, ssm_cfg={"d_state": 4}),
     "hyenadna": HyenaDNAConfig(d_model=16, d_inner=32, max_seq_len=64),
+    "evo2": Evo2Config(
+        vocab_size=16, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        block_types=["hcl", "attention"], hcs_filter_groups=4, hcm_filter_groups=4
+    ),
     "mixtral": MixtralConfig(
         vocab_size=16, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, num_local_experts=2, head_dim=8

@@ -116,7 +116,7 @@ def test_bytes():
 @pytest.mark.parametrize("hub_id", [hub_id for hub_id in BASE_MODELS if "Qwen" not in hub_id])
 def test_the_vocabulary_follows_from_the_encoder(hub_id):
     family = {"Genos": "genos", "hyenadna": "hyenadna", "nucleotide-transformer-v2": "nucleotide_transformer_v2"}
-    family |= {"nucleotide-transformer": "nucleotide_transformer", "caduceus": "hyenadna"}
+    family |= {"nucleotide-transformer": "nucleotide_transformer", "caduceus": "hyenadna", "evo2": "bytes"}
     expected = next(vocabulary for name, vocabulary in family.items() if name in hub_id)
     assert vocabulary_of(base_model_config(hub_id)) == expected
 
