@@ -419,6 +419,7 @@ TEXT |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "in
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"max_position_embeddings": 128, "initializer_range": 0.2}
 ENCODERS = {
+    "caduceus": {"d_model": 32, "n_layer": 1, "ssm_cfg": {"d_state": 2}, "initializer_range": 0.2},
     "hyenadna": {"d_model": 32, "d_inner": 32, "max_seq_len": 64, "initializer_range": 0.2},
     "mixtral": {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 16},
     "esm": {
@@ -432,6 +433,9 @@ ENCODERS = {
     },
     "llama": {**SIZES, "vocab_size": 128},
 }
+NTV2 = {"model_type": "esm", "add_bias_fnn": False, "position_embedding_type": "rotary", "vocab_size": 4107}
+ENCODERS["ntv2"] = {**ENCODERS["esm"], **NTV2}
+DNA_TOKENS = {"caduceus": 12, "hyenadna": 12, "mixtral": 10, "esm": 4105, "ntv2": 4107, "llama": 127}
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -459,7 +463,7 @@ def test_every_kind_of_encoder_trains_and_reloads(table, encoder):
     assert len(moved) > 4
 
     model, processor = AutoModelForMultimodalLM.from_pretrained(out).eval(), AutoProcessor.from_pretrained(out)
-    assert len(processor.dna_tokenizer) == {"hyenadna": 12, "mixtral": 10, "esm": 4105, "llama": 127}[encoder]
+    assert len(processor.dna_tokenizer) == DNA_TOKENS[encoder]
     prompts = [messages[:-1] for messages in conversations(table)]
     batches = [
         processor.apply_chat_template(

@@ -14,7 +14,9 @@ from textgenome.processing import build_dna_tokenizer, build_processor
 
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+NTV2 = {"model_type": "esm", "add_bias_fnn": False, "position_embedding_type": "rotary", "vocab_size": 4107}
 ENCODERS = {
+    "caduceus": ("hyenadna", {"d_model": 16, "n_layer": 2, "ssm_cfg": {"d_state": 4}}),
     "hyenadna": ("hyenadna", {"d_model": 16, "d_inner": 32, "max_seq_len": 256}),
     "evo2": (
         "bytes",
@@ -24,6 +26,7 @@ ENCODERS = {
         "genos",
         {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 8},
     ),
+    "ntv2": ("nucleotide_transformer_v2", {**SIZES, **NTV2, "pad_token_id": 1, "mask_token_id": 2}),
     "esm": ("nucleotide_transformer", {**SIZES, "vocab_size": 4105, "pad_token_id": 1, "mask_token_id": 2}),
 }
 # Loads names, each a folder or `repository@revision`, by all Auto classes, and prints what the models make of a

@@ -20,6 +20,7 @@ from textgenome import (
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"max_position_embeddings": 256, "initializer_range": 0.2}
 ENCODERS = {
+    "caduceus": {"d_model": 32, "n_layer": 2, "ssm_cfg": {"d_state": 4}, "initializer_range": 0.2},
     "hyenadna": {"d_model": 32, "d_inner": 32, "max_seq_len": 256, "initializer_range": 0.2},
     "mixtral": {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 16},
     "esm": {**SIZES, "vocab_size": 33, "pad_token_id": 1, "mask_token_id": 2, "position_embedding_type": "absolute"},
