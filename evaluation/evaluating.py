@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from transformers import (
@@ -51,104 +53,144 @@ COUNTED = {
 }
 
 
-def evaluate_model(
-    model: str,
-    dataset_name: str,
-    split: str,
-    output_dir: str | Path,
-    controls: list[str],
-    baselines: bool = False,
-    text_only_model: str | None = None,
-    mode: str = "generate",
-    synonyms: dict[str, str] | None = None,
-    revision: str = "main",
-    dtype: str = "auto",
-    batch_size: int = 64,
-    enable_thinking: bool | None = None,
-    on_bad_row: str = "raise",
-    seed: int = 0,
-    **generation_options,
-) -> dict | None:
-    """Evaluate a model on a table, and write `metrics.json`, `predictions.jsonl` and `report.html`.
+@dataclass
+class Evaluation:
+    """An evaluation of a model on a table, which `run` carries out.
 
-    What was asked already is not asked again: the same call resumes a run that was killed, and adds controls to one
-    that is finished. Processes under `accelerate launch` share the rows.
+    What was predicted already is not predicted again: the same evaluation resumes a run that was killed, and adds
+    controls to one that is finished. Processes under `accelerate launch` share the rows.
 
     Args:
         model: Folder or Hub id of a fused or a DNA-only model, or folder of an adapter.
         dataset_name: See `load_rows`.
         split: Which of its splits.
-        output_dir: Where to.
+        output_dir: Folder for the results.
         controls: Names in `CONTROLS`. One that changes nothing that the model sees is left out.
         baselines: Whether to fit the trivial baselines on the train split, too.
         text_only_model: A model that was trained by the same recipe with `dna: none`.
         mode: Of a fused model: `generate`, `score` (rank the known answers, without generation), or `both`.
         synonyms: See `score_answers`.
         revision: Of the model on the Hub.
-        dtype: Of its weights.
+        dtype: Data type of the weights.
         batch_size: Rows at a time.
-        enable_thinking: Whether the model reasons first; by default if it was trained to, as far as that is known.
+        enable_thinking: Whether the model reasons first; by default if it was trained to.
         on_bad_row: See `load_rows`.
         seed: Of controls, sampling and bootstrap.
         generation_options: For `model.generate`.
 
-    Returns:
-        The content of `metrics.json`, on the main process.
-
     Raises:
-        ValueError: If a row cannot be asked about, or if `output_dir` holds another run.
+        ValueError: If the model cannot read a row, or if `output_dir` holds another run.
     """
-    started, state, output_dir = time.monotonic(), join_processes(), Path(output_dir)
-    checkpoint = open_checkpoint(model, revision)
-    kind, processor = checkpoint.kind, checkpoint.processor
-    text_only = None if text_only_model is None else open_checkpoint(text_only_model)
-    thinks = getattr(processor, "reasons", False) if enable_thinking is None else enable_thinking
-    reading, check = reading_options(processor), {"check": kind.check, "on_bad_row": on_bad_row}
-    rows = load_rows(dataset_name, split, **check, **reading, dna_tokenizer=processor.dna_tokenizer).to_list()
-    windows = cut_windows(rows, **reading)
-    train_rows = load_train_rows(dataset_name, split, **check) if baselines else []
-    settings = {
-        "model": model,
-        "revision": checkpoint.revision,
-        "weights": fingerprint_weights(model),
-        "dataset_name": dataset_name,
-        "split": split,
-        "data_fingerprint": fingerprint_rows(rows),
-        "dtype": dtype,
-        "enable_thinking": thinks,
-        **reading,
-        "seed": seed,
-        "generation": {"do_sample": False, **generation_options},
-    }
-    if text_only:
-        settings |= {"text_only_model": text_only_model, "text_only_weights": fingerprint_weights(text_only_model)}
-    with state.main_process_first():
-        remember_settings(settings, output_dir, "evaluation")
-    predictions = Predictions(output_dir)
-    mode = mode if kind.writes_text else "classify"
-    labels = known_answers(dataset_name, rows, **check) if mode in ("score", "both") else []
-    options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
 
-    conditions = {AS_IS: windows, **change_rows(windows, controls, kind.writes_text, seed)}
-    names = [*conditions]
-    set_seed(seed)
-    predict_conditions(checkpoint, dtype, conditions, predictions, mode, labels, **options)
-    if text_only:
-        names.append(TEXT_ONLY)
-        conditions = {TEXT_ONLY: cut_windows(rows, dna="none")}
-        set_seed(seed)
-        predict_conditions(text_only, dtype, conditions, predictions, mode, labels, **options)
-    predictions.merge()
-    if not state.is_main_process:
-        return None
+    model: str
+    dataset_name: str
+    split: str
+    output_dir: str | Path
+    controls: list[str]
+    baselines: bool = False
+    text_only_model: str | None = None
+    mode: str = "generate"
+    synonyms: dict[str, str] | None = None
+    revision: str = "main"
+    dtype: str = "auto"
+    batch_size: int = 64
+    enable_thinking: bool | None = None
+    on_bad_row: str = "raise"
+    seed: int = 0
+    generation_options: dict = field(default_factory=dict)
 
-    known = {name: predictions.of(name, COUNTED[mode]) for name in names}
-    if baselines:
-        known |= baseline_records(train_rows, rows)
-    metrics = {**settings, "mode": mode, "recipe": training_settings(model) or None}
-    metrics["conditions"] = summarize_conditions(known, [row["answer"] for row in rows], synonyms, seed)
-    metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
-    return write_results(output_dir, metrics, rows, known)
+    def __post_init__(self):
+        self.state, self.output_dir = join_processes(), Path(self.output_dir)
+        self.checkpoint = open_checkpoint(self.model, self.revision)
+        self.text_only = open_checkpoint(self.text_only_model) if self.text_only_model else None
+        self.kind, processor = self.checkpoint.kind, self.checkpoint.processor
+        self.mode = self.mode if self.kind.writes_text else "classify"
+        if self.enable_thinking is None:
+            self.enable_thinking = getattr(processor, "reasons", False)
+        self.reading = reading_options(processor)
+        self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
+        checks = {**self.check, **self.reading, "dna_tokenizer": processor.dna_tokenizer}
+        self.rows = load_rows(self.dataset_name, self.split, **checks).to_list()
+        self.train_rows = load_train_rows(self.dataset_name, self.split, **self.check) if self.baselines else []
+
+    @property
+    def settings(self) -> dict:
+        """What the predictions depend on."""
+        settings = {
+            "model": self.model,
+            "revision": self.checkpoint.revision,
+            "weights": fingerprint_weights(self.model),
+            "dataset_name": self.dataset_name,
+            "split": self.split,
+            "data_fingerprint": fingerprint_rows(self.rows),
+            "dtype": self.dtype,
+            "enable_thinking": self.enable_thinking,
+            **self.reading,
+            "seed": self.seed,
+            "generation": {"do_sample": False, **self.generation_options},
+        }
+        if self.text_only:
+            settings["text_only_model"] = self.text_only_model
+            settings["text_only_weights"] = fingerprint_weights(self.text_only_model)
+        return settings
+
+    def run(self) -> dict | None:
+        """Predict and measure, and write `metrics.json`, `predictions.jsonl` and `report.html`.
+
+        Returns:
+            The content of `metrics.json`, on the main process.
+        """
+        started, settings = time.monotonic(), self.settings
+        windows = cut_windows(self.rows, **self.reading)
+        with self.state.main_process_first():
+            remember_settings(settings, self.output_dir, "evaluation")
+        predictions = Predictions(self.output_dir)
+        conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed)
+        self.predict(self.checkpoint, {AS_IS: windows, **conditions}, predictions)
+        if self.text_only:
+            self.predict(self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}, predictions)
+        predictions.merge()
+        if not self.state.is_main_process:
+            return None
+        names = [AS_IS, *conditions, *([TEXT_ONLY] if self.text_only else [])]
+        known = {name: predictions.of(name, COUNTED[self.mode]) for name in names}
+        if self.baselines:
+            known |= baseline_records(self.train_rows, self.rows)
+        truths = [row["answer"] for row in self.rows]
+        metrics = {**settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
+        metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
+        metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
+        return write_results(self.output_dir, metrics, self.rows, known)
+
+    def predict(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]], predictions: Predictions) -> None:
+        """Load a model and let it predict all rows under all conditions."""
+        set_seed(self.seed)
+        model, processor = checkpoint.load(self.dtype).to(self.state.device), checkpoint.processor
+        options = {"enable_thinking": self.enable_thinking, **self.generation_options}
+        for name, rows in conditions.items():
+            if self.mode == "classify":
+                classify_predictions(model, processor, rows, name, predictions, self.batch_size)
+            if self.mode in ("generate", "both"):
+                generate_predictions(model, processor, rows, name, predictions, batch_size=self.batch_size, **options)
+            if self.mode in ("score", "both"):
+                score_predictions(model, processor, rows, name, predictions, self.labels, self.batch_size)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The answers that are ranked."""
+        return known_answers(self.dataset_name, self.rows, **self.check)
+
+
+def evaluate_model(
+    model: str, dataset_name: str, split: str, output_dir: str | Path, controls: list[str], **options
+) -> dict | None:
+    """Evaluate a model on a table. The options are the fields of `Evaluation`; others are for `model.generate`."""
+    named = {each.name for each in fields(Evaluation)}
+    generation_options = {name: options.pop(name) for name in [*options] if name not in named}
+    evaluation = Evaluation(
+        model, dataset_name, split, output_dir, controls, generation_options=generation_options, **options
+    )
+    return evaluation.run()
 
 
 def change_rows(windows: list[dict], controls: list[str], reads_text: bool, seed: int) -> dict[str, list[dict]]:
@@ -161,27 +203,6 @@ def change_rows(windows: list[dict], controls: list[str], reads_text: bool, seed
         else:
             conditions[name] = changed
     return conditions
-
-
-def predict_conditions(
-    checkpoint: Checkpoint,
-    dtype: str,
-    conditions: dict[str, list[dict]],
-    predictions: Predictions,
-    mode: str,
-    labels: list[str],
-    batch_size: int,
-    **options,
-) -> None:
-    """Load a model and let it predict all rows under all conditions. The options are those of `generate_batches`."""
-    model, processor = checkpoint.load(dtype).to(join_processes().device), checkpoint.processor
-    for name, rows in conditions.items():
-        if mode == "classify":
-            classify_predictions(model, processor, rows, name, predictions, batch_size)
-        if mode in ("generate", "both"):
-            generate_predictions(model, processor, rows, name, predictions, batch_size=batch_size, **options)
-        if mode in ("score", "both"):
-            score_predictions(model, processor, rows, name, predictions, labels, batch_size)
 
 
 def summarize_conditions(

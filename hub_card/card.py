@@ -80,7 +80,7 @@ def write_card(
 
     Args:
         folder: An exported folder.
-        checkpoint: What it was exported from, with the files that `train_sft.py` left in it.
+        checkpoint: What it was exported from, with what the training left in it.
         config: Configuration of the model.
         kind: Its kind.
         name: What to call the model.
@@ -99,35 +99,29 @@ def write_card(
         head |= {"base_model": [base], "base_model_relation": "adapter"}
     dataset = without_path(results.get("dataset_name"))
     evaluated = eval_results(results, dataset, kind.task)
+    on_hub = is_hub_id(settings.get("dataset_name"))
     data = ModelCardData(
         model_name=name,
         library_name="peft" if base else "transformers",
         pipeline_tag=kind.pipeline_tag,
         language="en",
         **head,
-        datasets=[each for each in [settings.get("dataset_name")] if is_hub_id(each)] or None,
+        datasets=[settings["dataset_name"]] if on_hub else None,
         metrics=sorted({result.metric_type for result in evaluated}) or None,
         tags=TAGS,
         eval_results=evaluated or None,
     )
-    card = ModelCard.from_template(
-        data,
-        template_path=TEMPLATE,
-        name=name,
-        config=config,
-        kind=kind,
-        adapter_of=base,
-        parameters=count_parameters(folder),
-        **facts,
-        on_hub=is_hub_id(settings.get("dataset_name")),
-        settings=settings,
-        recipe=recipe(settings, trainer),
-        training=read_json(checkpoint / "train_results.json") or {},
-        results=results,
-        evaluated_on=dataset,
-        files=sorted(path.name for path in folder.glob("*.py")),
-    )
-    card.save(folder / "README.md")
+    facts |= {
+        "adapter_of": base,
+        "parameters": count_parameters(folder),
+        "on_hub": on_hub,
+        "recipe": recipe(settings, trainer),
+        "training": read_json(checkpoint / "train_results.json") or {},
+        "evaluated_on": dataset,
+        "files": sorted(path.name for path in folder.glob("*.py")),
+    }
+    told = {"name": name, "config": config, "kind": kind, "settings": settings, "results": results, **facts}
+    ModelCard.from_template(data, template_path=TEMPLATE, **told).save(folder / "README.md")
     if evaluated and is_hub_id(results["dataset_name"]):
         write_eval_results(folder / ".eval_results" / "textgenome.yaml", results)
 

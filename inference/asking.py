@@ -213,10 +213,8 @@ def ask_rows(
     predictions.merge()
     if not state.is_main_process:
         return None
-    answers = [
-        {**_name_of(row, number), **_as_answer(record["output"], record.get("scores"))}
-        for number, (row, record) in enumerate(zip(rows, predictions.of(ASKED)))
-    ]
+    records = enumerate(zip(rows, predictions.of(ASKED)))
+    answers = [{**_name_of(row, i), **_as_answer(said["output"], said.get("scores"))} for i, (row, said) in records]
     write_rows(answers, output_dir / "answers.jsonl")
     return answers
 

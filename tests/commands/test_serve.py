@@ -203,7 +203,7 @@ def test_a_model_that_reads_no_dna_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
     result = CliRunner().invoke(app, ["serve", str(tmp_path), "--port", "0"])
     assert result.exit_code == 1
-    assert f"{tmp_path} is no fused model" in result.output
+    assert f"{tmp_path}: A qwen3 model is not a model of textgenome" in result.output
 
 
 def test_a_model_that_is_not_there_is_named():

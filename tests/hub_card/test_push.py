@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from conftest import ROOT, TINY_CHECKPOINT, variant_row
 from local_hub import USER, Commit, LocalHub, Repo
 from peft import PeftModel
+from processes import running_commands, train
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import load_file
 from strangers import ENCODERS, LOAD_ALL, build, stranger
@@ -40,16 +40,6 @@ VERSION = metadata.version("textgenome")
 COMMAND = Path(sys.executable).with_name("textgenome")
 
 
-@dataclass
-class Outcome:
-    exit_code: int
-    output: str
-
-    @property
-    def commit(self) -> str:
-        return re.search(r"at (\w{40}):", self.output)[1]
-
-
 @pytest.fixture(scope="module")
 def hub():
     with LocalHub() as hub:
@@ -58,18 +48,8 @@ def hub():
 
 @pytest.fixture(scope="module")
 def run(hub, tmp_path_factory):
-    """Runs commands in one process: importing takes most of their time."""
-    script, home = Path(__file__).with_name("run_commands.py"), tmp_path_factory.mktemp("home")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    environment = {**os.environ, **hub.env, "HF_HOME": str(home)}
-    with subprocess.Popen([sys.executable, script], env=environment, **pipes) as process:
-
-        def command(*arguments, **environment: str) -> Outcome:
-            process.stdin.write(json.dumps([[str(each) for each in arguments], environment]) + "\n")
-            process.stdin.flush()
-            return Outcome(**json.loads(process.stdout.readline()))
-
-        yield command
+    with running_commands(hub, tmp_path_factory.mktemp("home")) as run:
+        yield run
 
 
 @pytest.fixture(autouse=True)
@@ -275,25 +255,6 @@ def test_code_of_a_repository_is_neither_run_nor_passed_on(run, hub, repo, tmp_p
     assert "A remark by hand." in (tmp_path / "out" / "README.md").read_text()
     result = run("push", repo, f"{repo}-again")
     assert result.exit_code == 0, result.output
-
-
-def train(output_dir, hub, tmp_path, script="train_sft.py", **settings) -> subprocess.CompletedProcess:
-    settings = {
-        "output_dir": output_dir,
-        "max_steps": 2,
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 1,
-        "use_cpu": True,
-        **({"bf16": False, "activation_checkpointing": False} if script == "train_sft.py" else {}),
-        "disable_tqdm": True,
-        "learning_rate": 1e-2,
-        "logging_steps": 1,
-        **settings,
-    }
-    flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    environment = {**os.environ, **hub.env, "HF_HOME": str(tmp_path / "training")}
-    command = [sys.executable, ROOT / script, *flags]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def test_training_pushes_a_repository_that_loads(hub, tmp_path):
