@@ -100,10 +100,7 @@ def ask(
         "fasta": fasta,
         "output_dir": output_dir,
     }
-    given = {name for name, value in sources.items() if value is not None}
-    if given not in map(set, WAYS):
-        ways = "; or ".join(" ".join(f"--{name}" for name in way) for way in WAYS)
-        raise typer.BadParameter(f"Give {ways}.")
+    check_sources({name for name, value in sources.items() if value is not None})
     if reference is not None:
         pair = (sequence_of("--reference", reference), sequence_of("--variant", variant))
         row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
@@ -120,6 +117,13 @@ def ask(
         if answers is not None:
             typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}")
             typer.echo(f"{NOTICE}.")
+
+
+def check_sources(given: set[str]) -> None:
+    """Check that the options fit one of `WAYS` to ask."""
+    if given not in map(set, WAYS):
+        ways = "; or ".join(" ".join(f"--{name}" for name in way) for way in WAYS)
+        raise typer.BadParameter(f"Give {ways}.")
 
 
 def read_labels(labels: str | None) -> list[str] | None:
