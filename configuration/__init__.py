@@ -2,7 +2,9 @@
 
 from transformers import AutoConfig
 
+from textgenome.configuration.configuration_borzoi import BorzoiConfig
 from textgenome.configuration.configuration_caduceus import CaduceusConfig
+from textgenome.configuration.configuration_enformer import EnformerConfig
 from textgenome.configuration.configuration_evo2 import Evo2Config
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
@@ -12,4 +14,12 @@ from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAC
 AutoConfig.register(TextGenomeConfig.model_type, TextGenomeConfig, exist_ok=True)
 AutoConfig.register(TextGenomeDNAConfig.model_type, TextGenomeDNAConfig, exist_ok=True)
 
-__all__ = ["CaduceusConfig", "Evo2Config", "HyenaDNAConfig", "TextGenomeConfig", "TextGenomeDNAConfig"]
+__all__ = [
+    "BorzoiConfig",
+    "CaduceusConfig",
+    "EnformerConfig",
+    "Evo2Config",
+    "HyenaDNAConfig",
+    "TextGenomeConfig",
+    "TextGenomeDNAConfig",
+]

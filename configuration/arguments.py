@@ -94,8 +94,9 @@ class EncoderArguments:
     dna_tokenizer: str | None = field(
         default=None,
         metadata={
-            "help": "`hyenadna`, `genos`, `nucleotide_transformer`, `nucleotide_transformer_v2` or `bytes`, or a "
-            "folder or Hub id to load a DNA tokenizer from. By default what the encoder was trained with."
+            "help": "`hyenadna`, `genos`, `nucleotide_transformer`, `nucleotide_transformer_v2`, `enformer` or "
+            "`bytes`, or a folder or Hub id to load a DNA tokenizer from. By default what the encoder was trained "
+            "with."
         },
     )
     dna_feature_layer: int | None = field(

@@ -28,6 +28,11 @@ def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int 
             f"Field 'dna_feature_layer' is {feature_layer}, but the DNA encoder has {layers} layers: choose from "
             f"{-layers - 1} to {layers}."
         )
+    if hasattr(config, "bases_per_state") and feature_layer not in (-1, layers):
+        raise ValueError(
+            f"Field 'dna_feature_layer' is {feature_layer}, but only the last states of a DNA encoder of type "
+            f"{config.model_type} are {config.hidden_size} wide and cover {config.bases_per_state} bases: choose -1."
+        )
     return config
 
 

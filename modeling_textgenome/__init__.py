@@ -10,8 +10,18 @@ from transformers import (
     AutoProcessor,
 )
 
-from textgenome.configuration import CaduceusConfig, Evo2Config, HyenaDNAConfig, TextGenomeConfig, TextGenomeDNAConfig
+from textgenome.configuration import (
+    BorzoiConfig,
+    CaduceusConfig,
+    EnformerConfig,
+    Evo2Config,
+    HyenaDNAConfig,
+    TextGenomeConfig,
+    TextGenomeDNAConfig,
+)
+from textgenome.modeling_borzoi import BorzoiForTrackPrediction, BorzoiModel
 from textgenome.modeling_caduceus import CaduceusForMaskedLM, CaduceusModel
+from textgenome.modeling_enformer import EnformerForTrackPrediction, EnformerModel
 from textgenome.modeling_evo2 import Evo2ForCausalLM, Evo2Model
 from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
@@ -21,8 +31,10 @@ from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
+AutoModel.register(BorzoiConfig, BorzoiModel, exist_ok=True)
 AutoModel.register(CaduceusConfig, CaduceusModel, exist_ok=True)
 AutoModelForMaskedLM.register(CaduceusConfig, CaduceusForMaskedLM, exist_ok=True)
+AutoModel.register(EnformerConfig, EnformerModel, exist_ok=True)
 AutoModel.register(Evo2Config, Evo2Model, exist_ok=True)
 AutoModelForCausalLM.register(Evo2Config, Evo2ForCausalLM, exist_ok=True)
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
@@ -35,9 +47,15 @@ AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
 
 __all__ = [
+    "BorzoiConfig",
+    "BorzoiForTrackPrediction",
+    "BorzoiModel",
     "CaduceusConfig",
     "CaduceusForMaskedLM",
     "CaduceusModel",
+    "EnformerConfig",
+    "EnformerForTrackPrediction",
+    "EnformerModel",
     "Evo2Config",
     "Evo2ForCausalLM",
     "Evo2Model",

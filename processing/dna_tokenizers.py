@@ -18,6 +18,7 @@ from textgenome.configuration.configuration_textgenome import build_dna_config, 
 # genos: the SentencePiece model that ships with the Genos checkpoints.
 # nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
 # nucleotide_transformer_v2: the same with two more special tokens, as in `InstaDeepAI/nucleotide-transformer-v2-*`.
+# enformer: the order in which Enformer and Borzoi read one-hot bases; N and what follows is no base to them.
 # bytes: UTF-8, as Evo2 reads DNA; id 1 is its padding.
 KMERS = [*map("".join, product("ATCG", repeat=6)), *"ATCGN"]
 VOCABULARIES = {
@@ -25,6 +26,7 @@ VOCABULARIES = {
     "genos": "[PAD] [UNK] [CLS] [SEP] [MASK] C G T A N".split(),
     "nucleotide_transformer": ["<unk>", "<pad>", "<mask>", "<cls>", *KMERS],
     "nucleotide_transformer_v2": ["<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>", *KMERS],
+    "enformer": "A C G T N [PAD] [UNK]".split(),
     "bytes": ["[UNK]", "[PAD]", *(f"[{byte}]" for byte in range(2, 33)), *map(chr, range(33, 127))],
 }
 SPECIAL_TOKENS = {"pad_token": "pad", "unk_token": "unk", "cls_token": "cls", "sep_token": "sep", "mask_token": "mask"}
@@ -37,7 +39,7 @@ def build_dna_tokenizer(vocabulary: str = "hyenadna", model_max_length: int | No
     token: the processor refuses such a sequence before it comes here.
 
     Args:
-        vocabulary: Whose ids to use. `hyenadna`, `genos` and `bytes` have one token a base. The two of
+        vocabulary: Whose ids to use. `hyenadna`, `genos`, `enformer` and `bytes` have one token a base. The two of
             `nucleotide_transformer` have 6-mers without overlap; bases that are left over, and all around an N, are
             single tokens; `<cls>` comes first.
         model_max_length: Most tokens that the encoder reads.
@@ -71,6 +73,8 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
     """Which of the vocabularies an encoder was trained with, or None if its configuration does not tell."""
     if config.model_type in ("hyenadna", "caduceus"):
         return "hyenadna"
+    if config.model_type in ("enformer", "borzoi"):
+        return "enformer"
     if config.model_type == "evo2":
         return "bytes"
     if config.model_type == "mixtral" and config.vocab_size in (128, 256):

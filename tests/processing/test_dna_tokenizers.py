@@ -11,10 +11,14 @@ from textgenome.processing import build_dna_tokenizer, variant_window
 from textgenome.processing.dna_tokenizers import vocabulary_of
 
 
-IDS = {"hyenadna": dict(zip("ACGTN", range(7, 12))), "genos": dict(zip("CGTAN", range(5, 10)))}
+IDS = {
+    "hyenadna": dict(zip("ACGTN", range(7, 12))),
+    "genos": dict(zip("CGTAN", range(5, 10))),
+    "enformer": dict(zip("ACGTN", range(5))),
+}
 
 
-@pytest.fixture(params=["hyenadna", "genos"])
+@pytest.fixture(params=list(IDS))
 def vocabulary(request):
     return request.param
 
@@ -40,7 +44,11 @@ def test_round_trip(vocabulary, length):
 
 def test_special_tokens(vocabulary):
     tokenizer = build_dna_tokenizer(vocabulary)
-    expected = {"hyenadna": {"[CLS]": 0, "[SEP]": 1, "[PAD]": 4, "[UNK]": 6}, "genos": {"[PAD]": 0, "[UNK]": 1}}
+    expected = {
+        "hyenadna": {"[CLS]": 0, "[SEP]": 1, "[PAD]": 4, "[UNK]": 6},
+        "genos": {"[PAD]": 0, "[UNK]": 1},
+        "enformer": {"[PAD]": 5, "[UNK]": 6},
+    }
     for token, index in expected[vocabulary].items():
         assert tokenizer.convert_tokens_to_ids(token) == index
 
@@ -117,6 +125,7 @@ def test_bytes():
 def test_the_vocabulary_follows_from_the_encoder(hub_id):
     family = {"Genos": "genos", "hyenadna": "hyenadna", "nucleotide-transformer-v2": "nucleotide_transformer_v2"}
     family |= {"nucleotide-transformer": "nucleotide_transformer", "caduceus": "hyenadna", "evo2": "bytes"}
+    family |= {"enformer": "enformer", "borzoi": "enformer"}
     expected = next(vocabulary for name, vocabulary in family.items() if name in hub_id)
     assert vocabulary_of(base_model_config(hub_id)) == expected
 

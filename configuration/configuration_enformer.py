@@ -1,0 +1,78 @@
+"""Configuration of the Enformer encoder."""
+
+from dataclasses import field
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+
+
+@strict
+class EnformerConfig(PreTrainedConfig):
+    """Sizes of Enformer (Avsec et al., Nature Methods 18:1196, 2021).
+
+    The fields bear the names of `EleutherAI/enformer-official-rough`, the defaults are its values, but for
+    `target_length`: that file crops the predicted tracks to 896 states.
+
+    Args:
+        dim: Width of the transformer. The convolutions start at half of it; a state has twice as many channels.
+        depth: Number of transformer layers, also readable as `num_hidden_layers`.
+        heads: Attention heads, also readable as `num_attention_heads`. Each has `dim / heads` value channels and reads
+            as many position features, so that `dim` must be a multiple of six times `heads`.
+        attn_dim_key: Key channels of a head.
+        num_downsamples: How often the sequence is halved before the transformer.
+        dim_divisible_by: The widths of the convolutions are rounded to multiples of it.
+        output_heads: Number of tracks for each species, of `EnformerForTrackPrediction` only.
+        target_length: How many states in the middle of a sequence `EnformerForTrackPrediction` predicts tracks for;
+            None or -1 for all. `EnformerModel` never crops.
+        use_tf_gamma: How the gamma position features are normalised. True: each feature over all distances, as the
+            published network was trained. False: each distance over all features, as in networks that were trained by
+            enformer-pytorch without its option of the same name.
+        dropout_rate: Dropout of the transformer; an eighth of it before the output.
+        attn_dropout: Dropout on the attention weights.
+        pos_dropout: Dropout on the position features.
+        max_position_embeddings: Longest input in bases. The position features are scaled to it, whatever the length
+            of the input.
+        vocab_size: Number of DNA tokens. Ids 0 to 3 are A, C, G and T; all others read as no base.
+    """
+
+    model_type = "enformer"
+    attribute_map = {"num_hidden_layers": "depth", "num_attention_heads": "heads"}
+
+    dim: int = 1536
+    depth: int = 11
+    heads: int = 8
+    attn_dim_key: int = 64
+    num_downsamples: int = 7
+    dim_divisible_by: int = 128
+    output_heads: dict[str, int] = field(default_factory=lambda: {"human": 5313, "mouse": 1643})
+    target_length: int | None = None
+    use_tf_gamma: bool = True
+    dropout_rate: float | int = 0.4
+    attn_dropout: float | int = 0.05
+    pos_dropout: float | int = 0.01
+    max_position_embeddings: int = 196_608
+    vocab_size: int = 7
+    pad_token_id: int | None = 5
+
+    def __post_init__(self, **kwargs):
+        if self.dim % (6 * self.heads):
+            raise ValueError(
+                f"Field 'dim' is {self.dim}, but must be a multiple of 6 x 'heads' = {6 * self.heads}: each head "
+                "reads three kinds of position features, with and without the sign of the distance."
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the states."""
+        return 2 * self.dim
+
+    @property
+    def bases_per_state(self) -> int:
+        """How many bases a state covers."""
+        return 2**self.num_downsamples
+
+
+AutoConfig.register(EnformerConfig.model_type, EnformerConfig, exist_ok=True)
+
+__all__ = ["EnformerConfig"]
