@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 import yaml
 from peft import get_peft_model
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedConfig
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.modeling_dna_encoder import build_dna_encoder
+from textgenome.modeling_ntv2 import NTv2ForMaskedLM, is_ntv2
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
 from textgenome.training.finetuning import prepare_model
@@ -29,16 +30,23 @@ def count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def with_head(config: PreTrainedConfig) -> torch.nn.Module | None:
+    """The language model of text or DNA that a base model is published as; None if it is not one."""
+    if is_ntv2(config.to_dict()):
+        return NTv2ForMaskedLM(config)
+    heads = dict.fromkeys(("esm", "caduceus"), AutoModelForMaskedLM)
+    heads |= dict.fromkeys(("evo2", "hyenadna", "mixtral", "qwen3"), AutoModelForCausalLM)
+    return heads[config.model_type].from_config(config) if config.model_type in heads else None
+
+
 def base_models() -> None:
     print("| base model | parameters | with its head | licence |\n|---|---|---|---|")
     for hub_id, facts in BASE_MODELS.items():
         config = base_model_config(hub_id)
-        heads = {"esm": AutoModelForMaskedLM, "mixtral": AutoModelForCausalLM, "qwen3": AutoModelForCausalLM}
         with torch.device("meta"):
-            without = f"{count(build_dna_encoder(config)):,}"
-            head = heads.get(config.model_type)
-            whole = f"{count(head.from_config(config)):,}" if head else "-"
-        print(f"| {hub_id} | {without} | {whole} | {facts['license']} |")
+            without, whole = build_dna_encoder(config), with_head(config)
+        counted = f"{count(whole):,}" if whole else "-"
+        print(f"| {hub_id} | {count(without):,} | {counted} | {facts['license']} |")
     print()
 
 
