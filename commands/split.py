@@ -29,7 +29,7 @@ def split(
         str | None,
         typer.Option(
             "--locus_pattern",
-            help="Or a regular expression for the question, whose one group is the locus. The KEGG rows need neither.",
+            help="Or a regular expression for the question, whose one group is the locus. Known data sets need neither.",
         ),
     ] = None,
     on_bad_row: OnBadRow = "raise",

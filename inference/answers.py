@@ -75,7 +75,7 @@ def extract_single_entry(text: str) -> str | None:
 def truth_anywhere(text: str, truth: str) -> bool:
     """Whether the truth stands anywhere in the output, reasoning included: what the predecessors count as right.
 
-    It is no measure of answers: a name within a longer name counts, and so does a disease that the model rules out.
+    It is no measure of answers: a name within a longer name counts, and so does one that the model rules out.
     """
     return truth.strip().lower() in text.lower()
 
