@@ -1,6 +1,5 @@
 """`textgenome evaluate`: how good is a model, and does it use the DNA?"""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +10,8 @@ from textgenome.commands.options import (
     DatasetName,
     Dtype,
     EnableThinking,
+    LocusColumn,
+    LocusPattern,
     MaxNewTokens,
     Model,
     OnBadRow,
@@ -27,42 +28,53 @@ from textgenome.evaluation.conditions import CONDITIONS
 CONTROLS = [name for name, condition in CONDITIONS.items() if condition.kind == "control"]
 
 
+Controls = Annotated[
+    str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
+]
+Baselines = Annotated[bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")]
+TextOnlyModel = Annotated[
+    str | None, typer.Option("--text_only_model", help="A model of the same recipe with `dna: none`, to compare.")
+]
+Mode = Annotated[
+    Literal["generate", "score", "both"],
+    typer.Option(
+        help="`generate` writes reasoning and answer; `score` ranks the known answers without reasoning, much "
+        "faster; `both` does both.",
+    ),
+]
+Temperature = Annotated[
+    float, typer.Option("--temperature", min=0, help="0 always takes the most likely token; above, sample.")
+]
+TopP = Annotated[float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")]
+ConstantQuestion = Annotated[
+    str | None,
+    typer.Option("--constant_question", help="Of the control of that name. By default one for the data set."),
+]
+
+
 @command()
 def evaluate(
     model: Model,
     dataset_name: DatasetName,
     output_dir: OutputDir,
     split: Split = "validation",
-    controls: Annotated[
-        str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
-    ] = "",
-    baselines: Annotated[
-        bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")
-    ] = False,
-    text_only_model: Annotated[
-        str | None, typer.Option("--text_only_model", help="A model of the same recipe with `dna: none`, to compare.")
-    ] = None,
-    mode: Annotated[
-        Literal["generate", "score", "both"],
-        typer.Option(
-            help="`generate` writes reasoning and answer; `score` ranks the known answers without reasoning, much "
-            "faster; `both` does both.",
-        ),
-    ] = "generate",
+    controls: Controls = "",
+    baselines: Baselines = False,
+    text_only_model: TextOnlyModel = None,
+    mode: Mode = "generate",
     synonyms: Synonyms = None,
     revision: Revision = "main",
     dtype: Dtype = "auto",
     batch_size: BatchSize = 64,
     enable_thinking: EnableThinking = None,
     max_new_tokens: MaxNewTokens = 1024,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="0 always takes the most likely token; above, sample.")
-    ] = 0,
-    top_p: Annotated[
-        float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")
-    ] = 1,
+    temperature: Temperature = 0,
+    top_p: TopP = 1,
     on_bad_row: OnBadRow = "raise",
     seed: Seed = 0,
+    constant_question: ConstantQuestion = None,
+    locus_column: LocusColumn = None,
+    locus_pattern: LocusPattern = None,
 ) -> None:
     """Evaluate a model on a table: accuracy with intervals, controls and baselines.
 
@@ -76,30 +88,23 @@ def evaluate(
     from textgenome.evaluation import evaluate_model
     from textgenome.evaluation.results import format_table
 
+    options = {"baselines": baselines, "text_only_model": text_only_model, "mode": mode, "revision": revision}
+    options |= {"dtype": dtype, "batch_size": batch_size, "enable_thinking": enable_thinking, "seed": seed}
+    options |= {"on_bad_row": on_bad_row, "synonyms": read_synonyms(synonyms), "max_new_tokens": max_new_tokens}
+    description = {"constant_question": constant_question, "locus_column": locus_column}
+    options["description"] = {**description, "locus_pattern": locus_pattern}
+    if temperature:
+        options |= {"do_sample": True, "temperature": temperature, "top_p": top_p}
+    metrics = evaluate_model(model, dataset_name, split, output_dir, read_controls(controls), **options)
+    if metrics:
+        typer.echo(format_table(metrics))
+        typer.echo(f"\n{output_dir / 'report.html'}")
+
+
+def read_controls(controls: str) -> list[str]:
+    """The names of controls, of `all` those of all."""
     names = CONTROLS if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
     unknown = [name for name in names if name not in CONTROLS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CONTROLS)}, or all.")
-    sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p} if temperature else {}
-    metrics = evaluate_model(
-        model,
-        dataset_name,
-        split,
-        output_dir,
-        names,
-        baselines=baselines,
-        text_only_model=text_only_model,
-        mode=mode,
-        synonyms=read_synonyms(synonyms),
-        revision=revision,
-        dtype=dtype,
-        batch_size=batch_size,
-        enable_thinking=enable_thinking,
-        on_bad_row=on_bad_row,
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-        **sampling,
-    )
-    if metrics:
-        typer.echo(format_table(metrics))
-        typer.echo(f"\n{Path(output_dir) / 'report.html'}")
+    return names

@@ -45,6 +45,16 @@ Synonyms = Annotated[
         help="A CSV file without header, `name,meaning` a line: names that mean another one, for a second accuracy.",
     ),
 ]
+LocusColumn = Annotated[
+    str | None, typer.Option("--locus_column", help="Column that names the locus of a row, such as its gene.")
+]
+LocusPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--locus_pattern",
+        help="Or a regular expression for the question, whose one group is the locus. Known data sets need neither.",
+    ),
+]
 # Of the commands that read variant calls; one of them can do without.
 VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain or compressed, or BCF file.")
 FASTA = typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import OnBadRow, Seed
+from textgenome.commands.options import LocusColumn, LocusPattern, OnBadRow, Seed
 
 
 @command()
@@ -22,16 +22,8 @@ def split(
         typer.Option(help="Random 8:1:1, or about 8:1:1 with no locus, sequence or 64-mer in two parts."),
     ] = "locus",
     seed: Seed = 0,
-    locus_column: Annotated[
-        str | None, typer.Option("--locus_column", help="Column that names the locus of a row, such as its gene.")
-    ] = None,
-    locus_pattern: Annotated[
-        str | None,
-        typer.Option(
-            "--locus_pattern",
-            help="Or a regular expression for the question, whose one group is the locus. Known data sets need neither.",
-        ),
-    ] = None,
+    locus_column: LocusColumn = None,
+    locus_pattern: LocusPattern = None,
     on_bad_row: OnBadRow = "raise",
 ) -> None:
     """Split a table into train, validation and test, and count what they share.

@@ -47,7 +47,7 @@ class Description:
                 raise ValueError(f"There is no column {self.locus_column!r}, only {', '.join(row)}.")
             value = row[self.locus_column]
             return None if value is None else str(value).strip() or None
-        found = self.locus_pattern and re.search(self.locus_pattern, row.get("question") or "")
+        found = self.locus_pattern and re.search(self.locus_pattern, str(row.get("question") or ""))
         return found[1] if found else None
 
     def genes(self, row: Mapping) -> set[str]:
@@ -77,7 +77,7 @@ def find_description(rows: list[Mapping], **given: str | None) -> Description:
     found = Description()
     if any(KEGG.locus(row) for row in rows):
         found = KEGG
-    elif any((row.get("question") or "").strip() in QUESTIONS for row in rows):
+    elif any(str(row.get("question")).strip() in QUESTIONS for row in rows):
         found = STARTER
     return replace(found, **{name: value for name, value in given.items() if value is not None})
 

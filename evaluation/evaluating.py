@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from transformers import (
 from transformers.utils import logging
 
 from textgenome.data.conversations import check_pair
+from textgenome.data.descriptions import Description, find_description
 from textgenome.data.prompts import as_prompt, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
@@ -76,6 +77,7 @@ class Evaluation:
         enable_thinking: Whether the model reasons first; by default if it was trained to.
         on_bad_row: See `load_rows`.
         seed: Of controls, sampling and bootstrap.
+        description: Attributes of `Description` that replace those of the data set, unless they are None.
         generation_options: For `model.generate`.
 
     Raises:
@@ -97,6 +99,7 @@ class Evaluation:
     enable_thinking: bool | None = None
     on_bad_row: str = "raise"
     seed: int = 0
+    description: dict[str, str | None] = field(default_factory=dict)
     generation_options: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -111,6 +114,7 @@ class Evaluation:
         self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
         checks = {**self.check, **self.reading, "dna_tokenizer": processor.dna_tokenizer}
         self.rows = load_rows(self.dataset_name, self.split, **checks).to_list()
+        self.described = find_description(self.rows, **self.description)
         self.train_rows = load_train_rows(self.dataset_name, self.split, **self.check) if self.baselines else []
 
     @property
@@ -127,6 +131,7 @@ class Evaluation:
             "enable_thinking": self.enable_thinking,
             **self.reading,
             "seed": self.seed,
+            "description": asdict(self.described),
             "generation": {"do_sample": False, **self.generation_options},
         }
         if self.text_only:
@@ -145,7 +150,7 @@ class Evaluation:
         with self.state.main_process_first():
             remember_settings(settings, self.output_dir, "evaluation")
         predictions = Predictions(self.output_dir)
-        conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed)
+        conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed, self.described)
         self.predict(self.checkpoint, {AS_IS: windows, **conditions}, predictions)
         if self.text_only:
             self.predict(self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}, predictions)
@@ -193,11 +198,13 @@ def evaluate_model(
     return evaluation.run()
 
 
-def change_rows(windows: list[dict], controls: list[str], reads_text: bool, seed: int) -> dict[str, list[dict]]:
+def change_rows(
+    windows: list[dict], controls: list[str], reads_text: bool, seed: int, description: Description
+) -> dict[str, list[dict]]:
     """The rows as each control shows them, by its name. One that changes nothing the model sees is left out."""
     conditions = {}
     for name in controls:
-        changed = CONTROLS[name](windows, seed) if reads_text or name in DNA_CONTROLS else windows
+        changed = CONTROLS[name](windows, seed, description) if reads_text or name in DNA_CONTROLS else windows
         if changed == windows:
             logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
         else:

@@ -1,3 +1,5 @@
+import json
+
 import pandas
 import pytest
 from conftest import TINY_CHECKPOINT, variant_row
@@ -25,11 +27,13 @@ def test_evaluate_prints_the_table(table, tmp_path):
     synonyms.write_text("melanoma,glioma\n")
     flags = ["--model", TINY_CHECKPOINT, "--dataset_name", table, "--output_dir", tmp_path / "out"]
     flags += ["--controls", "pair_swapped, dna_removed", "--mode", "score", "--synonyms", synonyms]
+    flags += ["--constant_question", "Why?", "--locus_column", "answer"]
     result = invoke("evaluate", *flags)
     assert result.exit_code == 0, result.output
     table_lines = [line.split("  ")[0] for line in result.output.splitlines() if "0." in line]
     assert table_lines == ["as is", "pair swapped", "DNA removed"]
-    assert (tmp_path / "out" / "metrics.json").exists()
+    description = json.loads((tmp_path / "out" / "metrics.json").read_text())["description"]
+    assert (description["constant_question"], description["locus_column"]) == ("Why?", "answer")
 
 
 def test_baselines_print_the_table(table, tmp_path):

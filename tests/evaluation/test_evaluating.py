@@ -109,6 +109,20 @@ def test_another_evaluation_is_refused(table, tmp_path):
         run(table, tmp_path / "out", seed=1)
 
 
+def test_another_table_says_what_its_controls_change(table, tmp_path):
+    for path in Path(table).glob("*.csv"):
+        rows = pandas.read_csv(path).assign(gene="TP53", question="Is this variant of TP53 harmful?")
+        rows.to_csv(path, index=False)
+    controls = ["constant_question", "genes_masked"]
+    found = run(table, tmp_path / "found", controls)
+    assert "genes_masked" not in found["conditions"]
+    given = run(table, tmp_path / "given", controls, description={"locus_column": "gene", "constant_question": "Why?"})
+    assert list(given["conditions"]) == ["as_is", *controls]
+    assert (given["description"]["locus_column"], given["description"]["constant_question"]) == ("gene", "Why?")
+    with pytest.raises(ValueError, match=r"other settings \(description\)"):
+        run(table, tmp_path / "given", controls)
+
+
 def test_sampling_is_seeded(table, tmp_path):
     options = {"do_sample": True, "temperature": 3.0}
     for name in "ab":
