@@ -65,12 +65,8 @@ class MarkCheckpoints(TrainerCallback):
 
 
 def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    options = {"dna_tokenizer": dna_tokenizer, **conversation_options(data)}
-    return load_rows(data.dataset_name, split, on_bad_row=data.on_bad_row, **options)
-
-
-def conversation_options(data: DataArguments) -> dict:
-    return {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
+    options = {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
+    return load_rows(data.dataset_name, split, data.on_bad_row, dna_tokenizer=dna_tokenizer, **options)
 
 
 def build_base(
@@ -124,7 +120,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
             raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {data.dataset_test_split}.")
 
     thinks = any(reasons(row) for row in rows)
-    train_dataset = as_conversations(rows, **conversation_options(data))
+    train_dataset = as_conversations(rows, data.dna, data.dna_truncation)
     with training.main_process_first(local=False, desc="building the base model"):
         if source is None:
             # Absolute, since it is what an adapter will know its base by.
@@ -164,7 +160,7 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         model=model,
         args=training,
         train_dataset=train_dataset,
-        eval_dataset=as_conversations(test_rows, **conversation_options(data)) if training.do_eval else None,
+        eval_dataset=as_conversations(test_rows, data.dna, data.dna_truncation) if training.do_eval else None,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=peft_config,

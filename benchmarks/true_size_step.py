@@ -37,7 +37,7 @@ def random_rows(count: int, window: int, text_tokens: int) -> Dataset:
                 "variant_sequence": variant + reference[window // 2 + 1 :],
             }
         )
-    return as_conversations(Dataset.from_list(rows), dna_window=window)
+    return as_conversations(Dataset.from_list(rows))
 
 
 def main() -> None:

@@ -36,10 +36,10 @@ class TextGenomeCollator:
             [row["messages"] for row in rows],
             tokenize=True,
             return_dict=True,
-            return_tensors="pt",
+            return_tensors="np",  # lists become arrays, and these tensors, faster than lists become tensors
             return_assistant_tokens_mask=True,
             processor_kwargs={"padding_side": self.padding_side},
-        )
+        ).convert_to_tensors("pt")
         assistant = batch.pop("assistant_masks").bool()
         batch["labels"] = batch["input_ids"].where(assistant, torch.tensor(-100))
         return batch

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from transformers import PreTrainedTokenizerBase
 
 from textgenome.processing.building import DNA_TOKENS
-from textgenome.processing.processing_dna import normalize_dna, truncate_dna, variant_window
+from textgenome.processing.processing_dna import (
+    check_tokens_differ,
+    normalize_dna,
+    tokenize_dna,
+    truncate_dna,
+    variant_window,
+)
 
 
 TEXT_COLUMNS = ("question", "answer", "reasoning")
@@ -51,18 +57,29 @@ def row_to_messages(
     """
     if row.get("messages") is not None:
         _check_messages(row["messages"], dna_window, dna_tokenizer)
+    else:
+        columns, required = (TEXT_COLUMNS, ("question", "answer")) if answered else (("question",), ("question",))
+        _check_columns(row, columns, required, dna_truncation, dna_window, dna_tokenizer)
+    return build_messages(row, dna, dna_truncation, answered)
+
+
+def build_messages(
+    row: Mapping, dna: str = "variant", dna_truncation: str = "variant_window", answered: bool = True
+) -> list[dict]:
+    """The conversation of a row that `row_to_messages` has checked before; the arguments are the same."""
+    if row.get("messages") is not None:
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
-    columns, required = (TEXT_COLUMNS, ("question", "answer")) if answered else (("question",), ("question",))
-    row = _check_columns(row, columns, required, dna_truncation, dna_window, dna_tokenizer)
-    variant = {"type": "variant", "reference": row["reference_sequence"], "variant": row["variant_sequence"]}
-    question = {"type": "text", "text": row["question"]}
-    user = {"role": "user", "content": [question] if dna == "none" else [variant, question]}
+    question = {"type": "text", "text": row["question"].strip()}
+    user = {"role": "user", "content": [question]}
+    if dna != "none":
+        reference, variant = (_truncate(row, dna_truncation)[column] for column in DNA_COLUMNS)
+        user["content"].insert(0, {"type": "variant", "reference": reference, "variant": variant})
     if not answered:
         return [user]
-    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer']}"}]}
-    if row["reasoning"]:
-        answer["reasoning_content"] = row["reasoning"]
+    answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer'].strip()}"}]}
+    if reasoning := (row.get("reasoning") or "").strip():
+        answer["reasoning_content"] = reasoning
     return [user, answer]
 
 
@@ -81,30 +98,31 @@ def _check_columns(
     dna_truncation: str,
     dna_window: int,
     dna_tokenizer: PreTrainedTokenizerBase | None,
-) -> dict:
-    row = dict(row)
+) -> None:
     for column in (*text_columns, *DNA_COLUMNS):
         if row.get(column) is None and column in (*required, *DNA_COLUMNS):
             raise BadRow(column, "the column is missing or has no value")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
     for column in text_columns:
-        row[column] = _check_text(column, (row.get(column) or "").strip())
-        if not row[column] and column in required:
+        text = (row.get(column) or "").strip()
+        if not text and column in required:
             raise BadRow(column, "the text is empty")
+        _check_text(column, text)
     for column in DNA_COLUMNS:
         try:
             normalize_dna(row[column])
         except ValueError as error:
             raise BadRow(column, str(error)) from error
-    if dna_truncation == "per_side":
-        row = truncate_dna(row)
+    pair = (_truncate(row, dna_truncation)[column] for column in DNA_COLUMNS)
     try:
-        windows = variant_window(row["reference_sequence"], row["variant_sequence"], dna_window)
-        _check_tokens(windows, dna_tokenizer)
+        _check_tokens(variant_window(*pair, size=dna_window), dna_tokenizer)
     except ValueError as error:
         raise BadRow("variant_sequence", str(error)) from error
-    return row
+
+
+def _truncate(row: Mapping, dna_truncation: str) -> Mapping:
+    return truncate_dna(row) if dna_truncation == "per_side" else row
 
 
 def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -142,24 +160,16 @@ def _check_block(block: dict, role: str, dna_window: int, dna_tokenizer: PreTrai
 
 
 def _check_tokens(sequences: tuple[str, ...], dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
-    if dna_tokenizer is None:
-        return
-    encoded = dna_tokenizer(list(sequences))["input_ids"]
-    for sequence, ids in zip(sequences, encoded):
-        if len(ids) > dna_tokenizer.model_max_length:
-            raise ValueError(
-                f"the DNA of {len(sequence)} bases has {len(ids)} tokens, but the encoder reads at most "
-                f"{dna_tokenizer.model_max_length}" + (": lower dna_window" if len(sequences) == 2 else "")
-            )
-    if len(encoded) == 2 and encoded[0] == encoded[1]:
-        raise ValueError("reference and variant have equal DNA tokens")
+    if dna_tokenizer is not None:
+        encoded, _ = tokenize_dna(dna_tokenizer, list(sequences))
+        if len(encoded) == 2:
+            check_tokens_differ(*encoded)
 
 
-def _check_text(column: str, text: str) -> str:
+def _check_text(column: str, text: str) -> None:
     for token in DNA_TOKENS:
         if token in text:
             raise BadRow(column, f"the text holds {token}, which is reserved for DNA")
-    return text
 
 
 def _without_dna(message: dict) -> dict:
@@ -177,4 +187,4 @@ def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
             yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
 
 
-__all__ = ["DNA_COLUMNS", "BadRow", "check_pair", "row_to_messages", "texts_of"]
+__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "check_pair", "row_to_messages", "texts_of"]

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from tqdm import tqdm
 from transformers.utils import logging
 
-from textgenome.data.conversations import BadRow, row_to_messages, texts_of
+from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
 from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -93,19 +93,21 @@ def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
         logger.warning(f"Left out {message}")
 
 
-def as_conversations(rows: Dataset, **conversation_options) -> Dataset:
+def as_conversations(rows: Dataset, dna: str = "variant", dna_truncation: str = "variant_window") -> Dataset:
     """A view of rows in which each is a conversation, in the column `messages`, made when it is read.
 
     Args:
-        rows: Rows as `row_to_messages` takes them.
-        conversation_options: See `row_to_messages`.
+        rows: Rows that `load_rows` has checked: they are not checked again. Their sequences are whole, for the
+            processor to cut them to windows.
+        dna: See `row_to_messages`.
+        dna_truncation: See `row_to_messages`.
     """
-    return rows.with_transform(partial(_batch_as_conversations, **conversation_options))
+    return rows.with_transform(partial(_as_conversations, dna=dna, dna_truncation=dna_truncation))
 
 
-def _batch_as_conversations(batch: dict[str, list], **conversation_options) -> dict[str, list]:
+def _as_conversations(batch: dict[str, list], **options) -> dict[str, list]:
     rows = (dict(zip(batch, values)) for values in zip(*batch.values()))
-    return {"messages": [row_to_messages(row, **conversation_options) for row in rows]}
+    return {"messages": [build_messages(row, **options) for row in rows]}
 
 
 def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> list[int]:

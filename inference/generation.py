@@ -107,9 +107,9 @@ def prompt_inputs(
         enable_thinking=enable_thinking,
         tokenize=True,
         return_dict=True,
-        return_tensors="pt",
+        return_tensors="np",  # as in the collator
         processor_kwargs={"padding_side": "left"},
-    )
+    ).convert_to_tensors("pt")
 
 
 __all__ = ["by_length", "ends_of_turn", "evaluation_mode", "generate", "generate_batches", "prompt_inputs"]

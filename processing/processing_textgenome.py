@@ -5,7 +5,13 @@ from itertools import islice
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.processing.processing_dna import common_prefix, normalize_dna, tokenize_dna, variant_window
+from textgenome.processing.processing_dna import (
+    check_tokens_differ,
+    common_prefix,
+    normalize_dna,
+    tokenize_dna,
+    variant_window,
+)
 
 
 class TextGenomeProcessor(ProcessorMixin):
@@ -140,7 +146,6 @@ class TextGenomeProcessor(ProcessorMixin):
         if text is None:
             raise ValueError("You need to provide `text`.")
         texts = [text] if isinstance(text, str) else list(text)
-        sequences = [dna] if isinstance(dna, str) else list(dna or [])
         options = {"padding": True, "padding_side": "left", **kwargs, **(text_kwargs or {})}
         return_tensors = options.pop("return_tensors", None)
         padding_keys = {"padding", "padding_side", "pad_to_multiple_of"} & set(options)
@@ -150,10 +155,7 @@ class TextGenomeProcessor(ProcessorMixin):
         options.pop("return_text_replacement_offsets", None)
         options.pop("return_mm_token_type_ids", None)
 
-        sequences = [normalize_dna(sequence) for sequence in sequences]
-        encoded = []
-        if sequences:
-            encoded = tokenize_dna(self.dna_tokenizer, sequences, self.dna_window, **(dna_kwargs or {}))
+        encoded, pools = self._encode_dna([dna] if isinstance(dna, str) else dna or [], variants or [], dna_kwargs)
         tokenized = self.tokenizer(texts, **options)
         counts = [list(ids).count(self.dna_token_id) for ids in tokenized["input_ids"]]
         if sum(counts) != len(encoded):
@@ -162,7 +164,6 @@ class TextGenomeProcessor(ProcessorMixin):
                 "passed."
             )
 
-        pools = self._pool(encoded, sequences, variants or [])
         lengths = iter([self.num_placeholders(ids, pool) for ids, pool in zip(encoded, pools)])
         data = {key: [] for key in tokenized}
         for row, count in enumerate(counts):
@@ -206,13 +207,18 @@ class TextGenomeProcessor(ProcessorMixin):
         for key, rows in data.items():
             data[key] = [values[keep] for values in rows]
 
-    def _pool(self, encoded: list[list[int]], sequences: list[str], variants: list[int]) -> list[list[int] | None]:
-        """Check that the tokens of each pair differ, and for the `pooled` projector say what goes where."""
+    def _encode_dna(
+        self, dna: list[str], variants: list[int], dna_kwargs: dict | None
+    ) -> tuple[list[list[int]], list[list[int] | None]]:
+        """The tokens of each sequence and, for the `pooled` projector, which placeholder each of them goes into."""
+        sequences, pooled = list(map(normalize_dna, dna)), self.projector_type == "pooled"
+        if not sequences:
+            return [], []
+        encoded, offsets = tokenize_dna(self.dna_tokenizer, sequences, offsets=pooled, **(dna_kwargs or {}))
         for i in variants:
-            if encoded[i] == encoded[i + 1]:
-                raise ValueError("Reference and variant have equal DNA tokens: the model would see no variant.")
-        if self.projector_type != "pooled" or not encoded:
-            return [None] * len(encoded)
+            check_tokens_differ(encoded[i], encoded[i + 1])
+        if not pooled:
+            return encoded, [None] * len(encoded)
 
         near = [None] * len(encoded)  # the bases around the variant
         for i in variants:
@@ -222,8 +228,7 @@ class TextGenomeProcessor(ProcessorMixin):
             for j in (i, i + 1):
                 reach = self.projector_full_resolution
                 near[j] = (start - reach, len(sequences[j]) - suffix + reach)
-        offsets = self.dna_tokenizer(sequences, return_offsets_mapping=True)["offset_mapping"]
-        return [
+        return encoded, [
             self.pool_ids(ids, bases and {i for i, (a, b) in enumerate(spans) if a < bases[1] and b > bases[0]})
             for ids, spans, bases in zip(encoded, offsets, near)
         ]

@@ -3,7 +3,7 @@
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.processing.processing_dna import normalize_dna, tokenize_dna, variant_window
+from textgenome.processing.processing_dna import check_tokens_differ, normalize_dna, tokenize_dna, variant_window
 
 
 class TextGenomeDNAProcessor(ProcessorMixin):
@@ -64,9 +64,9 @@ class TextGenomeDNAProcessor(ProcessorMixin):
 
     def _encode(self, pair: tuple[str, str], are_windows: bool) -> list[list[int]]:
         windows = list(map(normalize_dna, pair) if are_windows else variant_window(*pair, self.dna_window))
-        encoded = tokenize_dna(self.dna_tokenizer, windows, self.dna_window)
-        if encoded[0] == encoded[1] and not are_windows:
-            raise ValueError("Reference and variant have equal DNA tokens: the model would see no variant.")
+        encoded, _ = tokenize_dna(self.dna_tokenizer, windows)
+        if not are_windows:
+            check_tokens_differ(*encoded)
         return encoded
 
 

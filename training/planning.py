@@ -172,9 +172,10 @@ def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]
     """Estimated lengths of the rows, none if they are not on this machine."""
     if data.dataset_name != "starter" and not Path(data.dataset_name).exists():
         return []
-    options = {"dna": data.dna, "dna_truncation": data.dna_truncation, "dna_window": data.dna_window}
-    rows = load_rows(data.dataset_name, data.dataset_train_split, on_bad_row=data.on_bad_row, **options)
-    return estimate_lengths(as_conversations(rows, **options), processor)
+    shown = {"dna": data.dna, "dna_truncation": data.dna_truncation}
+    checks = {"on_bad_row": data.on_bad_row, "dna_window": data.dna_window, **shown}
+    rows = load_rows(data.dataset_name, data.dataset_train_split, **checks)
+    return estimate_lengths(as_conversations(rows, **shown), processor)
 
 
 def load_config(name: str) -> PreTrainedConfig:

@@ -1,14 +1,20 @@
 """Labels, checked by decoding them, and against the library's own way of expanding placeholders."""
 
+from collections import Counter
+from copy import copy
+
 import pytest
 import torch
-from conftest import conversation, random_dna
+from conftest import conversation, random_dna, variant_row
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
 
+from textgenome import data
 from textgenome.data import TextGenomeCollator
 from textgenome.data.rows import as_conversations, load_rows
-from textgenome.processing import TextGenomeProcessor
+from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, processing_dna, processing_textgenome
 
 
 END = "<|im_end|>\n"
@@ -74,6 +80,36 @@ def test_labels_of_any_batch(tiny_processor, lengths, answers, side):
     assert label_spans(tiny_processor, batch) == [[answer + END] for _, answer in zip(lengths, answers)]
     placeholders = (batch["input_ids"] == tiny_processor.dna_token_id).sum(-1)
     assert placeholders.tolist() == [sum(sample) for sample in lengths]
+
+
+def counting(counter, name, function, is_work):
+    def counted(*args, **kwargs):
+        result = function(*args, **kwargs)
+        counter[name] += bool(is_work(result, *args))
+        return result
+
+    return counted
+
+
+@pytest.mark.parametrize("projector", ["linear", "pooled"])
+@pytest.mark.parametrize("vocabulary, tokenized", [("hyenadna", 0), ("nucleotide_transformer", 1)])
+def test_dna_is_folded_cut_and_tokenized_once(monkeypatch, tiny_processor, projector, vocabulary, tokenized):
+    processor, work = copy(tiny_processor), Counter()
+    processor.dna_tokenizer, processor.projector_type = build_dna_tokenizer(vocabulary), projector
+    row = variant_row(400)
+    row |= {name: row[name].lower() for name in ("reference_sequence", "variant_sequence")}
+    conversations = as_conversations(Dataset.from_list([row]))
+    collate = TextGenomeCollator(processor)
+    collate([conversations[0]])  # the first batch asks the tokenizer whether it may be looked up
+    fold, cut = processing_dna.normalize_dna, processing_dna.variant_window
+    for module in (processing_dna, processing_textgenome, data.conversations):
+        folds = counting(work, "folded", fold, lambda result, given: result is not given)
+        monkeypatch.setattr(module, "normalize_dna", folds)
+        monkeypatch.setattr(module, "variant_window", counting(work, "cut", cut, lambda result, *given: True))
+    calls = counting(work, "tokenized", PreTrainedTokenizerBase.__call__, lambda *_: True)
+    monkeypatch.setattr(PreTrainedTokenizerBase, "__call__", calls)
+    collate([conversations[0]])
+    assert work == {"folded": 2, "cut": 1, "tokenized": 1 + tokenized}  # the text is tokenized, too
 
 
 class LibraryProcessor(TextGenomeProcessor):

@@ -122,7 +122,7 @@ BAD = {
     "long": (
         {"messages": [{"role": "user", "content": [{"type": "dna", "dna": "A" * 99}]}, {"role": "assistant"}]},
         "messages[0].content[0]",
-        "the DNA of 99 bases has 99 tokens, but the encoder reads at most 64",
+        "the DNA of 99 bases has 99 tokens, but the encoder reads at most 64: lower dna_window",
     ),
     "reserved": ({"question": "Is <|dna_pad|> a token?"}, "question", "<|dna_pad|>, which is reserved"),
 }
@@ -272,7 +272,7 @@ def test_the_built_in_rows():
 @pytest.mark.parametrize("projector", ["linear", "pooled", "resampler"])
 def test_estimated_lengths_are_near_the_real_ones(tiny_processor, projector):
     rows = Dataset.from_list([variant_row(20 * i, seed=i, question="What does it do? " * i) for i in range(2, 8)])
-    conversations = as_conversations(rows, dna_window=100)
+    conversations = as_conversations(rows)
     processor = copy(tiny_processor)
     processor.dna_window, processor.projector_type, processor.projector_full_resolution = 100, projector, 5
     processor.projector_num_queries = 10

@@ -4,11 +4,15 @@ import random
 import pytest
 from conftest import random_dna
 from pyarrow import parquet
-from transformers import AutoTokenizer, LlamaConfig
+from tokenizers import Regex, Tokenizer, normalizers
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.processing import build_dna_tokenizer, variant_window
-from textgenome.processing.dna_tokenizers import vocabulary_of
+from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
+from textgenome.processing.processing_dna import tokenize_dna
 
 
 IDS = {
@@ -61,6 +65,30 @@ def test_saved_as_data_only(vocabulary, tmp_path):
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded("acgu")["input_ids"] == tokenizer("acgu")["input_ids"]
     assert loaded.model_max_length == 77
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_looking_ids_up_gives_those_of_the_tokenizer(name):
+    tokenizer = build_dna_tokenizer(name)
+    sequences = [random_dna(length, seed=1) for length in (1, 6, 7, 600)] + ["N", "ANNA", "ACGTNNACGTAC" * 9]
+    ids, offsets = tokenize_dna(tokenizer, sequences, offsets=True)
+    expected = tokenizer(sequences, return_offsets_mapping=True)
+    assert (ids, offsets) == (expected["input_ids"], expected["offset_mapping"])
+    assert tokenize_dna(tokenizer, sequences) == (ids, None)
+
+
+def test_a_tokenizer_of_another_kind_is_asked():
+    merged = build_dna_tokenizer()
+    merged.add_tokens("GATTACA")
+    assert tokenize_dna(merged, ["GATTACAGATTACA", "ACGT"])[0] == merged(["GATTACAGATTACA", "ACGT"])["input_ids"]
+    folded = build_dna_tokenizer()
+    folded.backend_tokenizer.normalizer = normalizers.Replace("T", "A")
+    assert tokenize_dna(folded, ["ACGT"])[0] == folded(["ACGA"])["input_ids"]
+    large = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel({base: 252 + i for i, base in enumerate("ACGTN")}))
+    )
+    large.backend_tokenizer.pre_tokenizer = Split(Regex("."), behavior="isolated")
+    assert tokenize_dna(large, ["NACGT"])[0] == [[256, 252, 253, 254, 255]]
 
 
 def expected_6mers(sequence: str) -> list[str]:
