@@ -386,7 +386,7 @@ class Evo2Model(Evo2PreTrainedModel):
         if self.config.hidden_size == WIDTH_OF_1B and self.config.projection_quantization == "none":
             logger.warning_once(
                 "This Evo2 1B runs without 8-bit projections. The weights of evo2_1b_base were trained with them: on "
-                "the four test sequences of its authors the published loss is 0.502 with and 1.248 without. Set "
+                "the four test sequences of its authors the loss is 0.502 with, 1.248 was reported without. Set "
                 'projection_quantization="fp8_e4m3" in the configuration, unless these weights were trained otherwise.'
             )
 
