@@ -18,7 +18,7 @@ class Description:
         listed_gene_pattern: Regular expression with two groups, the symbol and the full name of a gene in a list.
 
     Raises:
-        ValueError: If a pattern is no regular expression or has another number of groups.
+        ValueError: If a pattern is not a regular expression, or has a wrong number of groups.
     """
 
     constant_question: str = "What is the effect of this variant?"
@@ -32,7 +32,7 @@ class Description:
             try:
                 found = groups if pattern is None else re.compile(pattern).groups
             except re.error as error:
-                raise ValueError(f"{name} {pattern!r} is no regular expression: {error}.") from error
+                raise ValueError(f"{name} {pattern!r} is not a regular expression: {error}.") from error
             if found != groups:
                 raise ValueError(f"{name} {pattern!r} has {found} groups in parentheses, but needs {groups}.")
 
@@ -40,7 +40,7 @@ class Description:
         """The name of a row's locus, or None if it has none.
 
         Raises:
-            ValueError: If there is no column `locus_column`.
+            ValueError: If the column `locus_column` is missing.
         """
         if self.locus_column is not None:
             if self.locus_column not in row:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from datasets import concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -53,8 +53,8 @@ def write_splits(
         output_dir: A new or empty folder. It also gets the report, as `split.json`.
         by: `random` or `locus`, see `split_at_random` and `split_by_locus`.
         seed: Seed of the split.
-        locus_column: See `Description`; by default that of the data set, if it is a known one.
-        locus_pattern: Likewise.
+        locus_column: See `Description`; by default that of the data set, if it is known.
+        locus_pattern: See `Description`.
         on_bad_row: See `load_rows`.
 
     Returns:
@@ -70,14 +70,7 @@ def write_splits(
     output_dir = Path(output_dir)
     if output_dir.exists() and any(output_dir.iterdir()):
         raise FileExistsError(f"{output_dir} is not empty: name a new folder.")
-    tables = []
-    for split in sorted(list_splits(dataset_name), key=lambda name: SPLIT_ORDER.get(name, len(SPLIT_ORDER))):
-        tables.append(load_rows(dataset_name, split, on_bad_row, check=_check_row))
-        for number, row in enumerate(tables[-1]):
-            if row.get("messages") is not None:
-                place = f"{dataset_name}, split {split!r}, row {number}"
-                raise ValueError(f"{place}: a conversation in `messages` has no columns of DNA to split by.")
-    rows = concatenate_datasets(tables)
+    rows = _join_splits(dataset_name, on_bad_row)
     answers = list(rows["answer"])
     given = rows.to_list()
     traits = row_traits(given, find_description(given, locus_column=locus_column, locus_pattern=locus_pattern))
@@ -116,7 +109,7 @@ def row_traits(rows: list[Mapping], description: Description | None = None) -> T
         row has one.
 
     Raises:
-        ValueError: If there is no such column as the description names.
+        ValueError: If the column that the description names is missing.
     """
     description = description or find_description(rows)
     pairs = [tuple(normalize_dna(row[f"{side}_sequence"]) for side in ("reference", "variant")) for row in rows]
@@ -221,6 +214,17 @@ def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict
             inside = np.isin(rows, parts[part])
             leakage[part][name] = len(np.unique(rows[inside][np.isin(values[inside], seen)]))
     return leakage
+
+
+def _join_splits(dataset_name: str, on_bad_row: str) -> Dataset:
+    tables = []
+    for split in sorted(list_splits(dataset_name), key=lambda name: SPLIT_ORDER.get(name, len(SPLIT_ORDER))):
+        tables.append(load_rows(dataset_name, split, on_bad_row, check=_check_row))
+        for number, row in enumerate(tables[-1]):
+            if row.get("messages") is not None:
+                place = f"{dataset_name}, split {split!r}, row {number}"
+                raise ValueError(f"{place}: a conversation in `messages` has no columns of DNA to split by.")
+    return concatenate_datasets(tables)
 
 
 def _check_row(row: Mapping) -> None:

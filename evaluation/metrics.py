@@ -44,7 +44,7 @@ def score_answers(
     synonyms: dict[str, str] | None = None,
     seed: int = 0,
 ) -> dict:
-    """Score answers against the truth. Both are normalised; what is no answer (None) counts as wrong.
+    """Score answers against the truth. Both are normalised; a missing answer (None) counts as wrong.
 
     Args:
         truths: The true answer of each row, at least one.

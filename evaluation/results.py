@@ -54,7 +54,7 @@ def summarize(
 
 
 def answer_of(record: Mapping) -> str | None:
-    """The answer in a record: as it stands, generated, or the label with the best score."""
+    """The answer of a record: as given, parsed from the output, or the label with the best score."""
     if "answer" in record:
         return record["answer"]
     if "output" in record:

@@ -53,7 +53,7 @@ def test_without_loci_the_dna_alone_groups(tmp_path):
     result = CliRunner().invoke(app, split(path, tmp_path / "other", "--locus_column", "symbol"))
     assert result.exit_code == 1 and "There is no column 'symbol'" in result.stderr
     result = CliRunner().invoke(app, split(path, tmp_path / "other", "--locus_pattern", "(gene"))
-    assert result.exit_code == 1 and "locus_pattern '(gene' is no regular expression" in result.stderr
+    assert result.exit_code == 1 and "locus_pattern '(gene' is not a regular expression" in result.stderr
     result = CliRunner().invoke(app, split(path, tmp_path / "other", "--locus_pattern", "(What)"))
     assert "No row names its locus" not in result.output
     # All 20 are of one locus then.

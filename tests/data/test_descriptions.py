@@ -45,7 +45,7 @@ def test_another_table_is_described_by_what_is_given():
         ),
         ({"locus_pattern": "(a)(b)"}, "has 2 groups in parentheses, but needs 1"),
         ({"listed_gene_pattern": r"(\w+);"}, "listed_gene_pattern .* has 1 groups in parentheses, but needs 2"),
-        ({"locus_pattern": "of this ("}, "locus_pattern 'of this \\(' is no regular expression"),
+        ({"locus_pattern": "of this ("}, "locus_pattern 'of this \\(' is not a regular expression"),
     ],
 )
 def test_a_pattern_that_cannot_be_used_is_refused(given, message):
