@@ -168,7 +168,8 @@ class TrackEncoderPreTrainedModel(PreTrainedModel):
             init.normal_(module.rel_pos_bias)
             init.zeros_(module.to_out.weight)  # a layer starts as one without attention
         elif isinstance(module, (nn.Linear, nn.Conv1d)):
-            init.xavier_normal_(module.weight)
+            # By the number of inputs, or depth-wise convolutions would let next to nothing through.
+            init.kaiming_normal_(module.weight, nonlinearity="relu" if isinstance(module, nn.Conv1d) else "linear")
             if module.bias is not None:
                 init.zeros_(module.bias)
         else:
