@@ -28,7 +28,6 @@ from textgenome.data import TextGenomeDNACollator
 from textgenome.data.conversations import check_pair
 from textgenome.data.rows import load_rows
 from textgenome.data.settings import remember_settings
-from textgenome.inference.checkpoints import mark_checkpoint
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.training.finetuning import prepare_dna_encoder
 from textgenome.training.precision import KeepFloat32
@@ -44,7 +43,7 @@ class ClassifierTrainer(WholeCheckpointsMixin, Trainer):
 
 
 class CompleteCheckpoints(TrainerCallback):
-    """Put the processor into every checkpoint, and a word for those who load it without this package."""
+    """Put the processor into every checkpoint."""
 
     def __init__(self, processor: TextGenomeDNAProcessor):
         self.processor = processor
@@ -53,7 +52,6 @@ class CompleteCheckpoints(TrainerCallback):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             self.processor.save_pretrained(folder)
-            mark_checkpoint(folder)
 
 
 def load_split(data: RowArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -113,7 +111,6 @@ def main(data: RowArguments, model_args: ClassifierArguments, training: Classifi
     result = train_or_resume(trainer)
     if trainer.is_world_process_zero():
         processor.save_pretrained(training.output_dir)
-        mark_checkpoint(Path(training.output_dir))
         (Path(training.output_dir) / "training_arguments.json").write_text(training.to_json_string() + "\n")
     if result is not None:
         trainer.log_metrics("train", result.metrics)

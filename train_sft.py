@@ -25,7 +25,6 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
     PreTrainedTokenizerBase,
-    TrainerCallback,
     set_seed,
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
@@ -42,7 +41,7 @@ from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.conditions import CONDITIONS
-from textgenome.inference.checkpoints import find_revisions, mark_checkpoint, pin_revision
+from textgenome.inference.checkpoints import find_revisions, pin_revision
 from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.processing import chat_template
 from textgenome.training.finetuning import prepare_model
@@ -54,14 +53,6 @@ from textgenome.training.trainer import TextGenomeTrainer
 
 
 logger = logging.get_logger("textgenome.train_sft")
-
-
-class MarkCheckpoints(TrainerCallback):
-    """Let every checkpoint say, where this package is not installed, what is missing."""
-
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            mark_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def load_split(data: DataArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -130,8 +121,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
                 build_base(model_args, dna_tokenizer, data, train_dataset, Path(source))
                 if training.deepspeed_plugin:
                     training.deepspeed_plugin.set_deepspeed_weakref()
-            if training.process_index == 0:
-                mark_checkpoint(Path(source))
         if training.process_index == 0:
             settings = {**asdict(data), **asdict(model_args), "reasons": thinks}
             remember_settings(settings, output_dir, "training", FREE_SETTINGS)
@@ -164,7 +153,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=peft_config,
-        callbacks=[MarkCheckpoints()],
         lengths=estimate_lengths(train_dataset, processor) if training.group_by_length else None,
     )
     trainer.add_callback(KeepFloat32(trainer))
@@ -172,8 +160,6 @@ def main(data: DataArguments, model_args: ModelArguments, training: TrainingArgu
         folder = training.dna_cache_dir or output_dir / "dna_features"
         trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training.dna_cache_gb * 1e9))
     result = train_or_resume(trainer)
-    if trainer.is_world_process_zero():
-        mark_checkpoint(output_dir)
     if result is not None:
         key = "train_tokens_per_second"
         speeds = [log[key] for log in trainer.state.log_history if key in log]

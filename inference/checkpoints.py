@@ -16,27 +16,17 @@ from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrained
 from transformers.utils import find_adapter_config_file
 
 from textgenome.data.conversations import check_pair, row_to_messages
-from textgenome.data.files import read_json, write_json
+from textgenome.data.files import read_json
 from textgenome.data.rows import READERS
 from textgenome.data.settings import read_settings
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
-from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
+from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
 FINGERPRINTED = 2**20  # bytes at either end of a file
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-NOTICE_MODULE = "textgenome_is_not_installed"
-NOTICE = """This is a checkpoint of textgenome, a language model that reads DNA. Its code is not in this folder.
-
-To load it here, install the package textgenome, and import textgenome first.
-To load it anywhere, let whoever has the package write a folder that brings its code along:
-
-    textgenome export {folder} OUT      (or: textgenome push {folder} USER/NAME)
-
-Then load OUT, or USER/NAME, with trust_remote_code=True. Research use only, not for diagnosis.
-"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Kind:
     """A kind of model: what loads it, exports it, puts it on a card and evaluates it.
 
     Args:
-        auto_classes: Auto classes by name, with the class that each loads. The first one loads the whole model.
+        model_class: Its class. The first of its `auto_class_names` loads it.
         processor_class: Its processor.
         check: Raises `BadRow` for a row that the model cannot read.
         writes_text: Whether the model generates an answer; else it scores its labels.
@@ -52,7 +42,7 @@ class Kind:
         pipeline_tag: Task on the Hub under which the model is listed, or None where no pipeline takes its inputs.
     """
 
-    auto_classes: dict[str, type]
+    model_class: type
     processor_class: type
     check: Callable
     writes_text: bool
@@ -61,19 +51,12 @@ class Kind:
 
     @property
     def auto_class(self) -> str:
-        return next(iter(self.auto_classes))
-
-    @property
-    def model_class(self) -> type:
-        return self.auto_classes[self.auto_class]
+        return self.model_class.auto_class_names[0]
 
 
 KINDS = [
     Kind(
-        auto_classes=dict.fromkeys(
-            ("AutoModelForMultimodalLM", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageTextToText"),
-            TextGenomeForConditionalGeneration,
-        ),
+        model_class=TextGenomeForConditionalGeneration,
         processor_class=TextGenomeProcessor,
         check=row_to_messages,
         writes_text=True,
@@ -81,10 +64,7 @@ KINDS = [
         pipeline_tag="any-to-any",
     ),
     Kind(
-        auto_classes={
-            "AutoModelForSequenceClassification": TextGenomeDNAForSequenceClassification,
-            "AutoModel": TextGenomeDNAModel,
-        },
+        model_class=TextGenomeDNAForSequenceClassification,
         processor_class=TextGenomeDNAProcessor,
         check=check_pair,
         writes_text=False,
@@ -231,23 +211,8 @@ def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
     return {without_path(name): pin_revision(name, "main") if is_hub_id(name) else None for name in names}
 
 
-def mark_checkpoint(folder: Path) -> None:
-    """Leave word in a checkpoint: loaded without this package, it says what is missing and how to export it."""
-    notice = NOTICE.format(folder=folder)
-    (folder / "README.md").write_text(f"# Checkpoint of a training run\n\n{notice}", encoding="utf-8")
-    (folder / f"{NOTICE_MODULE}.py").write_text(f"raise ImportError({notice!r})\n", encoding="utf-8")
-    for name, auto_class in (("config.json", "AutoConfig"), ("processor_config.json", "AutoProcessor")):
-        if (folder / name).exists():  # an adapter has no config.json: its base is loaded first
-            set_auto_map(folder / name, {auto_class: f"{NOTICE_MODULE}.{auto_class}"})
-
-
-def set_auto_map(path: Path, auto_map: dict[str, str]) -> None:
-    write_json(path, {**read_json(path), "auto_map": auto_map})
-
-
 __all__ = [
     "KINDS",
-    "NOTICE_MODULE",
     "Checkpoint",
     "Kind",
     "find_kind",
@@ -255,10 +220,8 @@ __all__ = [
     "fingerprint_weights",
     "is_hub_id",
     "load_checkpoint",
-    "mark_checkpoint",
     "open_checkpoint",
     "pin_revision",
     "read_config",
-    "set_auto_map",
     "without_path",
 ]

@@ -7,6 +7,14 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from textgenome.configuration.configuration_remote_code import (
+    SavesCodeMixin,
+    is_packaged,
+    module_name,
+    packaged_class,
+    remote_sources,
+)
+
 
 # The encoders of this package, and which `config.json` each of them reads. Their modules fill it when imported.
 DNA_ENCODERS: dict[type[PreTrainedModel], Callable[[dict], bool]] = {}
@@ -57,6 +65,28 @@ def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
     """A pretrained encoder. Where this package has a class for it, that class reads it."""
     values, _ = PreTrainedConfig.get_config_dict(name_or_path)
     return without_heads((find_encoder_class(values) or AutoModel).from_pretrained(name_or_path, **kwargs))
+
+
+class SavesModelCodeMixin(SavesCodeMixin):
+    """For a model whose `base_model` has a `dna_encoder`: saved with the code of that encoder and of no other.
+
+    The modules of a model name no encoder: encoders register themselves. So its modules are made to import this one.
+    """
+
+    auto_class_names: tuple[str, ...] = ("AutoModel",)
+
+    def auto_classes(self) -> dict[str, type]:
+        own, base = packaged_class(self), packaged_class(self.base_model)
+        return {"AutoConfig": type(self.config), "AutoModel": base, **dict.fromkeys(own.auto_class_names, own)}
+
+    def remote_code(self) -> dict[str, str]:
+        encoder = self.base_model.dna_encoder
+        uses = {type(self.config): type(encoder.config), packaged_class(self): packaged_class(encoder)}
+        uses = {user: used for user, used in uses.items() if is_packaged(used)}
+        sources = remote_sources(*self.auto_classes().values(), *uses.values())
+        for user, used in uses.items():
+            sources[module_name(user)] += f"\nfrom .{module_name(used)} import {used.__name__}  # noqa\n"
+        return sources
 
 
 class EncodedDNA(NamedTuple):

@@ -18,7 +18,13 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import TransformersKwargs
 
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
-from textgenome.modeling_dna_encoder import DNAEncoderMixin, build_dna_encoder, load_dna_encoder, without_heads
+from textgenome.modeling_dna_encoder import (
+    DNAEncoderMixin,
+    SavesModelCodeMixin,
+    build_dna_encoder,
+    load_dna_encoder,
+    without_heads,
+)
 from textgenome.modeling_projector import PROJECTORS
 
 
@@ -67,7 +73,7 @@ class TextGenomeDNAOutput(BaseModelOutputWithPooling):
     num_features: torch.LongTensor | None = None
 
 
-class TextGenomePreTrainedModel(PreTrainedModel):
+class TextGenomePreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
     config: TextGenomeConfig
     base_model_prefix = "model"
     input_modalities = ("text",)
@@ -252,6 +258,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
 class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMixin):
     """The fused model with the language model's head: it reads DNA and text and writes text."""
+
+    auto_class_names = ("AutoModelForMultimodalLM", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageTextToText")
 
     # Where the head is tied to. Set for each instance, since language models name their embedding differently.
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}

@@ -9,11 +9,17 @@ from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOut
 from transformers.utils import can_return_tuple
 
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
-from textgenome.modeling_dna_encoder import DNAEncoderMixin, build_dna_encoder, load_dna_encoder, without_heads
+from textgenome.modeling_dna_encoder import (
+    DNAEncoderMixin,
+    SavesModelCodeMixin,
+    build_dna_encoder,
+    load_dna_encoder,
+    without_heads,
+)
 from textgenome.modeling_heads import TextGenomeAttentionPooling
 
 
-class TextGenomeDNAPreTrainedModel(PreTrainedModel):
+class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
     """What the models of the family share. A model with a head holds a `TextGenomeDNAModel` as `model`."""
 
     config: TextGenomeDNAConfig
@@ -99,6 +105,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
     Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
     """
 
+    auto_class_names = ("AutoModelForSequenceClassification",)
     # New weights move by less than bfloat16 can tell apart.
     _keep_in_fp32_modules_strict = ["pooling", "classifier"]
 

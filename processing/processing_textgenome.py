@@ -5,6 +5,7 @@ from itertools import islice
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
 from textgenome.processing.processing_dna import (
     check_tokens_differ,
     common_prefix,
@@ -14,7 +15,7 @@ from textgenome.processing.processing_dna import (
 )
 
 
-class TextGenomeProcessor(ProcessorMixin):
+class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
     """A tokenizer for text and one for DNA.
 
     In chat messages, a block `{"type": "dna", "dna": "ACGT"}` is one sequence, and a block `{"type": "variant",
@@ -79,6 +80,9 @@ class TextGenomeProcessor(ProcessorMixin):
         self.dna_start_token_id = vocabulary[dna_start_token]
         self.dna_end_token_id = vocabulary[dna_end_token]
         super().__init__(tokenizer, dna_tokenizer, chat_template=chat_template)
+
+    def auto_classes(self) -> dict[str, type]:
+        return {"AutoProcessor": packaged_class(self)}
 
     @property
     def model_input_names(self) -> list[str]:

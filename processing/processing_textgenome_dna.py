@@ -3,10 +3,11 @@
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
 from textgenome.processing.processing_dna import check_tokens_differ, normalize_dna, tokenize_dna, variant_window
 
 
-class TextGenomeDNAProcessor(ProcessorMixin):
+class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
     """Cuts pairs of sequences around their difference, and tokenizes them.
 
     Args:
@@ -17,6 +18,9 @@ class TextGenomeDNAProcessor(ProcessorMixin):
     def __init__(self, dna_tokenizer=None, dna_window: int = 2048):
         self.dna_window = dna_window
         super().__init__(dna_tokenizer)
+
+    def auto_classes(self) -> dict[str, type]:
+        return {"AutoProcessor": packaged_class(self)}
 
     @property
     def model_input_names(self) -> list[str]:

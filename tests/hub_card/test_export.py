@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.commands import app
+from textgenome.configuration.configuration_remote_code import remote_sources
 from textgenome.data.files import written_whole
 from textgenome.hub_card import export, export_checkpoint
-from textgenome.hub_card.export import remote_files, remote_sources
+from textgenome.hub_card.export import remote_files
 from textgenome.hub_card.probe import answer
 from textgenome.inference import generate
-from textgenome.inference.checkpoints import load_checkpoint, mark_checkpoint
+from textgenome.inference.checkpoints import load_checkpoint
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -75,7 +76,8 @@ def test_a_stranger_classifies_alike(tmp_path):
     processor = TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", model_max_length=64), dna_window=32)
     folder = export(model, processor, tmp_path / "exported")
     assert {path.stem for path in folder.glob("*.py")} == {
-        *("configuration_hyenadna", "configuration_textgenome", "configuration_textgenome_dna"),
+        *("configuration_hyenadna", "configuration_remote_code"),
+        *("configuration_textgenome", "configuration_textgenome_dna"),
         *(
             "modeling_convolution",
             "modeling_dna_encoder",
@@ -186,7 +188,7 @@ def test_what_was_exported_is_exported_again_as_it_is_but_for_its_name(tmp_path)
     readme.write_text(readme.read_text() + "\nA remark by hand.\n")
     others = ("predictions.jsonl", "settings.json", "notes.md", "mine.py")
     for name in others:
-        (first / name).write_text("not ours")
+        (first / name).write_text("{}")
     second = export_checkpoint(first, tmp_path / "second")
     assert not {path.name for path in second.iterdir()} & set(others)
     for path in first.rglob("*"):
@@ -211,7 +213,7 @@ def test_pickled_weights_are_refused(tmp_path, adapter):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--adapter"], "is no adapter: it has no adapter_model.safetensors"),
+        (["--adapter"], "is not an adapter: it has no adapter_model.safetensors"),
         (["--base", "owner/name"], "for an adapter that goes alone"),
         (["--metrics", "nowhere.json"], "There is no nowhere.json"),
     ],
@@ -286,31 +288,54 @@ def test_a_model_of_another_package_is_refused(tmp_path, tiny_processor):
         export(model, tiny_processor, tmp_path / "out")
 
 
-CHECKPOINT = """
-from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
+def test_what_save_pretrained_writes_is_loaded_by_strangers(tmp_path):
+    model, processor = build("hyenadna")
+    model.save_pretrained(tmp_path / "saved")
+    processor.save_pretrained(tmp_path / "saved")
+    result = stranger(LOAD_ALL, json.dumps([str(tmp_path / "saved")]), json.dumps(MESSAGES), folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert_same_as_local(json.loads(result.stdout)[str(tmp_path / "saved")], tmp_path / "saved")
 
-for auto_class in (AutoConfig, AutoModelForCausalLM, AutoProcessor):
-    try:
-        auto_class.from_pretrained(sys.argv[1], trust_remote_code=True)
-    except ImportError as error:
-        print(error)
+
+RESAVE = """
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+for auto_class in (AutoModelForMultimodalLM, AutoProcessor):
+    auto_class.from_pretrained(sys.argv[1], trust_remote_code=True).save_pretrained(sys.argv[2])
 """
 
 
-def test_a_checkpoint_says_what_is_missing(tmp_path):
-    checkpoint = tmp_path / "run" / "checkpoint-2"
-    shutil.copytree(TINY_CHECKPOINT, checkpoint)
-    mark_checkpoint(checkpoint)
-    result = stranger(CHECKPOINT, checkpoint, folder=tmp_path)
-    assert result.stdout.count("install the package textgenome") == 3, result.stderr
-    assert result.stdout.count(f"textgenome export {checkpoint} OUT") == 3
-    assert f"textgenome export {checkpoint} OUT" in (checkpoint / "README.md").read_text()
+def test_what_a_stranger_saves_again_is_loaded_by_strangers(tmp_path):
+    folder = export(*build("hyenadna"), tmp_path / "first")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    result = stranger(RESAVE, folder, tmp_path / "second", folder=tmp_path / "one")
+    assert result.returncode == 0, result.stderr
+    result = stranger(LOAD_ALL, json.dumps([str(tmp_path / "second")]), json.dumps(MESSAGES), folder=tmp_path / "two")
+    assert result.returncode == 0, result.stderr
 
-    # Where the package is, it loads as ever, and exports.
-    inputs = load_file(TINY_CHECKPOINT / "golden.safetensors")
-    golden = inputs.pop("logits")
-    model = AutoModelForMultimodalLM.from_pretrained(checkpoint, trust_remote_code=True).eval()
-    torch.testing.assert_close(model(**inputs).logits, golden)
-    folder = export_checkpoint(checkpoint, tmp_path / "out")
-    assert "textgenome_is_not_installed" not in "".join(path.read_text() for path in folder.glob("*.json"))
-    assert not list(folder.glob("textgenome_is_not_installed*"))
+
+def test_other_code_than_ours_is_refused_by_name(tmp_path):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    code = first / "modeling_textgenome.py"
+    code.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{code.read_text()}")
+    (first / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    config = json.loads((first / "processor_config.json").read_text())
+    config["auto_map"]["AutoProcessor"] = "evil.TextGenomeProcessor"
+    (first / "processor_config.json").write_text(json.dumps(config))
+    result = CliRunner().invoke(app, ["export", str(first), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "code that this version of textgenome does not write: evil.py, modeling_textgenome.py" in result.output
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "README.md", "dna_tokenizer/tokenizer_config.json"])
+def test_a_link_to_another_place_is_refused(tmp_path, name):
+    first = export_checkpoint(TINY_CHECKPOINT, tmp_path / "first")
+    (tmp_path / "secret").write_bytes((first / name).read_bytes())
+    (first / name).unlink()
+    (first / name).symlink_to(tmp_path / "secret")
+    result = CliRunner().invoke(app, ["export", str(first), str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert f"{first / name} is not a file of this folder" in result.output
+    assert not (tmp_path / "out").exists()
