@@ -161,8 +161,7 @@ class CaduceusModel(CaduceusPreTrainedModel):
         average = self.config.average_strands if average_strands is None else average_strands
         if average and input_ids is None:
             raise ValueError("The reverse complement needs input_ids: pass them, or average_strands=False.")
-        given = inputs_embeds if input_ids is None else input_ids
-        places, backwards = find_places(given, attention_mask)
+        places, backwards = find_places(inputs_embeds if input_ids is None else input_ids, attention_mask)
         if input_ids is None:
             hidden_states = reorder(inputs_embeds, places)
         else:
@@ -170,12 +169,11 @@ class CaduceusModel(CaduceusPreTrainedModel):
             if average:
                 input_ids = torch.cat([input_ids, self.complement(input_ids).gather(1, backwards)])
             hidden_states = self.get_input_embeddings()(input_ids)
-        all_hidden_states = self.run(
-            hidden_states, backwards.repeat(2, 1) if average else backwards, output_hidden_states
-        )
+        both = backwards.repeat(2, 1) if average else backwards
+        all_hidden_states = self.run(hidden_states, both, output_hidden_states)
         if average:
             pairs = [each.chunk(2) for each in all_hidden_states]
-            all_hidden_states = [(forward + reorder(other, backwards)) / 2 for forward, other in pairs]
+            all_hidden_states = [(given + reorder(other, backwards)) / 2 for given, other in pairs]
         if attention_mask is not None:
             back = places.argsort(-1)
             all_hidden_states = [reorder(each, back) for each in all_hidden_states]
@@ -185,9 +183,8 @@ class CaduceusModel(CaduceusPreTrainedModel):
         )
 
     def complement(self, input_ids: torch.LongTensor) -> torch.LongTensor:
-        return input_ids.new_tensor([self.config.complement_map.get(i, i) for i in range(self.config.num_tokens)])[
-            input_ids
-        ]
+        complements = self.config.complement_map
+        return input_ids.new_tensor([complements.get(i, i) for i in range(self.config.num_tokens)])[input_ids]
 
     def run(self, hidden_states: torch.Tensor, backwards: torch.LongTensor, keep: bool) -> list[torch.Tensor]:
         """The last hidden state, and with `keep` those before it, from the embedding on."""
