@@ -13,7 +13,12 @@ import yaml
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedConfig
 
-from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome import (
+    BorzoiForTrackPrediction,
+    EnformerForTrackPrediction,
+    TextGenomeConfig,
+    TextGenomeForConditionalGeneration,
+)
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.modeling_dna_encoder import build_dna_encoder
@@ -31,7 +36,10 @@ def count(model: torch.nn.Module) -> int:
 
 
 def with_head(config: PreTrainedConfig) -> torch.nn.Module | None:
-    """The language model of text or DNA that a base model is published as; None if it is not one."""
+    """The language model of text or DNA, or the predictor of tracks, that a base model is published as, or None."""
+    tracks = {"borzoi": BorzoiForTrackPrediction, "enformer": EnformerForTrackPrediction}
+    if config.model_type in tracks:
+        return tracks[config.model_type](config)
     if is_ntv2(config.to_dict()):
         return NTv2ForMaskedLM(config)
     heads = dict.fromkeys(("esm", "caduceus"), AutoModelForMaskedLM)
