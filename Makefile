@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: train test test-slow quality style
 
 train: .venv/.installed
-	$(BIN)/python train_sft.py --config configuration/recipes/starter.yaml
+	$(BIN)/python train_sft.py --config starter
 
 test: .venv/.installed
 	$(BIN)/pytest -m "not slow"

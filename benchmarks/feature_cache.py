@@ -4,7 +4,7 @@ Processor time is printed beside the clock, since it says something on a busy ma
 
 Example run:
 
-    python benchmarks/feature_cache.py --config configuration/recipes/kegg_small.yaml --dataset_name FOLDER \\
+    python benchmarks/feature_cache.py --config kegg_small --dataset_name FOLDER \\
         --freeze_dna_encoder true --max_steps 20
 """
 
@@ -12,15 +12,12 @@ import sys
 import tempfile
 import time
 from copy import deepcopy
-from pathlib import Path
 
 from transformers import TrainerCallback
-from trl import TrlParser
 
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import train_sft
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.training import sft
+from textgenome.training.scripts import parse_arguments
 from textgenome.training.trainer import TextGenomeTrainer
 
 
@@ -34,8 +31,7 @@ class Timer(TrainerCallback):
 
 
 def main() -> None:
-    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments), description=__doc__)
-    data, args, training = parser.parse_args_and_config()
+    data, training, args = parse_arguments((DataArguments, TrainingArguments, ModelArguments), "sft", __doc__)
     timer = Timer()
 
     class TimedTrainer(TextGenomeTrainer):
@@ -43,13 +39,13 @@ def main() -> None:
             super().__init__(*args, **kwargs)
             self.add_callback(timer)
 
-    train_sft.TextGenomeTrainer = TimedTrainer
+    sft.TextGenomeTrainer = TimedTrainer
     with tempfile.TemporaryDirectory() as folder:
         for run in ("without", "filling", "reading"):
             settings = deepcopy(training)
             settings.output_dir, settings.dna_cache_dir = f"{folder}/{run}", f"{folder}/features"
             settings.cache_dna_features = run != "without"
-            train_sft.main(deepcopy(data), args, settings)
+            sft.run(deepcopy(data), settings, deepcopy(args))
             clock, processor = (end - start for start, end in zip(timer.first, timer.last))
             steps = settings.max_steps - 1
             print(f"{run}: {clock / steps:.2f} s a step, {processor / steps:.2f} s of the processor", file=sys.stderr)

@@ -2,22 +2,18 @@
 
 Example run:
 
-    python benchmarks/plan_memory.py --config configuration/recipes/kegg_small.yaml --dataset_name FOLDER
+    python benchmarks/plan_memory.py --config kegg_small --dataset_name FOLDER
 """
 
-import sys
 import tempfile
-from pathlib import Path
 
 import torch
 from transformers import TrainerCallback
-from trl import TrlParser
 
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import train_sft
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.training import sft
 from textgenome.training.planning import build_on_meta, fused_config, memory_per_gpu
+from textgenome.training.scripts import parse_arguments
 from textgenome.training.trainer import TextGenomeTrainer
 
 
@@ -44,25 +40,24 @@ class MeasuringTrainer(TextGenomeTrainer):
 
 
 def measure(
-    data: DataArguments, args: ModelArguments, training: TrainingArguments
+    data: DataArguments, training: TrainingArguments, args: ModelArguments
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Planned and measured bytes of a run in one process."""
     planned = memory_per_gpu(build_on_meta(fused_config(args), args), "DDP", 1, training.bf16)
-    train_sft.TextGenomeTrainer = MeasuringTrainer
+    sft.TextGenomeTrainer = MeasuringTrainer
     try:
-        train_sft.main(data, args, training)
+        sft.run(data, training, args)
     finally:
-        train_sft.TextGenomeTrainer = TextGenomeTrainer
+        sft.TextGenomeTrainer = TextGenomeTrainer
     return planned, MeasuringTrainer.memory
 
 
 def main() -> None:
-    parser = TrlParser((DataArguments, ModelArguments, TrainingArguments), description=__doc__)
-    data, args, training = parser.parse_args_and_config()
+    data, training, args = parse_arguments((DataArguments, TrainingArguments, ModelArguments), "sft", __doc__)
     training.max_steps, training.save_strategy, data.generation_rows = 1, "no", 0
     with tempfile.TemporaryDirectory() as folder:
         training.output_dir = folder
-        planned, measured = measure(data, args, training)
+        planned, measured = measure(data, training, args)
     for part, found in measured.items():
         share = planned[part] / found - 1
         print(f"{part:<10} planned {planned[part]:>12,.0f} bytes, measured {found:>12,}: {share:+.1%}")

@@ -3,12 +3,14 @@
 from textgenome.commands import (  # noqa: F401
     ask,
     baselines,
+    dna,
     env,
     evaluate,
     export,
     plan,
     push,
     serve,
+    sft,
     split,
     windows,
 )

@@ -52,5 +52,11 @@ class Command(TyperCommand):
 
 
 command = partial(app.command, cls=Command)
+# For a command that hands all its flags on, --help among them.
+handing_on = partial(
+    command,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 
-__all__ = ["Command", "app", "command"]
+__all__ = ["Command", "app", "command", "handing_on"]

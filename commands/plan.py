@@ -8,9 +8,12 @@ import typer
 from textgenome.commands.console import command
 
 
-@command()
+@command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def plan(
-    config: Annotated[Path, typer.Option("--config", exists=True, dir_okay=False, help="Recipe of train_sft.py.")],
+    ctx: typer.Context,
+    config: Annotated[
+        str, typer.Option("--config", help="Recipe of train_sft.py: a file, or a name such as starter.")
+    ],
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many GPUs.")] = 1,
     gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each, in GB.")] = 80,
     dataset_name: Annotated[
@@ -22,19 +25,20 @@ def plan(
 ) -> None:
     """Print parameters, memory of each GPU under each engine, and steps, without weights, GPU or network.
 
-    To compare settings, change the recipe. Engines are DDP, DeepSpeed's ZeRO and FSDP2, without offload to the CPU.
-    Activations are an estimate; docs/throughput.md says what counts.
+    To compare settings, add flags of `textgenome sft`, which win over the recipe. Engines are DDP, DeepSpeed's ZeRO
+    and FSDP2, without offload to the CPU. Activations are an estimate; docs/throughput.md says what counts.
 
     Research use only, not for diagnosis.
 
-    Example: textgenome plan --config configuration/recipes/kegg_qwen3_4b_genos_1.2b.yaml --gpus 8 --gpu_memory 80
+    Example: textgenome plan --config kegg --text_model Qwen/Qwen3-4B --dna_model BGI-HangzhouAI/Genos-1.2B --gpus 8
     """
     from textgenome.training.planning import USABLE, plan_run
     from textgenome.training.precision import REFUSAL
 
     if dataset_name and dataset_name != "starter" and not Path(dataset_name).exists():
         raise typer.BadParameter(f"{dataset_name} is no file or folder.", param_hint="--dataset_name")
-    planned = plan_run(config, gpus, gpu_memory, dataset_name)
+    flags = [*(["--dataset_name", dataset_name] if dataset_name else []), *ctx.args]
+    planned = plan_run(config, gpus, gpu_memory, flags)
     typer.echo(f"Parameters: {planned.total:,}, trained: {planned.trained:,} ({planned.trained / planned.total:.1%})")
     if planned.rows:
         typer.echo(f"Rows: {planned.rows:,} of about {planned.tokens:,.0f} tokens, the longest {planned.longest:,}")

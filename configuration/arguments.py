@@ -1,4 +1,4 @@
-"""The settings of `train_sft.py` and `train_classifier.py`, one field a flag or a line of a recipe."""
+"""The settings of `train_sft.py` and `train_dna.py`, one field a flag or a line of a recipe."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -109,6 +109,12 @@ class EncoderArguments:
         default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
     )
 
+    @property
+    def base_models(self) -> list[str]:
+        """Names of the pretrained models to start from; none for random weights."""
+        names = (getattr(self, name, None) for name in ("model_name_or_path", "text_model", "dna_model"))
+        return [name for name in names if name]
+
     def __post_init__(self):
         # On the command line a configuration is JSON; a recipe has it as a mapping.
         if isinstance(self.dna_config, str):
@@ -211,8 +217,18 @@ class ModelArguments(EncoderArguments):
 
 
 @dataclass
-class ClassifierArguments(EncoderArguments):
-    """Which DNA encoder a classifier stands on. Give one of two: `dna_model` or `dna_config`."""
+class DNAArguments(RowArguments):
+    """What to train a model of DNA alone for, and on which rows."""
+
+    task: str = field(
+        default="classification",
+        metadata={"help": "`classification` chooses among the answers of the table.", "choices": ["classification"]},
+    )
+
+
+@dataclass
+class DNAModelArguments(EncoderArguments):
+    """Which DNA encoder a head is put on. Give one of two: `dna_model` or `dna_config`."""
 
     dtype: str = field(
         default="auto",
@@ -259,9 +275,6 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
     dataset_kwargs: dict | str | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must skip TRL's own preparation."}
     )
-    group_by_length: bool = field(
-        default=False, metadata={"help": "Put rows of similar length in a batch, which saves padding."}
-    )
     cache_dna_features: bool = field(
         default=False,
         metadata={"help": "Keep what a frozen DNA encoder makes of each window, and read it from disk after that."},
@@ -291,7 +304,7 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
 
 
 @dataclass
-class ClassifierTrainingArguments(PublishedDefaults, transformers.TrainingArguments):
+class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
     """The `TrainingArguments` of transformers with the published defaults for a model of DNA alone."""
 
     num_train_epochs: float = field(default=10, metadata={"help": "Passes over the rows."})
@@ -300,8 +313,9 @@ class ClassifierTrainingArguments(PublishedDefaults, transformers.TrainingArgume
 
 
 __all__ = [
-    "ClassifierArguments",
-    "ClassifierTrainingArguments",
+    "DNAArguments",
+    "DNAModelArguments",
+    "DNATrainingArguments",
     "DataArguments",
     "ModelArguments",
     "RowArguments",

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Several nodes under SLURM. output_dir must be on a file system that all of them see. Example, from the repository:
 #
-#   sbatch configuration/slurm.sh --config configuration/recipes/kegg_qwen3_8b_genos_10b.yaml \
+#   sbatch configuration/slurm.sh --config kegg --text_model Qwen/Qwen3-8B --dna_model BGI-HangzhouAI/Genos-10B \
 #       --deepspeed configuration/deepspeed/zero2.json
 #
 # The same command resumes a job that was stopped or ran out of time: for a run longer than the time limit submit it

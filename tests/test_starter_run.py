@@ -63,8 +63,7 @@ def test_a_new_process_loads_it_and_asks_about_variants():
 
 
 def test_the_small_kegg_recipe_starts_on_the_public_rows(kegg_folder, tmp_path):
-    recipe = ROOT / "configuration" / "recipes" / "kegg_small.yaml"
-    flags = {"config": recipe, "dataset_name": kegg_folder, "output_dir": tmp_path / "out", "max_steps": 3}
+    flags = {"config": "kegg_small", "dataset_name": kegg_folder, "output_dir": tmp_path / "out", "max_steps": 3}
     flags["logging_steps"] = 1
     command = [sys.executable, "train_sft.py", *(part for name in flags for part in (f"--{name}", str(flags[name])))]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ})
@@ -126,7 +125,7 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
 
 
 def test_dna_alone_learns_the_starter_task(tmp_path):
-    command = [sys.executable, "train_classifier.py", "--config", "configuration/recipes/classifier_starter.yaml"]
+    command = [sys.executable, "train_dna.py", "--config", "starter"]
     command += ["--output_dir", str(tmp_path / "classifier")]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)

@@ -1,5 +1,6 @@
 """How much memory of each GPU a training run takes, before it is run: counted on the meta device, without weights."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import ceil
@@ -12,7 +13,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedConfig
-from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
@@ -23,6 +23,7 @@ from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, buil
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.precision import can_keep, float32_weights
+from textgenome.training.scripts import parse_arguments
 
 
 # Which of weights, gradients and optimizer states are divided by the number of GPUs.
@@ -68,19 +69,20 @@ class Plan:
     fitting: list[str]
 
 
-def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, dataset_name: str | None = None) -> Plan:
+def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: Sequence[str] = ()) -> Plan:
     """Plan the training run of a recipe, without weights, GPU or network.
 
     Args:
-        config: Recipe of `train_sft.py`.
+        config: Recipe of `train_sft.py`: a file, or the name of one of the package.
         gpus: How many.
         gpu_memory: Of each, in GB.
-        dataset_name: Rows in place of the recipe's: a file, a folder, or `starter`.
+        flags: Of `train_sft.py`, in place of lines of the recipe.
 
     Raises:
-        ValueError: If it is no such recipe.
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If it is one of another script.
     """
-    data, args, training = read_recipe(config, dataset_name)
+    data, training, args = read_recipe(config, flags)
     fused = fused_config(args)
     processor = processor_of(data, args, fused)
     lengths = lengths_of(data, processor)
@@ -111,18 +113,19 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, dataset_
 
 
 def read_recipe(
-    config: str | Path, dataset_name: str | None = None
-) -> tuple[DataArguments, ModelArguments, TrainingArguments]:
-    """The settings of a recipe of `train_sft.py`, perhaps with other rows.
+    config: str | Path, flags: Sequence[str] = ()
+) -> tuple[DataArguments, TrainingArguments, ModelArguments]:
+    """The settings of a recipe of `train_sft.py` with flags in place of some of its lines.
 
     Raises:
-        ValueError: If it is no such recipe.
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If it is one of another script.
     """
-    flags = ["--config", str(config), "--use_cpu", *(["--dataset_name", dataset_name] if dataset_name else [])]
+    kinds = (DataArguments, TrainingArguments, ModelArguments)
     try:
-        return TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config(flags)
+        return parse_arguments(kinds, "sft", "", ["--config", str(config), "--use_cpu", *flags])
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{config} is no recipe of train_sft.py: {error}") from error
+        raise ValueError(f"{config} does not fit train_sft.py: {error}") from error
 
 
 def fused_config(args: ModelArguments) -> TextGenomeConfig:

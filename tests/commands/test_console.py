@@ -27,7 +27,13 @@ except SystemExit as error:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+# The help of these is that of their scripts, which explains what transformers and TRL read.
+TRAINING = ("dna", "sft")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], *([name, "--help"] for name in COMMANDS if name not in TRAINING)], ids=" ".join
+)
 def test_help_imports_neither_torch_nor_transformers(words):
     lines = run_script(*words, then="print({'torch', 'transformers'} & sys.modules.keys())")
     assert lines[0].startswith(" ".join(["Usage: textgenome", *words[:-1], "[OPTIONS]"]))
@@ -72,3 +78,14 @@ def test_a_model_that_is_named_twice_or_not_at_all_is_refused():
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 2 and message in result.output
     assert "serve [OPTIONS] [MODEL]\n" in CliRunner().invoke(app, ["serve", "--help"]).output
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_commands_take_the_flags_of_their_scripts(name, tmp_path):
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0 and result.output.startswith(f"usage: textgenome {name}")
+    assert "--dna_model" in result.output and f"textgenome {name} --config starter" in result.output
+    result = CliRunner().invoke(app, [name, "--config", "no_such_recipe"])
+    assert result.exit_code == 1 and "Error: no_such_recipe is neither a file nor" in result.output
+    result = CliRunner().invoke(app, [name, "--config", "starter", "--dna_window", "-1", "--no_such_flag"])
+    assert result.exit_code == 1 and "['--no_such_flag']" in result.output

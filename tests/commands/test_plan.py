@@ -6,11 +6,11 @@ from conftest import ROOT
 from typer.testing import CliRunner
 
 from textgenome.commands import app
+from textgenome.configuration.recipe_paths import find_recipe
 from textgenome.training.planning import ENGINES
 
 
-RECIPES = ROOT / "configuration" / "recipes"
-STARTER = (RECIPES / "starter.yaml").read_text(encoding="utf-8")
+STARTER = find_recipe("starter", "sft").read_text(encoding="utf-8")
 
 
 def plan(*options: str) -> str:
@@ -27,14 +27,15 @@ def trained_parameters(text: str, dna: str) -> str:
 
 @pytest.mark.parametrize("text, dna", [("Qwen3-4B", "Genos-1.2B"), ("Qwen3-8B", "Genos-10B")])
 def test_recipes_for_pretrained_weights_need_no_network(text, dna):
-    output = plan("--config", RECIPES / f"kegg_{text}_{dna}.yaml".lower().replace("-", "_", 1).replace("-", "_"))
+    output = plan("--config", "kegg", "--text_model", f"Qwen/{text}", "--dna_model", f"BGI-HangzhouAI/{dna}")
     assert f"trained: {trained_parameters(text, dna)} (" in output
     assert "Steps: unknown" in output and "--dataset_name" in output
     assert re.findall(r"^(\S+) .* yes$", output, re.MULTILINE) == list(ENGINES)
 
 
 def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():
-    output = plan("--config", RECIPES / "kegg_qwen3_1.7b_hyenadna_1m.yaml", "--gpus", "8")
+    models = ["--text_model", "Qwen/Qwen3-1.7B", "--dna_model", "LongSafari/hyenadna-large-1m-seqlen-hf"]
+    output = plan("--config", "kegg", *models, "--gpus", "8")
     assert re.findall(r"^(\S+) .* no$", output, re.MULTILINE) == ["ZeRO-3", "FSDP2"]
     assert "ZeRO-3, FSDP2: no. " in output and "DDP is the simplest engine" in output
 
@@ -42,12 +43,13 @@ def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():
 @pytest.mark.parametrize(
     "recipe, options, message",
     [
-        ("text_config: [1\n", [], "recipe.yaml is no recipe"),
-        ((RECIPES / "classifier_starter.yaml").read_text(), [], "recipe.yaml is no recipe of train_sft.py: Give one"),
+        ("text_config: [1\n", [], "recipe.yaml does not fit train_sft.py"),
+        (find_recipe("starter", "dna").read_text(), [], "recipe.yaml does not fit train_sft.py: Give one"),
+        (STARTER, ["--no_such_flag", "1"], "--no_such_flag"),
         (STARTER + "no_such_setting: 1\n", [], "no_such_setting"),
         ("dataset_name: starter\n", ["--dataset_name", "missing.csv"], "missing.csv is no file or folder"),
     ],
-    ids=["no YAML", "of another script", "unknown setting", "no such rows"],
+    ids=["no YAML", "of another script", "unknown flag", "unknown setting", "no such rows"],
 )
 def test_what_is_wrong_is_said_without_a_traceback(tmp_path, recipe, options, message):
     (tmp_path / "recipe.yaml").write_text(recipe)
@@ -56,7 +58,7 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path, recipe, options, me
 
 
 def test_rows_at_hand_tell_the_steps_and_small_gpus_what_fits():
-    output = plan("--config", RECIPES / "starter.yaml", "--gpus", "2", "--gpu_memory", "0.1")
+    output = plan("--config", "starter", "--gpus", "2", "--gpu_memory", "0.1")
     rows, tokens = re.search(r"Rows: ([\d,]+) of about ([\d,]+) tokens", output).groups()
     assert int(rows.replace(",", "")) > 1000 and 60 < int(tokens) < 120
     assert "A step: 128 rows" in output and "Steps: 420" in output

@@ -1,23 +1,11 @@
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
 from transformers import AutoModelForCausalLM
 
-from textgenome import (
-    TextGenomeConfig,
-    TextGenomeDNAConfig,
-    TextGenomeDNAForSequenceClassification,
-    TextGenomeForConditionalGeneration,
-)
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.modeling_dna_encoder import build_dna_encoder
 
 
-FOLDER = Path(__file__).parents[2] / "configuration" / "recipes"
-RECIPES = sorted(FOLDER.glob("kegg_qwen3_*.yaml"))
-CLASSIFIERS = sorted(FOLDER.glob("classifier_*.yaml"))
 # With their heads. Genos and Qwen3: as their developers count them. Evo2 1B: as its authors' code builds it.
 COUNTS = {
     "BGI-HangzhouAI/Genos-1.2B": 1_246_094_336,
@@ -61,35 +49,3 @@ def test_every_base_model_states_licence_and_source():
 def test_unknown_base_models_are_refused():
     with pytest.raises(KeyError, match="none of the named"):
         base_model_config("x/y")
-
-
-def test_twelve_combinations():
-    assert len(RECIPES) == 12
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_instantiates_without_a_network(recipe):
-    settings = yaml.safe_load(recipe.read_text())
-    text, dna = base_model_config(settings["text_model"]), base_model_config(settings["dna_model"])
-    with torch.device("meta"):
-        model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna))
-    assert model.model.projector.linear.weight.shape == (text.hidden_size, dna.hidden_size)
-
-
-def test_four_classifiers_of_published_encoders_and_two_small_ones():
-    assert len(CLASSIFIERS) == 6
-
-
-@pytest.mark.parametrize("recipe", CLASSIFIERS, ids=lambda path: path.stem)
-def test_every_classifier_instantiates_without_a_network(recipe):
-    settings = yaml.safe_load(recipe.read_text())
-    dna = settings.get("dna_config") or base_model_config(settings["dna_model"])
-    config = TextGenomeDNAConfig(dna_config=dna, num_labels=37)
-    with torch.device("meta"):
-        model = TextGenomeDNAForSequenceClassification(config)
-    width = config.dna_config.hidden_size
-    assert [layer.weight.shape for layer in (model.classifier[0], model.classifier[-1])] == [
-        (width, 2 * width),
-        (37, width),
-    ]
-    assert settings["dna_window"] <= 2048

@@ -1,28 +1,24 @@
-from pathlib import Path
-
 import pytest
-import yaml
 from transformers import AutoConfig
 from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, TextGenomeConfig
 from textgenome.configuration.arguments import (
-    ClassifierArguments,
-    ClassifierTrainingArguments,
     DataArguments,
+    DNAArguments,
+    DNAModelArguments,
+    DNATrainingArguments,
     ModelArguments,
-    RowArguments,
     TrainingArguments,
 )
 from textgenome.configuration.configuration_textgenome import max_dna_tokens
 
 
-RECIPES = sorted((Path(__file__).parents[2] / "configuration" / "recipes").glob("*.yaml"))
 RANDOM_MODEL = ["--text_config", '{"model_type": "qwen3"}', "--dna_config", '{"model_type": "hyenadna"}']
 
 
-FUSED = (DataArguments, ModelArguments, TrainingArguments)
-CLASSIFIER = (RowArguments, ClassifierArguments, ClassifierTrainingArguments)
+FUSED = (DataArguments, TrainingArguments, ModelArguments)
+DNA = (DNAArguments, DNATrainingArguments, DNAModelArguments)
 
 
 def parse(tmp_path, *flags, dataset_name="x.csv", arguments=FUSED):
@@ -72,18 +68,8 @@ def test_head_is_tied_as_the_language_model_says():
     assert not TextGenomeConfig(text_config={"model_type": "qwen3", "tie_word_embeddings": False}).tie_word_embeddings
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_recipes_parse_and_name_only_known_settings(tmp_path, recipe):
-    arguments = CLASSIFIER if recipe.stem.startswith("classifier") else FUSED
-    flags = ["--config", str(recipe), "--bf16", "false"]
-    data, _, training = parse(tmp_path, *flags, dataset_name=None, arguments=arguments)
-    settings = yaml.safe_load(recipe.read_text())
-    assert data.dataset_name == settings["dataset_name"]
-    assert training.learning_rate == settings["learning_rate"]
-
-
 def test_defaults_are_the_predecessors_recipe(tmp_path):
-    _, model, training = parse(tmp_path, *RANDOM_MODEL)
+    _, training, model = parse(tmp_path, *RANDOM_MODEL)
     assert training.report_to == [], "nothing reports by default"
     assert (model.use_peft, model.lora_r, model.lora_alpha, model.lora_dropout) == (True, 32, 64, 0.05)
     assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (1, 8)
@@ -93,8 +79,8 @@ def test_defaults_are_the_predecessors_recipe(tmp_path):
     assert training.report_to == []
 
 
-def test_defaults_of_the_classifier_are_the_predecessors_recipe(tmp_path):
-    _, model, training = parse(tmp_path, "--dna_model", "x", arguments=CLASSIFIER)
+def test_defaults_of_the_dna_family_are_the_predecessors_recipe(tmp_path):
+    _, training, model = parse(tmp_path, "--dna_model", "x", arguments=DNA)
     assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (1, 8)
     assert (training.num_train_epochs, training.learning_rate, training.weight_decay) == (10, 5e-5, 0.01)
     assert model.freeze_dna_encoder and model.pooling_num_heads == 8

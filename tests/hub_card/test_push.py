@@ -286,13 +286,13 @@ def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(h
     settings = {"dataset_name": tmp_path / "train.jsonl", "do_eval": False, "save_strategy": "no", "dna_window": 32}
     encoder = {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
     settings |= {"dna_config": json.dumps(encoder), "push_to_hub": True, "hub_model_id": f"{USER}/classifier"}
-    refused = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings, hub_token="hf_wrong")
+    refused = train(tmp_path / "run", hub, tmp_path, "train_dna.py", **settings, hub_token="hf_wrong")
     assert refused.returncode != 0
     assert not (tmp_path / "run").exists()
     of_a_fused_model = {"tokenizer.json": b"{}", "chat_template.jinja": b"", "modeling_textgenome.py": b""}
     hub.repos[f"{USER}/classifier"] = Repo()
     hub.repos[f"{USER}/classifier"].add(Commit(of_a_fused_model, "initial commit"))
-    result = train(tmp_path / "run", hub, tmp_path, "train_classifier.py", **settings)
+    result = train(tmp_path / "run", hub, tmp_path, "train_dna.py", **settings)
     assert result.returncode == 0, result.stderr
     assert not hub.head(f"{USER}/classifier").files.keys() & of_a_fused_model.keys()
     assert [commit.message for commit in hub.repos[f"{USER}/classifier"].commits.values()] == [

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from conftest import ROOT, variant_row
-from trl import TrlParser
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.training import planning
@@ -16,6 +15,7 @@ from textgenome.training.planning import (
     memory_per_gpu,
     num_steps,
 )
+from textgenome.training.scripts import parse_arguments
 
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -51,7 +51,7 @@ RUNS = {
 
 def parse(path, recipe: str):
     path.write_text(recipe)
-    return TrlParser((DataArguments, ModelArguments, TrainingArguments)).parse_args_and_config(["--config", str(path)])
+    return parse_arguments((DataArguments, TrainingArguments, ModelArguments), "sft", "", ["--config", str(path)])
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -60,8 +60,8 @@ def test_plan_is_near_what_a_run_takes(tmp_path, run):
     table = tmp_path / "rows.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = f"dataset_name: {table}\noutput_dir: {tmp_path / 'out'}\n{RANDOM_MODEL}{RUNS[run]}\n"
-    data, args, training = parse(tmp_path / "recipe.yaml", recipe)
-    planned, measured = measure(data, args, training)
+    data, training, args = parse(tmp_path / "recipe.yaml", recipe)
+    planned, measured = measure(data, training, args)
     assert sum(planned.values()) == pytest.approx(sum(measured.values()), rel=0.15)
     for part, found in measured.items():
         assert planned[part] == pytest.approx(found, rel=0.15), part
@@ -78,7 +78,7 @@ def test_steps_of_a_part_of_an_epoch_are_whole(lora):
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory):
     path = tmp_path_factory.mktemp("lora") / "recipe.yaml"
-    _, args, training = parse(path, f"dataset_name: x.csv\noutput_dir: x\n{RANDOM_MODEL}{RUNS['LoRA on bfloat16']}\n")
+    _, training, args = parse(path, f"dataset_name: x.csv\noutput_dir: x\n{RANDOM_MODEL}{RUNS['LoRA on bfloat16']}\n")
     return fused_config(args), args, training
 
 
@@ -114,7 +114,7 @@ def test_checkpointing_and_shorter_rows_save_activations(lora):
 @pytest.mark.parametrize("encoder", [HYENADNA, MIXTRAL], ids=["hyenadna", "mixtral"])
 def test_an_encoder_that_is_trained_keeps_activations_too(tmp_path, encoder):
     recipe = f"dataset_name: x.csv\noutput_dir: x\n{RANDOM_MODEL}{encoder}bf16: true\n"
-    _, args, training = parse(tmp_path / "frozen.yaml", recipe)
+    _, training, args = parse(tmp_path / "frozen.yaml", recipe)
     frozen = activation_bytes(fused_config(args), args, training, 128, 256)
-    _, args, training = parse(tmp_path / "trained.yaml", recipe + "train_dna_layers: 2\n")
+    _, training, args = parse(tmp_path / "trained.yaml", recipe + "train_dna_layers: 2\n")
     assert activation_bytes(fused_config(args), args, training, 128, 256) > 1.5 * frozen

@@ -1,40 +1,23 @@
-"""The training script of the DNA-only model, from the outside: `slow` are those that start processes of their own."""
+"""The script that trains models of DNA alone, from the outside: `slow` are those that start processes of their own."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
-from conftest import ROOT, variant_row
+from conftest import variant_row
+from runs import LONG, QUICK, as_flags, assert_resumes_to_the_same_weights, log_of, start, write_rows
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoProcessor
-from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
-from textgenome.configuration.arguments import ClassifierArguments, ClassifierTrainingArguments, RowArguments
+from textgenome.configuration.arguments import DNAArguments
 from textgenome.inference import classify
-from textgenome.training.resuming import last_checkpoint
-
-
-sys.path.insert(0, str(ROOT))
-import train_classifier
+from textgenome.training import dna
+from textgenome.training.dna import load_split
 
 
 HYENA = {"model_type": "hyenadna", "d_model": 32, "d_inner": 32, "max_seq_len": 64, "initializer_range": 0.1}
-QUICK = {
-    "use_cpu": True,
-    "per_device_train_batch_size": 4,
-    "gradient_accumulation_steps": 1,
-    "max_steps": 2,
-    "logging_steps": 1,
-    "save_strategy": "no",
-    "disable_tqdm": True,
-    "dna_window": 64,
-}
 
 
 @pytest.fixture
@@ -43,27 +26,20 @@ def table(tmp_path):
     rows = [variant_row(seed=i, answer="DCBA"[i % 4]) for i in range(8)]
     for row in rows:
         del row["question"]
-    (tmp_path / "rows").mkdir()
-    for name, split in {"train": rows, "val": [*rows[:3], {**rows[3], "answer": "other"}]}.items():
-        (tmp_path / "rows" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in split))
+    write_rows(tmp_path / "rows", train=rows, val=[*rows[:3], {**rows[3], "answer": "other"}])
     return tmp_path
 
 
 def flags(table, **settings) -> list[str]:
-    settings = {"dataset_name": table / "rows", "dna_config": HYENA, "output_dir": table / "out", **QUICK, **settings}
+    named = {"dataset_name": table / "rows", "output_dir": table / "out", "dna_config": HYENA, "dna_window": 64}
+    settings = {**named, **QUICK, **settings}
     settings["dna_config"] = settings["dna_config"] and json.dumps(settings["dna_config"])
-    return [part for name, value in settings.items() if value is not None for part in (f"--{name}", str(value))]
+    return as_flags(settings)
 
 
 def train(table, **settings):
-    parser = TrlParser((RowArguments, ClassifierArguments, ClassifierTrainingArguments))
-    data, model, training = parser.parse_args_and_config(flags(table, **settings))
-    train_classifier.main(data, model, training)
-    return table / "out" if "output_dir" not in settings else settings["output_dir"]
-
-
-def log_of(output_dir) -> list[dict]:
-    return json.loads((output_dir / "trainer_state.json").read_text())["log_history"]
+    dna.main(flags(table, **settings))
+    return settings.get("output_dir", table / "out")
 
 
 def test_it_learns_eight_rows_and_an_unknown_answer_is_wrong(table):
@@ -100,9 +76,17 @@ def test_what_is_frozen_stays_and_what_is_not_moves(table, settings, moving):
 
 
 def test_the_starter_rows_without_dna_are_left_out():
-    rows = train_classifier.load_split(RowArguments(dataset_name="starter"), "train", None)
+    rows = load_split(DNAArguments(dataset_name="starter"), "train", None)
     assert 25_000 < len(rows) < 27_000
     assert None not in rows["reference_sequence"] and None not in rows["answer"]
+
+
+def test_checkpoints_are_whole(table):
+    checkpoint = train(table, save_strategy="steps", save_steps=2) / "checkpoint-2"
+    assert AutoProcessor.from_pretrained(checkpoint).dna_window == 64
+    assert {"modeling_textgenome_dna.py", "processing_textgenome_dna.py"} <= {
+        path.name for path in checkpoint.iterdir()
+    }
 
 
 def test_a_finished_run_is_evaluated_again_and_keeps_its_figures(table):
@@ -147,30 +131,10 @@ def test_a_folder_with_a_run_of_other_answers_is_left_alone(table):
         train(table)
 
 
-def start(table, out) -> subprocess.Popen:
-    settings = {"max_steps": 40, "save_strategy": "steps", "save_steps": 10, "freeze_dna_encoder": False, "seed": 3}
-    command = [sys.executable, str(ROOT / "train_classifier.py"), *flags(table, output_dir=out, **settings)]
-    return subprocess.Popen(command, cwd=table, stderr=subprocess.PIPE, text=True, env={**os.environ})
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
 def test_a_run_that_was_ended_resumes_to_the_same_weights(table, how):
-    whole = start(table, table / "whole")
-    assert whole.wait(120) == 0, whole.stderr.read()
-
-    ended = start(table, table / "ended")
-    while not list((table / "ended").glob("checkpoint-10/trainer_state.json")):
-        assert ended.poll() is None, ended.stderr.read()
-        time.sleep(0.001)
-    ended.send_signal(how)
-    assert ended.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
-    assert not (table / "ended" / "model.safetensors").exists()
-    assert int(last_checkpoint(table / "ended").rpartition("-")[2]) < 40
-
-    resumed = start(table, table / "ended")
-    assert resumed.wait(120) == 0, resumed.stderr.read()
-    steps = [entry["step"] for entry in log_of(table / "ended" / "checkpoint-40") if "loss" in entry]
-    assert steps == list(range(1, 41))
-    weights = [load_file(table / run / "model.safetensors") for run in ("whole", "ended")]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    settings = {**LONG, "freeze_dna_encoder": False}
+    assert_resumes_to_the_same_weights(
+        lambda out: start("train_dna.py", flags(table, output_dir=out, **settings), table), table, how
+    )

@@ -269,7 +269,7 @@ def test_a_run_that_is_stopped_in_every_way_comes_to_the_same_weights(checkpoint
         "gradient_accumulation_steps": 1,
         "bf16": True,
         "save_steps": 4,
-        "group_by_length": True,
+        "train_sampling_strategy": "group_by_length",
         **engine_flags("zero2"),
     }
     finish(start(TORCHRUN, output_dir=tmp_path / "whole", **settings))

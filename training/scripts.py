@@ -1,0 +1,77 @@
+"""What the two training scripts share: reading settings, the first lines and the last."""
+
+import os
+import sys
+from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import Trainer, TrainingArguments, set_seed
+from transformers.utils import logging
+from trl import TrlParser
+
+from textgenome.configuration.arguments import EncoderArguments, RowArguments
+from textgenome.configuration.recipe_paths import find_recipe
+from textgenome.training.pushing import push_trained, take_over_push
+
+
+class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
+    """Shows defaults, and the lines of a description as they are."""
+
+
+def parse_arguments(
+    kinds: Sequence[type], script: str, description: str, argv: Sequence[str] | None = None, prog: str | None = None
+) -> tuple[RowArguments, TrainingArguments, EncoderArguments]:
+    """Read flags and the recipe that `--config` names.
+
+    Args:
+        kinds: Classes of the settings: of the rows, the trainer and the model.
+        script: `sft` or `dna`: whose recipes `--config` knows by name.
+        description: For `--help`.
+        argv: The flags, by default those of the command line.
+        prog: What `--help` calls the script.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If settings do not fit together.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = TrlParser(kinds, description=description, prog=prog, formatter_class=HelpFormatter)
+    if "--config" in argv:
+        place = argv.index("--config") + 1
+        if place == len(argv):
+            parser.error("argument --config: expected a file or the name of a recipe")
+        argv[place] = str(find_recipe(argv[place], script))
+    parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
+    script_args, training_args, model_args = parser.parse_args_and_config(argv)
+    training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
+    return script_args, training_args, model_args
+
+
+def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
+    """A folder named after the rows and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
+    models = [os.path.basename(os.path.abspath(name)).lower() for name in model_args.base_models]
+    return os.path.join("outputs", "_".join([Path(script_args.dataset_name).resolve().stem, *models]))
+
+
+def begin_run(training_args: TrainingArguments) -> bool:
+    """Set up logging and seeds. Returns whether to push the model at the end."""
+    logging.set_verbosity(training_args.get_process_log_level())
+    set_seed(training_args.seed)
+    return take_over_push(training_args)
+
+
+def end_run(trainer: Trainer, pushes: bool) -> None:
+    """Leave the other processes, and push the model if it was asked for."""
+    trainer.accelerator.wait_for_everyone()  # one that leaves while another still writes may be aborted
+    trainer.end()
+    if pushes and trainer.args.process_index == 0:
+        push_trained(trainer.args)
+
+
+__all__ = [
+    "begin_run",
+    "end_run",
+    "name_output_dir",
+    "parse_arguments",
+]

@@ -1,0 +1,227 @@
+"""Fine-tune a language model that reads DNA.
+
+Example run, on the built-in starter data, a few minutes on two cores:
+
+    textgenome sft --config starter
+
+On your own table, with a recipe for a GPU and the models that it joins:
+
+    textgenome sft --config kegg --text_model Qwen/Qwen3-4B --dna_model BGI-HangzhouAI/Genos-1.2B --dataset_name my.csv
+
+--config takes a file, or the name of a recipe of the package: starter, kegg_small or kegg. Every line of a recipe is
+also a flag, and flags win. The same command resumes a run that was stopped: SIGTERM saves a checkpoint first, SIGKILL
+loses what came after the last one. A finished run is only evaluated again; for a fresh start remove the output folder
+or name another. Research use only, not for diagnosis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
+from transformers.utils import logging
+
+from textgenome import TextGenomeProcessor
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
+from textgenome.data import TextGenomeCollator
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.files import written_whole
+from textgenome.data.prompts import reasons
+from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.data.settings import remember_settings
+from textgenome.evaluation import compare_controls
+from textgenome.evaluation.conditions import CONDITIONS
+from textgenome.inference.checkpoints import find_revisions, pin_revision
+from textgenome.inference.feature_cache import CacheDNAFeatures
+from textgenome.processing import chat_template
+from textgenome.training.figures import save_figures
+from textgenome.training.finetuning import prepare_model
+from textgenome.training.joining import join_models, load_dna_tokenizer
+from textgenome.training.precision import KeepFloat32
+from textgenome.training.resuming import FREE_SETTINGS, absolute, train_or_resume
+from textgenome.training.scripts import begin_run, end_run, parse_arguments
+from textgenome.training.trainer import TextGenomeTrainer
+
+
+logger = logging.get_logger(__name__)
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run the script with these flags, by default those of the command line."""
+    run(*parse_arguments((DataArguments, TrainingArguments, ModelArguments), "sft", __doc__, argv, prog))
+
+
+def run(script_args: DataArguments, training_args: TrainingArguments, model_args: ModelArguments) -> None:
+    """Train, measure and push; or go on with a run that was stopped, in its output folder."""
+    pushes = begin_run(training_args)
+    pin_checkpoint(script_args, model_args)
+    dna_tokenizer = load_dna_tokenizer(model_args)
+    rows, test_rows = load_data(script_args, training_args, dna_tokenizer)
+    settings = {**asdict(script_args), **asdict(model_args), "reasons": any(map(reasons, rows))}
+    if model_args.model_name_or_path is None:
+        save_base(script_args, training_args, model_args, dna_tokenizer, rows)
+    if training_args.process_index == 0:
+        remember_settings(settings, training_args.output_dir, "training", FREE_SETTINGS)
+    processor = load_processor(script_args, model_args, settings["reasons"])
+    model = load_model(model_args)
+    trainer = build_trainer(model, processor, rows, test_rows, script_args, training_args, model_args)
+    result = train_or_resume(trainer)
+    save_figures(trainer, result, dna=script_args.dna)
+    measure(trainer, processor, test_rows, script_args)
+    end_run(trainer, pushes)
+
+
+def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> None:
+    """Name the checkpoint to start from, if there is one, so that it means the same when the run is resumed.
+
+    Its window is the default.
+    """
+    name = model_args.model_name_or_path = absolute(model_args.model_name_or_path)
+    if name:
+        model_args.model_revision = pin_revision(name, model_args.model_revision)  # a branch may move
+    if script_args.dna_window is None:
+        revision = model_args.model_revision
+        script_args.dna_window = AutoProcessor.from_pretrained(name, revision=revision).dna_window if name else 2048
+
+
+def load_data(
+    script_args: DataArguments, training_args: TrainingArguments, dna_tokenizer: PreTrainedTokenizerBase
+) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those to evaluate on, if any are.
+
+    Raises:
+        ValueError: If a row is bad, or rows to answer by generation lack a column.
+    """
+    names = ("dna", "dna_truncation", "dna_window", "on_bad_row")
+    options = {name: getattr(script_args, name) for name in names}
+
+    def load(split: str) -> Dataset:
+        return load_rows(script_args.dataset_name, split, dna_tokenizer=dna_tokenizer, **options)
+
+    rows, test_rows = load(script_args.dataset_train_split), None
+    if training_args.do_eval or script_args.generation_rows:
+        test_rows = load(script_args.dataset_test_split)
+    if script_args.generation_rows:
+        missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
+        if missing:
+            raise ValueError(
+                f"generation_rows needs the columns {', '.join(missing)} in {script_args.dataset_test_split}."
+            )
+    return rows, test_rows
+
+
+def show(rows: Dataset, script_args: DataArguments) -> Dataset:
+    """What the model sees of rows."""
+    return as_conversations(rows, script_args.dna, script_args.dna_truncation)
+
+
+def save_base(
+    script_args: DataArguments,
+    training_args: TrainingArguments,
+    model_args: ModelArguments,
+    dna_tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+) -> None:
+    """Join the two models in the folder `base`: what every process loads then, and adapters refer to."""
+    folder = (Path(training_args.output_dir) / "base").resolve()  # from anywhere
+    with training_args.main_process_first(local=False, desc="building the base model"):
+        if not folder.exists():
+            unset_hf_deepspeed_config()  # or ZeRO-3 would shard it over processes that take no part in this
+            conversations = show(rows, script_args)
+            reasoning_format = script_args.reasoning_format or "think"
+            window = script_args.dna_window
+            model, processor = join_models(model_args, dna_tokenizer, window, reasoning_format, conversations)
+            model.config.base_models = find_revisions(model_args.base_models)
+            with written_whole(folder) as unfinished:
+                model.save_pretrained(unfinished)
+                processor.save_pretrained(unfinished)
+            if training_args.deepspeed_plugin:
+                training_args.deepspeed_plugin.set_deepspeed_weakref()
+    model_args.model_name_or_path, model_args.model_revision = str(folder), "main"
+
+
+def load_processor(script_args: DataArguments, model_args: ModelArguments, thinks: bool) -> TextGenomeProcessor:
+    """The processor of the checkpoint, which takes along how the model is trained to read."""
+    name, revision = model_args.model_name_or_path, model_args.model_revision
+    processor: TextGenomeProcessor = AutoProcessor.from_pretrained(name, revision=revision)
+    processor.dna_window, processor.dna = script_args.dna_window, script_args.dna
+    processor.dna_truncation, processor.reasons = script_args.dna_truncation, thinks
+    if script_args.reasoning_format:
+        processor.chat_template = chat_template(script_args.reasoning_format)
+    if script_args.dna == "none":
+        logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
+    return processor
+
+
+def load_model(model_args: ModelArguments) -> PreTrainedModel:
+    trains_all = not (model_args.use_peft or model_args.freeze_language_model)
+    model = AutoModelForMultimodalLM.from_pretrained(
+        model_args.model_name_or_path,
+        revision=model_args.model_revision,
+        dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
+        attn_implementation=model_args.attn_implementation,
+    )
+    if is_deepspeed_zero3_enabled():
+        # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.
+        model._weight_conversions = []
+    return model
+
+
+def build_trainer(
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    rows: Dataset,
+    test_rows: Dataset | None,
+    script_args: DataArguments,
+    training_args: TrainingArguments,
+    model_args: ModelArguments,
+) -> TextGenomeTrainer:
+    """Freeze what is not to be trained, put LoRA on what it is to adapt, and make the trainer."""
+    peft_config = prepare_model(model, model_args)
+    if peft_config is not None:
+        peft_config.revision = model_args.model_revision  # beside the name, what the adapter will know its base by
+    conversations = show(rows, script_args)
+    grouped = training_args.train_sampling_strategy == "group_by_length"
+    trainer = TextGenomeTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=conversations,
+        eval_dataset=show(test_rows, script_args) if training_args.do_eval else None,
+        processing_class=processor,
+        data_collator=TextGenomeCollator(processor),
+        peft_config=peft_config,
+        lengths=estimate_lengths(conversations, processor) if grouped else None,
+    )
+    trainer.add_callback(KeepFloat32(trainer))
+    if training_args.cache_dna_features:
+        folder = training_args.dna_cache_dir or Path(training_args.output_dir) / "dna_features"
+        trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training_args.dna_cache_gb * 1e9))
+    return trainer
+
+
+def measure(
+    trainer: TextGenomeTrainer, processor: TextGenomeProcessor, test_rows: Dataset | None, script_args: DataArguments
+) -> None:
+    """Save the loss on the test split and the accuracies of generated answers, as far as they were asked for."""
+    metrics = trainer.evaluate() if trainer.args.do_eval else {}
+    if script_args.generation_rows:
+        # Every process answers all rows: each holds only a part of a sharded model.
+        accuracies = compare_controls(
+            trainer.model,
+            processor,
+            test_rows.select(range(min(script_args.generation_rows, len(test_rows)))).to_list(),
+            max_new_tokens=script_args.max_new_tokens,
+            seed=trainer.args.seed,
+        )
+        metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
+        if trainer.is_world_process_zero():
+            lines = [f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()]
+            print("", f"{'held-out rows':<16}accuracy", *lines, "", sep="\n")
+    if metrics:
+        trainer.save_metrics("eval", {**metrics, "dna": script_args.dna})
+
+
+if __name__ == "__main__":
+    main()
