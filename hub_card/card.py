@@ -1,5 +1,6 @@
 """The model card: what the folder of a run tells about it, in the words of `model_card.md.jinja`."""
 
+import html
 import math
 import re
 from collections.abc import Iterable
@@ -117,10 +118,11 @@ def write_card(
         "on_hub": on_hub,
         "recipe": recipe(settings, trainer),
         "training": read_json(checkpoint / "train_results.json") or {},
-        "evaluated_on": dataset,
+        "evaluated_on": as_text(dataset),
         "files": sorted(path.name for path in folder.glob("*.py")),
     }
-    told = {"name": name, "config": config, "kind": kind, "settings": settings, "results": results, **facts}
+    facts |= {"settings": as_text(settings), "results": as_text(results), "training": as_text(facts["training"])}
+    told = {"name": name, "config": config, "kind": kind, **facts, "fence": fence_of(facts["recipe"] or "")}
     ModelCard.from_template(data, template_path=TEMPLATE, **told).save(folder / "README.md")
     if evaluated and is_hub_id(results["dataset_name"]):
         write_eval_results(folder / ".eval_results" / "textgenome.yaml", results)
@@ -144,7 +146,28 @@ def read_results(checkpoint: Path, metrics: Path | None) -> dict:
 def set_source(readme: Path, name: str, revision: str | None) -> None:
     """Say in a card what its example is to load."""
     line = f'name, revision = "{name}", ' + (f'"{revision}"' if revision else "None")
-    readme.write_text(SOURCE.sub(line, readme.read_text(encoding="utf-8")), encoding="utf-8")
+    readme.write_text(SOURCE.sub(lambda _: line, readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that would break the code, the metadata or the text of a card."""
+    wrong = re.search(r"""[\\"'<>`\x00-\x1f\x7f\u0085\u2028\u2029]""", name)
+    if wrong:
+        raise ValueError(f"{name!r}: a model cannot have the character {wrong[0]!r} in its name. Name another folder.")
+
+
+def as_text(value):
+    """Values of a file that may be a stranger's, for Markdown: on one line, and without meaning as HTML or a table."""
+    if isinstance(value, str):
+        return html.escape(" ".join(value.split()), quote=False).replace("|", "&#124;")
+    if isinstance(value, dict):
+        return {as_text(key): as_text(each) for key, each in value.items()}
+    return [as_text(each) for each in value] if isinstance(value, list) else value
+
+
+def fence_of(code: str) -> str:
+    """A fence for a block of code that nothing in it can close."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
 
 
 def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[dict, dict]:
@@ -163,9 +186,9 @@ def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[
         head |= {"license": told.license, "license_name": told.license_name}
     non_commercial = [each["name"] for each in bases if NON_COMMERCIAL.search(license_of(each))]
     return head, {
-        "bases": bases,
-        "non_commercial": non_commercial,
-        "trained_on": without_path(settings.get("dataset_name")),
+        "bases": as_text(bases),
+        "non_commercial": as_text(non_commercial),
+        "trained_on": as_text(without_path(settings.get("dataset_name"))),
         "version": metadata.version("textgenome"),
         "parts": Template(PARTS.read_text(encoding="utf-8")).module,
     }

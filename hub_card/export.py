@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from textgenome.configuration.configuration_remote_code import is_packaged, remote_sources
 from textgenome.data.files import read_json, write_json, written_whole
-from textgenome.hub_card.card import SOURCE, set_source, write_card
+from textgenome.hub_card.card import SOURCE, check_name, set_source, write_card
 from textgenome.hub_card.probe import load
 from textgenome.inference.checkpoints import (
     KINDS,
@@ -74,7 +74,9 @@ def export_checkpoint(
         ValueError: If options and checkpoint do not fit (see `check_options`), or `checkpoint` holds links or code
             of others.
     """
-    source, folder = fetch(str(checkpoint), revision), Path(folder)
+    folder = Path(folder)
+    check_name(name or folder.name)
+    source = fetch(str(checkpoint), revision)
     described = open_checkpoint(source)
     goes_alone = described.is_adapter and not merge
     keeps_card = has_card(source) and not (described.is_adapter and merge)

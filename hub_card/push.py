@@ -16,6 +16,7 @@ import torch
 from httpx2 import HTTPError
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -80,6 +81,7 @@ def push(
         PushError: If the Hub is out of reach or refuses, if the repository holds another model, or if the check
             fails. Before the check fails, the commit is either there as a whole or not at all.
     """
+    check_repo_id(repo_id)
     api = HfApi(token=token)
     with _hub("log in"):
         user = api.whoami()["name"]
@@ -105,6 +107,14 @@ def push(
         with _hub(f"tag {commit.oid} in {repo_id}"):
             api.create_tag(repo_id, tag=tag, revision=commit.oid, exist_ok=True)
     return Pushed(repo_id, commit.oid, commit.pr_url, snippet(repo_id, commit.oid, auto_class, adapter))
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Raise PushError for what cannot be the id of a repository, by the rule of the Hub."""
+    try:
+        validate_repo_id(repo_id)
+    except ValueError as error:
+        raise PushError(f"{repo_id!r} cannot be the id of a repository: {error}") from error
 
 
 def prepare_repository(api: HfApi, repo_id: str, private: bool | None, revision: str | None) -> None:

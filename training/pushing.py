@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from huggingface_hub.utils import validate_repo_id
 from transformers import TrainingArguments
 
 
@@ -18,11 +19,17 @@ def take_over_push(training: TrainingArguments) -> bool:
 
     Raises:
         HfHubHTTPError: Without a login, now and not after the training.
+        ValueError: If `hub_model_id` cannot be the id of a repository.
     """
     pushes, training.push_to_hub = training.push_to_hub, False
     if pushes:
+        validate_repo_id(repository_of(training))
         HfApi(token=training.hub_token).whoami()
     return pushes
+
+
+def repository_of(training: TrainingArguments) -> str:
+    return training.hub_model_id or Path(training.output_dir).resolve().name
 
 
 def push_trained(training: TrainingArguments) -> None:
@@ -33,8 +40,7 @@ def push_trained(training: TrainingArguments) -> None:
     Raises:
         OSError: If it fails.
     """
-    repo_id = training.hub_model_id or Path(training.output_dir).name
-    command = [sys.executable, "-m", "textgenome.commands", "push", training.output_dir, repo_id]
+    command = [sys.executable, "-m", "textgenome.commands", "push", training.output_dir, repository_of(training)]
     command += ["--private"] if training.hub_private_repo else []
     command += ["--revision", training.hub_revision] if training.hub_revision else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}

@@ -250,3 +250,25 @@ def test_card_of_an_adapter_names_its_base(tmp_path):
     assert card.data.base_model == ["somebody/base"]
     assert (card.data.library_name, card.data.base_model_relation) == ("peft", "adapter")
     assert "PeftModel.from_pretrained(base, name, revision=revision)" in card.text
+
+
+def test_what_a_stranger_wrote_into_settings_stays_text(run, tmp_path):
+    settings = {
+        **SETTINGS,
+        "dataset_name": "<img src=x onerror=alert(1)>.csv",
+        "dataset_train_split": "train`\n\n# Safe for diagnosis | <script>",
+        "dna_tokenizer": "a\n```\n<b>out of the fence</b>",
+    }
+    results = {**RESULTS, "hardware": "<script>alert(1)</script>\n## Certified"}
+    card = card_of(run(settings=settings, training_arguments=TRAINING, train_results=results), tmp_path)
+    text = re.sub(r"^(`{3,})yaml\n.*?^\1$", "", card.text, flags=re.DOTALL | re.MULTILINE)
+    assert not re.search(r"<(img|script|b)\b", text)
+    assert not re.search(r"^#+ (Safe|Certified)", text, re.MULTILINE)
+    assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize("name", ['x"; import os; "', "two\nlines", "a\\b", "<b>", "\u2028"])
+def test_a_name_that_breaks_the_card_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot have the character"):
+        export_checkpoint(TINY_CHECKPOINT, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
