@@ -12,6 +12,7 @@ from trl import TrlParser
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
 from textgenome.configuration.recipe_paths import find_recipe
+from textgenome.data.rows import READERS
 from textgenome.training.pushing import push_trained, take_over_push
 
 
@@ -50,8 +51,9 @@ def parse_arguments(
 
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
     """A folder named after the rows and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
-    models = [os.path.basename(os.path.abspath(name)).lower() for name in model_args.base_models]
-    return os.path.join("outputs", "_".join([Path(script_args.dataset_name).resolve().stem, *models]))
+    rows, *models = (Path(name).resolve() for name in (script_args.dataset_name, *model_args.base_models))
+    name = rows.stem if rows.suffix in READERS else rows.name
+    return os.path.join("outputs", "_".join([name, *(model.name.lower() for model in models)]))
 
 
 def begin_run(training_args: TrainingArguments) -> bool:

@@ -29,6 +29,7 @@ COMMANDS = [
     for script in KINDS
     for line in re.findall(r"^textgenome .*", (RECIPES / script / "README.md").read_text(), re.MULTILINE)
 ]
+CONVERTED = {"evo2_1b_base": "arcinstitute/evo2_1b_base"}
 UNRELEASED = "PATH/TO/021-8B"
 
 
@@ -63,7 +64,7 @@ def test_the_command_lines_build_their_models_without_a_network(line):
     _, training, models = parse(script, *flags)
     names = [name.rpartition("/")[2].lower() for name in models.base_models]
     assert training.output_dir == "/".join(["outputs", "_".join(["kegg", *names])])
-    encoder = base_model_config(models.dna_model)
+    encoder = base_model_config(CONVERTED.get(models.dna_model, models.dna_model))
     with torch.device("meta"):
         if script == "dna":
             model = TextGenomeDNAForSequenceClassification(TextGenomeDNAConfig(dna_config=encoder, num_labels=37))

@@ -1,0 +1,46 @@
+import pytest
+
+from textgenome.configuration.arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
+from textgenome.training.scripts import parse_arguments
+
+
+def parse(*flags: str):
+    kinds = (DNAArguments, DNATrainingArguments, DNAModelArguments)
+    return parse_arguments(kinds, "dna", "What it does.", [*flags, "--use_cpu"])
+
+
+def test_flags_win_over_the_recipe():
+    rows, training, model = parse("--config", "starter", "--dna_window", "40", "--seed", "7")
+    assert (rows.dataset_name, rows.dna_window, rows.task) == ("starter", 40, "classification")
+    assert (training.seed, training.max_steps, training.output_dir) == (7, 360, "outputs/dna_starter")
+    assert model.dna_config["n_layer"] == 2
+
+
+@pytest.mark.parametrize(
+    "rows, encoder, folder",
+    [
+        ("wanglab/kegg", "BGI-HangzhouAI/Genos-1.2B", "outputs/kegg_genos-1.2b"),
+        ("tables/my rows.csv", "models/Mine/", "outputs/my rows_mine"),
+        ("tables/v1.0", None, "outputs/v1.0"),
+    ],
+)
+def test_the_output_folder_is_named_after_rows_and_models(tmp_path, monkeypatch, rows, encoder, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables" / "v1.0").mkdir(parents=True)
+    model = ["--dna_model", encoder] if encoder else ["--dna_config", "{}"]
+    assert parse("--dataset_name", rows, *model)[1].output_dir == folder
+    assert parse("--dataset_name", rows, *model, "--output_dir", "mine")[1].output_dir == "mine"
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_recipe_that_is_not_named_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "", ["--config"])
+    assert "argument --config: expected a file or the name of a recipe" in capsys.readouterr().err
+
+
+def test_help_keeps_the_lines_of_the_description_and_shows_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "One.\n\n    Two.", ["--help"])
+    shown = capsys.readouterr().out
+    assert "One.\n\n    Two.\n" in shown and "(default: classification)" in shown
