@@ -28,39 +28,40 @@ WAYS = (
 )
 
 
+Reference = Annotated[
+    str | None,
+    typer.Option("--reference", help="A FASTA file with one sequence, or a sequence, which the shell then remembers."),
+]
+Variant = Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")]
+Question = Annotated[str | None, typer.Option("--question", help="What to ask; a table has its own.")]
+Table = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="A table with question, reference_sequence and variant_sequence: a file, folder or Hub id.",
+    ),
+]
+Split = Annotated[str, typer.Option("--split", help="Of a table: which of its splits. A single file is `train`.")]
+OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder for the answers to a table or VCF file.")]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", help="Answers to rank, too: separated by commas, or a text file with one on each line."),
+]
+
+
 @command()
 def ask(
     model: Model,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference", help="A FASTA file with one sequence, or a sequence, which the shell then remembers."
-        ),
-    ] = None,
-    variant: Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")] = None,
-    question: Annotated[str | None, typer.Option("--question", help="What to ask; a table has its own.")] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset_name",
-            help="A table with question, reference_sequence and variant_sequence: a file, folder or Hub id.",
-        ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option("--split", help="Of a table: which of its splits. A single file is `train`.")
-    ] = "train",
+    reference: Reference = None,
+    variant: Variant = None,
+    question: Question = None,
+    dataset_name: Table = None,
+    split: Split = "train",
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
     window: Window = 2048,
-    output_dir: Annotated[
-        Path | None, typer.Option("--output_dir", help="Folder for the answers to a table or VCF file.")
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels", help="Answers to rank, too: separated by commas, or a text file with one on each line."
-        ),
-    ] = None,
+    output_dir: OutputDir = None,
+    labels: Labels = None,
     on_bad_row: OnBadRow = "raise",
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -80,17 +81,10 @@ def ask(
     Example: textgenome ask --model outputs/starter --vcf variants.vcf.gz --fasta genome.fa --question "Which signal
     does this variant break?" --output_dir outputs/answers
     """
-    from textgenome.data.conversations import DNA_COLUMNS
-    from textgenome.genome.vcf import NOTICE
     from textgenome.inference import asking
-    from textgenome.inference.predictions import join_processes
 
-    options = {
-        "labels": read_labels(labels),
-        "batch_size": batch_size,
-        "enable_thinking": enable_thinking,
-        "max_new_tokens": max_new_tokens,
-    }
+    thinking = {"enable_thinking": enable_thinking, "max_new_tokens": max_new_tokens}
+    options = {"labels": read_labels(labels), "dtype": dtype, "batch_size": batch_size, **thinking}
     sources = {
         "reference": reference,
         "variant": variant,
@@ -102,21 +96,29 @@ def ask(
     }
     check_sources({name for name, value in sources.items() if value is not None})
     if reference is not None:
-        pair = (sequence_of("--reference", reference), sequence_of("--variant", variant))
-        row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
-        checkpoint = asking.open_fused(model, revision)
-        loaded = checkpoint.load(dtype).to(join_processes().device)
-        print_answer(asking.ask(loaded, checkpoint.processor, [row], **options)[0])
-        typer.echo(f"{NOTICE}.")
+        ask_pair(model, revision, reference, variant, question, **options)
+        return
+    options |= {"revision": revision, "on_bad_row": on_bad_row}
+    if vcf is not None:
+        answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
     else:
-        options |= {"revision": revision, "dtype": dtype, "on_bad_row": on_bad_row}
-        if vcf is not None:
-            answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
-        else:
-            answers = asking.ask_table(model, dataset_name, output_dir, split, **options)
-        if answers is not None:
-            typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}")
-            typer.echo(f"{NOTICE}.")
+        answers = asking.ask_table(model, dataset_name, output_dir, split, **options)
+    if answers is not None:
+        typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}\n{asking.NOTICE}.")
+
+
+def ask_pair(model: str, revision: str, reference: str, variant: str, question: str, dtype: str, **options) -> None:
+    """Print what a model says about one pair."""
+    from textgenome.data.conversations import DNA_COLUMNS
+    from textgenome.inference import asking
+    from textgenome.inference.predictions import join_processes
+
+    pair = (sequence_of("--reference", reference), sequence_of("--variant", variant))
+    row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
+    checkpoint = asking.open_fused(model, revision)
+    loaded = checkpoint.load(dtype).to(join_processes().device)
+    print_answer(asking.ask(loaded, checkpoint.processor, [row], **options)[0])
+    typer.echo(f"{asking.NOTICE}.")
 
 
 def check_sources(given: set[str]) -> None:

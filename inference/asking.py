@@ -13,7 +13,7 @@ from textgenome.data.prompts import as_prompt, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
-from textgenome.genome.vcf import annotate_vcf
+from textgenome.genome.vcf import NOTICE, annotate_vcf
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, open_checkpoint
 from textgenome.inference.generation import generate
@@ -236,4 +236,4 @@ def _score_of_answer(answer: Mapping) -> float | None:
     return scores.get(normalize_answer(answer["answer"]))
 
 
-__all__ = ["ask", "ask_rows", "ask_table", "ask_vcf", "open_fused"]
+__all__ = ["NOTICE", "ask", "ask_rows", "ask_table", "ask_vcf", "open_fused"]

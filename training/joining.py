@@ -1,11 +1,12 @@
 """Joining a language model and a DNA encoder into the model that a training run starts from."""
 
 from datasets import Dataset
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.data import texts_of
+from textgenome.inference.asking import open_fused
 from textgenome.processing import build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
@@ -17,11 +18,10 @@ def load_dna_tokenizer(args: ModelArguments) -> PreTrainedTokenizerBase:
         ValueError: If `model_name_or_path` is another kind of model than a fused one.
     """
     if args.model_name_or_path:
-        name, revision = args.model_name_or_path, args.model_revision
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        if not isinstance(config, TextGenomeConfig):
-            raise ValueError(f"{name} is a {config.model_type} model: name it as text_model, beside a dna_model.")
-        return AutoProcessor.from_pretrained(name, revision=revision).dna_tokenizer
+        try:
+            return open_fused(args.model_name_or_path, args.model_revision).processor.dna_tokenizer
+        except ValueError as error:
+            raise ValueError(f"{error} A language model is named by text_model, beside a dna_model.") from error
     return find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
 
 
