@@ -19,6 +19,7 @@ from textgenome.data import TextGenomeCollator
 from textgenome.data.rows import as_conversations
 from textgenome.processing import build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.trainer import TextGenomeTrainer
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text_model", default="Qwen/Qwen3-1.7B", help="Whose sizes the language model has.")
     parser.add_argument("--dna_model", default="BGI-HangzhouAI/Genos-1.2B", help="Whose sizes the encoder has.")
-    parser.add_argument("--dna_window", type=int, default=2048, help="Bases of each of the two windows.")
+    parser.add_argument("--dna_window", type=int, default=DNA_WINDOW, help="Bases of each of the two windows.")
     parser.add_argument("--text_tokens", type=int, default=800, help="Tokens of question and answer, half of each.")
     parser.add_argument("--batch_size", type=int, default=1, help="Rows in a batch.")
     parser.add_argument("--steps", type=int, default=10, help="Steps to measure, after as many to warm up.")

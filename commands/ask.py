@@ -59,7 +59,7 @@ def ask(
     split: Split = "train",
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
-    window: Window = 2048,
+    window: Window = None,
     output_dir: OutputDir = None,
     labels: Labels = None,
     on_bad_row: OnBadRow = "raise",
@@ -82,6 +82,7 @@ def ask(
     does this variant break?" --output_dir outputs/answers
     """
     from textgenome.inference import asking
+    from textgenome.processing.processing_dna import DNA_WINDOW
 
     thinking = {"enable_thinking": enable_thinking, "max_new_tokens": max_new_tokens}
     options = {"labels": read_labels(labels), "dtype": dtype, "batch_size": batch_size, **thinking}
@@ -100,7 +101,7 @@ def ask(
         return
     options |= {"revision": revision, "on_bad_row": on_bad_row}
     if vcf is not None:
-        answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window, **options)
+        answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window or DNA_WINDOW, **options)
     else:
         answers = asking.ask_table(model, dataset_name, output_dir, split, **options)
     if answers is not None:

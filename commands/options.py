@@ -60,7 +60,10 @@ VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain o
 FASTA = typer.Option(
     "--fasta", exists=True, dir_okay=False, help="Its genome, plain or compressed by bgzip. `chr1` is also `1`."
 )
-Window = Annotated[int, typer.Option("--window", min=1, help="Most bases of the windows around a variant.")]
+Window = Annotated[
+    int | None,
+    typer.Option("--window", min=1, help="Most bases of the windows around a variant; by default as in training."),
+]
 OnBadRow = Annotated[
     Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
 ]

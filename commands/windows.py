@@ -20,7 +20,7 @@ def windows(
     question: Annotated[
         str | None, typer.Option("--question", help="To be asked about each variant; by default, what its effect is.")
     ] = None,
-    window: Window = 2048,
+    window: Window = None,
     on_bad_row: OnBadRow = "raise",
 ) -> None:
     """Make a training table of a VCF file: a row for each ALT allele, with its label as the answer.
@@ -29,10 +29,12 @@ def windows(
     """
     from textgenome.data.files import write_rows
     from textgenome.data.variants import QUESTION, read_variants
+    from textgenome.processing.processing_dna import DNA_WINDOW
 
     if output.suffix != ".jsonl":
         raise typer.BadParameter(f"{output}: name a file that ends with .jsonl.")
     if output.exists():
         raise typer.BadParameter(f"{output} is there already: name another file.")
+    window = window or DNA_WINDOW
     rows = read_variants(vcf, fasta, question or QUESTION, window, labels, on_bad_row, dna_window=window)
     typer.echo(f"{write_rows(rows, output)} rows in {output}")

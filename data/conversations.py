@@ -6,6 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from textgenome.processing.building import DNA_TOKENS
 from textgenome.processing.processing_dna import (
+    DNA_WINDOW,
     check_tokens_differ,
     normalize_dna,
     tokenize_dna,
@@ -30,7 +31,7 @@ def row_to_messages(
     row: Mapping,
     dna: str = "variant",
     dna_truncation: str = "variant_window",
-    dna_window: int = 2048,
+    dna_window: int = DNA_WINDOW,
     dna_tokenizer: PreTrainedTokenizerBase | None = None,
     answered: bool = True,
 ) -> list[dict]:
@@ -83,7 +84,9 @@ def build_messages(
     return [user, answer]
 
 
-def check_pair(row: Mapping, dna_window: int = 2048, dna_tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+def check_pair(
+    row: Mapping, dna_window: int = DNA_WINDOW, dna_tokenizer: PreTrainedTokenizerBase | None = None
+) -> None:
     """Check a row for the DNA-only model, which reads `reference_sequence`, `variant_sequence` and `answer`.
 
     The arguments and what it raises are as in `row_to_messages`.

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from transformers import ProcessorMixin
 
 from textgenome.data.conversations import DNA_COLUMNS, BadRow
-from textgenome.processing.processing_dna import truncate_dna, variant_window
+from textgenome.processing.processing_dna import DNA_WINDOW, truncate_dna, variant_window
 
 
 def cut_windows(
     rows: list[Mapping],
     dna: str = "variant",
     dna_truncation: str = "variant_window",
-    dna_window: int = 2048,
+    dna_window: int = DNA_WINDOW,
 ) -> list[dict]:
     """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import pandas
 from datasets import Dataset, get_dataset_split_names, load_dataset
 from datasets.data_files import DataFilesDict, get_data_patterns
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from pyarrow import parquet
 from tqdm import tqdm
 from transformers.utils import logging
@@ -23,7 +24,6 @@ logger = logging.get_logger(__name__)
 
 SPLIT_ALIASES = {"val": "validation", "validation": "val"}
 ROWS_SHOWN = 10
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def load_rows(
@@ -152,9 +152,20 @@ def list_splits(name: str) -> list[str]:
         if not _files(path):
             raise ValueError(f"{name}: there are no files that can be read, only {', '.join(READERS)} can.")
         return list(_files(path))
-    if _HUB_ID.fullmatch(name) and path.suffix not in READERS:
+    if is_hub_id(name):
         return get_dataset_split_names(name)
-    raise FileNotFoundError(f"{name}: there is no such file or folder.")
+    raise FileNotFoundError(f"{name}: there is no such file or folder. A data set on the Hub is named OWNER/NAME.")
+
+
+def is_hub_id(name: str | None) -> bool:
+    """Whether a name can only be one on the Hub: `owner/name` in letters that the Hub takes, and no file or folder."""
+    if not name or "/" not in name or Path(name).suffix in READERS or Path(name).exists():
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
@@ -240,6 +251,7 @@ __all__ = [
     "as_conversations",
     "estimate_lengths",
     "fingerprint_rows",
+    "is_hub_id",
     "list_splits",
     "load_rows",
     "report_bad_rows",

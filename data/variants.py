@@ -14,7 +14,7 @@ from textgenome.data.rows import ROWS_SHOWN, report_bad_rows
 from textgenome.genome.fasta import open_fasta, read_record
 from textgenome.genome.intervals import bare_contig, match_contigs
 from textgenome.genome.vcf import COLUMNS, kind_without_bases, label_of, open_vcf, read_records, variant_of
-from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
+from textgenome.processing.processing_dna import DNA_WINDOW, common_prefix, normalize_dna, variant_window
 
 
 logger = logging.get_logger(__name__)
@@ -30,7 +30,7 @@ def read_variants(
     vcf: str | Path,
     fasta: str | Path,
     question: str = QUESTION,
-    window: int = 2048,
+    window: int = DNA_WINDOW,
     labels: str | None = None,
     on_bad_row: str = "raise",
     **conversation_options,

@@ -26,11 +26,10 @@ from transformers.utils import logging
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
 from textgenome.data.files import read_json
+from textgenome.data.rows import is_hub_id
 from textgenome.inference.checkpoints import (
-    HUB_ID,
     Kind,
     fingerprint_weights,
-    is_hub_id,
     training_settings,
     without_path,
 )
@@ -180,7 +179,7 @@ def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[
         told = ModelCard.load(readme, ignore_metadata_errors=True).data
     named = [told.base_model] if isinstance(told.base_model, str) else told.base_model or []
     bases = base_models(config, settings, named)
-    names = [each["name"] for each in bases if HUB_ID.fullmatch(each["name"])]
+    names = [each["name"] for each in bases if "/" in each["name"]]  # that of a folder has none
     head = {**card_license(bases, settings), "base_model": names or None}
     if told.license:
         head |= {"license": told.license, "license_name": told.license_name}

@@ -9,12 +9,12 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from textgenome.configuration.configuration_remote_code import is_packaged, remote_sources
 from textgenome.data.files import read_json, write_json, written_whole
+from textgenome.data.rows import is_hub_id
 from textgenome.hub_card.card import SOURCE, check_name, set_source, write_card
 from textgenome.hub_card.probe import load
 from textgenome.inference.checkpoints import (
     KINDS,
     find_kind,
-    is_hub_id,
     open_checkpoint,
     pin_revision,
     training_settings,

@@ -19,6 +19,7 @@ from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, op
 from textgenome.inference.generation import generate
 from textgenome.inference.predictions import Predictions, generate_predictions, join_processes, score_predictions
 from textgenome.inference.scoring import score_labels
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -114,7 +115,7 @@ def ask_vcf(
     fasta: str | Path,
     question: str,
     output_dir: str | Path,
-    window: int = 2048,
+    window: int = DNA_WINDOW,
     on_bad_row: str = "raise",
     revision: str = "main",
     labels: list[str] | None = None,

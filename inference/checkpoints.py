@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from transformers.utils import find_adapter_config_file
 
 from textgenome.data.conversations import check_pair, row_to_messages
 from textgenome.data.files import read_json
-from textgenome.data.rows import READERS
+from textgenome.data.rows import is_hub_id
 from textgenome.data.settings import read_settings
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
@@ -26,7 +25,6 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 
 FINGERPRINTED = 2**20  # bytes at either end of a file
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -194,13 +192,6 @@ def fingerprint_weights(model: str) -> str | None:
     return digest.hexdigest() if files else None
 
 
-def is_hub_id(name: str | None) -> bool:
-    """Whether a name can only be one on the Hub: of the form `owner/name`, and no file or folder."""
-    if not name or Path(name).suffix in READERS or Path(name).exists():
-        return False
-    return HUB_ID.fullmatch(name) is not None
-
-
 def without_path(name: str | None) -> str | None:
     """A name on the Hub as it is; of a file or folder what says nothing about this machine."""
     return name if name is None or is_hub_id(name) else os.path.basename(os.path.abspath(name))
@@ -218,7 +209,6 @@ __all__ = [
     "find_kind",
     "find_revisions",
     "fingerprint_weights",
-    "is_hub_id",
     "load_checkpoint",
     "open_checkpoint",
     "pin_revision",

@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -28,7 +29,7 @@ def chat_template(reasoning_format: str = "think") -> str:
 def build_processor(
     tokenizer: PreTrainedTokenizerBase,
     dna_tokenizer: PreTrainedTokenizerBase,
-    dna_window: int = 2048,
+    dna_window: int = DNA_WINDOW,
     reasoning_format: str = "think",
     **projector,
 ) -> TextGenomeProcessor:

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
+DNA_WINDOW = 2048  # bases of a window by default: 1,024 on either side, as in BioReason (arXiv 2505.23579)
 BASES = "ACGTN"
 # Case is folded, U is T, and the ambiguity letters of IUPAC (Nucleic Acids Res. 13:3021, 1985) are N.
 _FOLD = str.maketrans("acgtunrywskmbdhvURYWSKMBDHV", "ACGTTNNNNNNNNNNNTNNNNNNNNNN")
@@ -179,6 +180,7 @@ def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
 
 
 __all__ = [
+    "DNA_WINDOW",
     "check_tokens_differ",
     "common_prefix",
     "normalize_dna",

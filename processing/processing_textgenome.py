@@ -7,6 +7,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
 from textgenome.processing.processing_dna import (
+    DNA_WINDOW,
     check_tokens_differ,
     common_prefix,
     normalize_dna,
@@ -50,7 +51,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         dna_token: str = "<|dna_pad|>",
         dna_start_token: str = "<|dna_start|>",
         dna_end_token: str = "<|dna_end|>",
-        dna_window: int = 2048,
+        dna_window: int = DNA_WINDOW,
         projector_type: str = "linear",
         projector_pool_size: int = 8,
         projector_full_resolution: int = 16,

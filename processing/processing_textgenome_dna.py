@@ -4,7 +4,13 @@ from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
-from textgenome.processing.processing_dna import check_tokens_differ, normalize_dna, tokenize_dna, variant_window
+from textgenome.processing.processing_dna import (
+    DNA_WINDOW,
+    check_tokens_differ,
+    normalize_dna,
+    tokenize_dna,
+    variant_window,
+)
 
 
 class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
@@ -15,7 +21,7 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         dna_window: Most bases of each window of a variant.
     """
 
-    def __init__(self, dna_tokenizer=None, dna_window: int = 2048):
+    def __init__(self, dna_tokenizer=None, dna_window: int = DNA_WINDOW):
         self.dna_window = dna_window
         super().__init__(dna_tokenizer)
 

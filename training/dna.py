@@ -31,6 +31,7 @@ from textgenome.data.conversations import check_pair
 from textgenome.data.rows import load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_dna_encoder
 from textgenome.training.precision import KeepFloat32
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 def run(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> None:
     """Train, measure and push; or go on with a run that was stopped, in its output folder."""
     pushes = begin_run(training_args)
-    script_args.dna_window = script_args.dna_window or 2048
+    script_args.dna_window = script_args.dna_window or DNA_WINDOW
     dna_tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
     rows = load_split(script_args, script_args.dataset_train_split, dna_tokenizer)
     test_rows = None

@@ -21,6 +21,7 @@ from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.precision import can_keep, float32_weights
 from textgenome.training.scripts import parse_arguments
@@ -156,7 +157,7 @@ def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeCo
         processor = AutoProcessor.from_pretrained(args.model_name_or_path, revision=args.model_revision)
         data.dna_window = processor.dna_window = data.dna_window or processor.dna_window
         return processor
-    data.dna_window = data.dna_window or 2048
+    data.dna_window = data.dna_window or DNA_WINDOW
     vocabulary = args.dna_tokenizer or vocabulary_of(config.dna_config) or args.dna_model
     build = build_dna_tokenizer if vocabulary in VOCABULARIES else AutoTokenizer.from_pretrained
     dna_tokenizer = build(vocabulary)

@@ -36,6 +36,7 @@ from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.inference.checkpoints import find_revisions, pin_revision
 from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.processing import chat_template
+from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import join_models, load_dna_tokenizer
@@ -82,8 +83,8 @@ def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> No
     if name:
         model_args.model_revision = pin_revision(name, model_args.model_revision)  # a branch may move
     if script_args.dna_window is None:
-        revision = model_args.model_revision
-        script_args.dna_window = AutoProcessor.from_pretrained(name, revision=revision).dna_window if name else 2048
+        processor = AutoProcessor.from_pretrained(name, revision=model_args.model_revision) if name else None
+        script_args.dna_window = processor.dna_window if processor else DNA_WINDOW
 
 
 def load_data(

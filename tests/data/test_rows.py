@@ -8,7 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 from textgenome.data import TextGenomeCollator, texts_of
 from textgenome.data.conversations import BadRow, row_to_messages
-from textgenome.data.rows import as_conversations, estimate_lengths, list_splits, load_rows
+from textgenome.data.rows import as_conversations, estimate_lengths, is_hub_id, list_splits, load_rows
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -282,3 +282,37 @@ def test_estimated_lengths_are_near_the_real_ones(tiny_processor, projector):
     batch = TextGenomeCollator(processor)([longest])
     estimated = lengths[-1] - sum(len(text) for text in texts_of([longest["messages"]])) // 4
     assert estimated == pytest.approx(int((batch["input_ids"] == processor.dna_token_id).sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["wanglab/kegg", "InstaDeepAI/nucleotide-transformer-v2-500m", "a/b.c_d", "0/1"])
+def test_names_on_the_hub(name):
+    assert is_hub_id(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        None,
+        "",
+        "kegg",
+        "rows/train.csv",
+        "./kegg",
+        "../kegg",
+        "a/../b",
+        "a/b/c",
+        "/a/b",
+        "a/",
+        "/b",
+        "a/b--c",
+        "a/b c",
+        "-a/b",
+    ],
+)
+def test_names_that_are_none_on_the_hub(name):
+    assert not is_hub_id(name)
+
+
+def test_a_folder_is_none_on_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert not is_hub_id("owner/name") and is_hub_id("owner/other")
