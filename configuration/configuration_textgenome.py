@@ -17,6 +17,11 @@ def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type:
     return AutoConfig.for_model(values.pop("model_type", default_model_type), **values)
 
 
+def bases_per_state(dna_config: PreTrainedConfig) -> int:
+    """How many tokens, each a base, a state of a DNA encoder covers; 1 where there is a state for each token."""
+    return getattr(dna_config, "bases_per_state", 1)
+
+
 def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int = -1) -> PreTrainedConfig:
     """The configuration of the DNA encoder in that of a model which uses its hidden state `feature_layer`."""
     config = build_sub_config(config, "hyenadna")
@@ -28,7 +33,7 @@ def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int 
             f"Field 'dna_feature_layer' is {feature_layer}, but the DNA encoder has {layers} layers: choose from "
             f"{-layers - 1} to {layers}."
         )
-    if hasattr(config, "bases_per_state") and feature_layer not in (-1, layers):
+    if bases_per_state(config) > 1 and feature_layer not in (-1, layers):
         raise ValueError(
             f"Field 'dna_feature_layer' is {feature_layer}, but only the last states of a DNA encoder of type "
             f"{config.model_type} are {config.hidden_size} wide and cover {config.bases_per_state} bases: choose -1."
@@ -97,4 +102,4 @@ def max_dna_tokens(config: PreTrainedConfig) -> int | None:
     return length
 
 
-__all__ = ["TextGenomeConfig", "build_dna_config", "build_sub_config", "max_dna_tokens"]
+__all__ = ["TextGenomeConfig", "bases_per_state", "build_dna_config", "build_sub_config", "max_dna_tokens"]

@@ -1,6 +1,7 @@
 """Keeping what a frozen DNA encoder makes of each sequence, so that training encodes it once."""
 
 import hashlib
+from math import ceil
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging
+
+from textgenome.configuration.configuration_textgenome import bases_per_state
 
 
 logger = logging.get_logger(__name__)
@@ -63,7 +66,8 @@ class FeatureCache:
             states = type(self.model).encode_dna(
                 self.model, input_ids[missing, :width], attention_mask[missing, :width]
             )
-            new = {names[i]: row[: lengths[i]] for i, row in zip(missing, states.detach())}
+            step = bases_per_state(self.model.config.dna_config)
+            new = {names[i]: row[: ceil(lengths[i] / step)] for i, row in zip(missing, states.detach())}
         features = [new[name] if name in new else self.read(name).to(input_ids.device) for name in names]
         self.num_encoded += len(missing)
         self.num_read += len(names) - len(missing)

@@ -14,6 +14,7 @@ from textgenome.configuration.configuration_remote_code import (
     packaged_class,
     remote_sources,
 )
+from textgenome.configuration.configuration_textgenome import bases_per_state
 
 
 # The encoders of this package, and which `config.json` each of them reads. Their modules fill it when imported.
@@ -90,19 +91,26 @@ class SavesModelCodeMixin(SavesCodeMixin):
 
 
 class EncodedDNA(NamedTuple):
-    """The distinct sequences of a batch, encoded, tokens on the left.
+    """The distinct sequences of a batch, encoded, with their states on the left.
+
+    A state covers one token, or as many as `bases_per_state` of the encoder says.
 
     Args:
-        states: `(distinct sequences, width, dna_hidden_size)`.
-        tokens: `(distinct sequences, width)`, int64, -1 for padding.
+        states: `(distinct sequences, states, dna_hidden_size)`.
+        tokens: `(distinct sequences, states)`, int64, the first token of each state, -1 for padding.
         index: `(sequences,)`, which of them each sequence of the batch is.
-        order: `(sequences, width)`, where in the padded sequence each of its tokens stood.
+        order: `(sequences, states)`, where in the padded sequence the first token of each of its states stood.
     """
 
     states: torch.Tensor
     tokens: torch.LongTensor
     index: torch.LongTensor
     order: torch.LongTensor
+
+
+def find_order(mask: torch.Tensor) -> torch.LongTensor:
+    """Where to take tokens from so that padding follows them: `(sequences, length)` to the same, of a bool mask."""
+    return mask.long().argsort(dim=-1, descending=True, stable=True)
 
 
 class DNAEncoderMixin:
@@ -116,10 +124,16 @@ class DNAEncoderMixin:
         super().train(mode)
         if not self.trains_dna_encoder:
             self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
+        for module in self.dna_encoder.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.eval()  # by its stored statistics: those of small padded batches are not those of genomes
         return self
 
     def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
-        """The states of the layer `dna_feature_layer`: `(sequences, length)` to `(sequences, length, width)`."""
+        """The states of the layer `dna_feature_layer`: `(sequences, length)` to `(sequences, states, width)`.
+
+        There is a state for each token, or for as many of them as `bases_per_state` of the encoder says.
+        """
         count = self.config.dna_config.num_hidden_layers
         layer = self.config.dna_feature_layer % (count + 1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
@@ -157,13 +171,14 @@ class DNAEncoderMixin:
         mask = attention_mask.bool()
         lengths = mask.sum(-1)
         width = int(lengths.max())
-        order = mask.long().argsort(dim=-1, descending=True, stable=True)[:, :width]
+        order = find_order(mask)[:, :width]
         mask = torch.arange(width, device=mask.device) < lengths[:, None]
         tokens = input_ids.gather(1, order).masked_fill(~mask, -1)
         tokens, index = torch.unique(tokens, dim=0, return_inverse=True)
         padding = self.config.dna_config.pad_token_id or 0
         states = self.encode_dna(tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long())
-        return EncodedDNA(states, tokens, index, order)
+        step = bases_per_state(self.config.dna_config)
+        return EncodedDNA(states, tokens[:, ::step], index, order[:, ::step])
 
 
 __all__ = [
@@ -173,6 +188,7 @@ __all__ = [
     "build_dna_encoder",
     "find_encoder_class",
     "find_layers",
+    "find_order",
     "load_dna_encoder",
     "register_dna_encoder",
     "without_heads",

@@ -1,7 +1,7 @@
 """Projectors: from the states of the DNA encoder to features in the embedding space of the language model.
 
 Each takes `states` of shape `(sequences, length, dna_hidden_size)` and a boolean `mask` of shape `(sequences, length)`
-of the tokens to show, and returns `features` of shape `(sequences, placeholders, hidden_size)` and a boolean mask of
+of the states to show, and returns `features` of shape `(sequences, placeholders, hidden_size)` and a boolean mask of
 those that are there. `TextGenomeProcessor.num_placeholders` counts the same.
 """
 
@@ -14,7 +14,7 @@ from textgenome.configuration.configuration_textgenome import TextGenomeConfig
 
 
 class TextGenomeLinearProjector(nn.Module):
-    """One linear layer, as in BioReason (arXiv 2505.23579): a placeholder for each token."""
+    """One linear layer, as in BioReason (arXiv 2505.23579): a placeholder for each state."""
 
     def __init__(self, config: TextGenomeConfig):
         super().__init__()
@@ -47,7 +47,7 @@ class TextGenomeMLPProjector(nn.Module):
 class TextGenomePooledProjector(TextGenomeLinearProjector):
     """The mean over neighbours, then one linear layer: full resolution near the variant, less of it elsewhere.
 
-    `pool_ids` of shape `(sequences, length)` says which placeholder of its sequence each token goes into, counted
+    `pool_ids` of shape `(sequences, length)` says which placeholder of its sequence each state goes into, counted
     from 0.
     """
 

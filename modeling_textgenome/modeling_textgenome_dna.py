@@ -1,5 +1,7 @@
 """The DNA family: a DNA encoder without a language model, alone or with a head."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -8,15 +10,29 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
+from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 from textgenome.modeling_dna_encoder import (
     DNAEncoderMixin,
     SavesModelCodeMixin,
     build_dna_encoder,
+    find_order,
     load_dna_encoder,
     without_heads,
 )
 from textgenome.modeling_heads import TextGenomeAttentionPooling
+
+
+@dataclass
+class TextGenomeDNAModelOutput(BaseModelOutput):
+    """Output of `TextGenomeDNAModel`.
+
+    Args:
+        last_hidden_state: `(batch, sequences, states, width)`, 0 where there is no state.
+        state_spans: `(batch, sequences, states)`, how many bases each state covers, if `dna_spans` were given.
+    """
+
+    state_spans: torch.LongTensor | None = None
 
 
 class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
@@ -79,24 +95,40 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, dna_input_ids: torch.LongTensor, dna_attention_mask: torch.Tensor) -> BaseModelOutput:
+    def forward(
+        self,
+        dna_input_ids: torch.LongTensor,
+        dna_attention_mask: torch.Tensor,
+        dna_spans: torch.LongTensor | None = None,
+    ) -> TextGenomeDNAModelOutput:
         """Encode the sequences of all rows in one pass of the encoder, equal ones once.
 
         Args:
             dna_input_ids: `(batch, sequences, dna_length)`.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side. All 0 where a row has
                 fewer sequences than others.
+            dna_spans: Same shape, how many bases each token covers, 0 for padding.
 
         Returns:
-            `last_hidden_state` of shape `(batch, sequences, dna_length, width)`, 0 where there is padding.
+            `last_hidden_state` of shape `(batch, sequences, states, width)`, and `state_spans`. Each state stands
+            where its token does. States that cover several tokens stand on the left, as many as the longest sequence
+            has.
         """
         mask = dna_attention_mask.bool()
-        present = mask.any(-1)
+        present, step = mask.any(-1), bases_per_state(self.config.dna_config)
         encoded = self.encode_distinct_dna(dna_input_ids[present], mask[present])
-        states = encoded.states.new_zeros(*mask.shape, encoded.states.shape[-1])
-        places = encoded.order[..., None].expand(-1, -1, states.shape[-1])
+        places, given = encoded.order, mask
+        if step > 1:
+            if dna_spans is not None:
+                spans = dna_spans.gather(-1, find_order(mask))
+                dna_spans = F.pad(spans, (0, -spans.shape[-1] % step)).unflatten(-1, (-1, step)).sum(-1)
+                dna_spans = dna_spans[..., : places.shape[1]]
+            places = torch.arange(places.shape[1], device=places.device).expand_as(places)
+            given = mask.sum(-1, keepdim=True) > step * places[0]
+        states = encoded.states.new_zeros(*given.shape, encoded.states.shape[-1])
+        places = places[..., None].expand(-1, -1, states.shape[-1])
         states[present] = states[present].scatter(1, places, encoded.states[encoded.index])
-        return BaseModelOutput(last_hidden_state=states * mask[..., None])
+        return TextGenomeDNAModelOutput(last_hidden_state=states * given[..., None], state_spans=dna_spans)
 
 
 class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
@@ -127,6 +159,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         self,
         dna_input_ids: torch.LongTensor,
         dna_attention_mask: torch.Tensor,
+        dna_spans: torch.LongTensor | None = None,
         labels: torch.LongTensor | None = None,
     ) -> SequenceClassifierOutput:
         """Classify pairs of sequences, all of them in one pass of the encoder.
@@ -134,6 +167,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         Args:
             dna_input_ids: `(batch, 2, dna_length)`: the reference, and the variant.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
+            dna_spans: Not read: which bases a state covers makes no difference where all of them are pooled.
             labels: `(batch,)`, the class of each row, or -100 for none of them: such a row has no loss.
 
         Returns:
@@ -158,4 +192,9 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-__all__ = ["TextGenomeDNAForSequenceClassification", "TextGenomeDNAModel", "TextGenomeDNAPreTrainedModel"]
+__all__ = [
+    "TextGenomeDNAForSequenceClassification",
+    "TextGenomeDNAModel",
+    "TextGenomeDNAModelOutput",
+    "TextGenomeDNAPreTrainedModel",
+]

@@ -40,7 +40,8 @@ def build_processor(
         dna_tokenizer: Of the DNA encoder.
         dna_window: Most bases of each window of a variant.
         reasoning_format: See `chat_template`.
-        projector: What `TextGenomeProcessor` and `TextGenomeConfig` must agree on: `projector_type` and the like.
+        projector: What `TextGenomeProcessor` and `TextGenomeConfig` must agree on: `projector_type` and the like, and
+            `bases_per_state` of an encoder whose states cover several bases.
 
     Raises:
         ValueError: If the language model does not know ChatML, Qwen3's way of marking turns.

@@ -140,6 +140,11 @@ def tokenize_dna(
     return encoded, places
 
 
+def token_spans(offsets: list[tuple[int, int]]) -> list[int]:
+    """How many bases each token covers, of where it starts and ends: 0 for one that the tokenizer added."""
+    return [end - start for start, end in offsets]
+
+
 @lru_cache(maxsize=8)
 def _base_ids(dna_tokenizer: PreTrainedTokenizerBase) -> bytes | None:
     """The id of each base at its code in ASCII, if the tokenizer makes of any DNA one small id a base, else None.
@@ -184,6 +189,7 @@ __all__ = [
     "check_tokens_differ",
     "common_prefix",
     "normalize_dna",
+    "token_spans",
     "tokenize_dna",
     "truncate_dna",
     "variant_window",

@@ -36,6 +36,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         projector_full_resolution: As in `TextGenomeConfig`.
         projector_num_queries: As in `TextGenomeConfig`.
         dna_hidden_token_ids: As in `TextGenomeConfig`.
+        bases_per_state: As in the configuration of the DNA encoder, if its states cover several tokens: 128 for
+            Enformer, 32 for Borzoi.
         dna: How the model was trained to read rows of a table: `variant` shows the DNA, `none` leaves it out (a
             text-only control). Saved with the checkpoint, like the following, so that the model is asked in the way it
             was trained.
@@ -57,6 +59,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         projector_full_resolution: int = 16,
         projector_num_queries: int = 64,
         dna_hidden_token_ids: list[int] | None = None,
+        bases_per_state: int = 1,
         dna: str = "variant",
         dna_truncation: str = "variant_window",
         reasons: bool = True,
@@ -70,6 +73,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         self.projector_full_resolution = projector_full_resolution
         self.projector_num_queries = projector_num_queries
         self.dna_hidden_token_ids = dna_hidden_token_ids
+        self.bases_per_state = bases_per_state
         self.dna = dna
         self.dna_truncation = dna_truncation
         self.reasons = reasons
@@ -92,18 +96,21 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
     def pool_ids(self, ids: list[int], change: set[int] | None = None) -> list[int]:
         """Which placeholder of its sequence each DNA token goes into, counted from 0, for the `pooled` projector.
 
+        Tokens of one state go into the same.
+
         Args:
             ids: The tokens of a sequence.
-            change: Which of them are to keep a placeholder of their own.
+            change: Those of them whose states are to keep a placeholder of their own.
         """
         pools, pool, filled = [], -1, 0
-        for place, token in enumerate(ids):
-            if token not in (self.dna_hidden_token_ids or ()):
-                alone = change is not None and place in change
+        for start in range(0, len(ids), self.bases_per_state):
+            places = range(start, min(start + self.bases_per_state, len(ids)))
+            if ids[start] not in (self.dna_hidden_token_ids or ()):
+                alone = change is not None and any(place in change for place in places)
                 if alone or filled == 0 or filled == self.projector_pool_size:
                     pool, filled = pool + 1, 0
                 filled = 0 if alone else filled + 1
-            pools.append(max(pool, 0))
+            pools += [max(pool, 0)] * len(places)
         return pools
 
     def num_placeholders(self, ids: list[int], pool_ids: list[int] | None = None) -> int:
@@ -112,7 +119,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
             return self.projector_num_queries
         if pool_ids is not None:
             return pool_ids[-1] + 1
-        return len(ids) - sum(ids.count(token) for token in self.dna_hidden_token_ids or ())
+        states = ids[:: self.bases_per_state]
+        return len(states) - sum(states.count(token) for token in self.dna_hidden_token_ids or ())
 
     def __call__(
         self,

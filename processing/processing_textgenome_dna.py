@@ -8,6 +8,7 @@ from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
     normalize_dna,
+    token_spans,
     tokenize_dna,
     variant_window,
 )
@@ -30,7 +31,7 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return ["dna_input_ids", "dna_attention_mask"]
+        return ["dna_input_ids", "dna_attention_mask", "dna_spans"]
 
     def __call__(
         self,
@@ -51,7 +52,9 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
             padding: For the tokenizer's `pad` (`padding`, `padding_side`, `max_length`, `pad_to_multiple_of`).
 
         Returns:
-            `dna_input_ids` and `dna_attention_mask` of shape `(batch, 2, dna_length)`.
+            `dna_input_ids`, `dna_attention_mask` and `dna_spans` of shape `(batch, 2, dna_length)`. Spans are the
+            bases that each token covers: 0 for padding and for tokens that the tokenizer adds, such as `<cls>`. A
+            tokenizer written in Python, which does not tell, gives none.
 
         Raises:
             ValueError: If references and variants differ in number, if a sequence holds anything but bases or is
@@ -61,23 +64,39 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         variants = [variant] if isinstance(variant, str) else list(variant)
         if len(references) != len(variants) or not references:
             raise ValueError(f"Each reference needs its variant, got {len(references)} and {len(variants)} sequences.")
-        encoded = []
+        encoded, spans = [], []
         for i, pair in enumerate(zip(references, variants)):
             try:
-                encoded += self._encode(pair, are_windows)
+                ids, offsets = self._encode(pair, are_windows)
             except ValueError as error:
                 raise ValueError(f"Pair {i}: {error}") from error
+            encoded += ids
+            spans += map(token_spans, offsets or [])
         padded = self.dna_tokenizer.pad({"input_ids": encoded}, verbose=False, **padding)
-        names = dict(zip(self.model_input_names, ("input_ids", "attention_mask")))
-        data = {name: [padded[key][i : i + 2] for i in range(0, len(encoded), 2)] for name, key in names.items()}
+        columns = [padded["input_ids"], padded["attention_mask"]]
+        if spans:
+            columns.append([_pad(row, mask) for row, mask in zip(spans, padded["attention_mask"])])
+        data = {
+            name: [column[i : i + 2] for i in range(0, len(encoded), 2)]
+            for name, column in zip(self.model_input_names, columns)
+        }
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _encode(self, pair: tuple[str, str], are_windows: bool) -> list[list[int]]:
+    def _encode(
+        self, pair: tuple[str, str], are_windows: bool
+    ) -> tuple[list[list[int]], list[list[tuple[int, int]]] | None]:
+        """The tokens of both sequences, and where each of them starts and ends, if the tokenizer tells."""
         windows = list(map(normalize_dna, pair) if are_windows else variant_window(*pair, self.dna_window))
-        encoded, _ = tokenize_dna(self.dna_tokenizer, windows)
+        encoded, offsets = tokenize_dna(self.dna_tokenizer, windows, offsets=self.dna_tokenizer.is_fast)
         if not are_windows:
             check_tokens_differ(*encoded)
-        return encoded
+        return encoded, offsets
+
+
+def _pad(spans: list[int], mask: list[int]) -> list[int]:
+    """Spans at the places of their tokens, and 0 where there is padding."""
+    values = iter(spans)
+    return [next(values) if token else 0 for token in mask]
 
 
 __all__ = ["TextGenomeDNAProcessor"]

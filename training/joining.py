@@ -1,10 +1,11 @@
 """Joining a language model and a DNA encoder into the model that a training run starts from."""
 
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments
+from textgenome.configuration.configuration_textgenome import bases_per_state, build_dna_config
 from textgenome.data import texts_of
 from textgenome.inference.asking import open_fused
 from textgenome.processing import build_processor, train_text_tokenizer
@@ -56,7 +57,15 @@ def join_models(
         "projector_num_queries": args.projector_num_queries,
         "dna_hidden_token_ids": [] if args.show_special_tokens else sorted(added),
     }
-    processor = build_processor(tokenizer, dna_tokenizer, dna_window, reasoning_format, **projector)
+    encoder = build_dna_config(args.dna_config or PreTrainedConfig.get_config_dict(args.dna_model)[0])
+    processor = build_processor(
+        tokenizer,
+        dna_tokenizer,
+        dna_window,
+        reasoning_format,
+        bases_per_state=bases_per_state(encoder),
+        **projector,
+    )
     overrides = {
         **projector,
         "dna_feature_layer": -1 if args.dna_feature_layer is None else args.dna_feature_layer,

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedCon
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
-from textgenome.configuration.configuration_textgenome import TextGenomeConfig, build_sub_config
+from textgenome.configuration.configuration_textgenome import TextGenomeConfig, bases_per_state, build_sub_config
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
@@ -169,6 +169,7 @@ def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeCo
         projector_pool_size=args.projector_pool_size,
         projector_full_resolution=args.projector_full_resolution,
         projector_num_queries=config.projector_num_queries,
+        bases_per_state=bases_per_state(config.dna_config),
     )
 
 

@@ -4,7 +4,7 @@ from conftest import conversation, random_dna
 from transformers import LlamaConfig, MixtralConfig
 from transformers.models.esm import EsmConfig
 
-from textgenome import CaduceusConfig, Evo2Config, HyenaDNAConfig, TextGenomeConfig
+from textgenome import BorzoiConfig, CaduceusConfig, EnformerConfig, Evo2Config, HyenaDNAConfig, TextGenomeConfig
 
 
 PROMPTS = [
@@ -31,6 +31,16 @@ ENCODERS = {
     "esm": EsmConfig(
         vocab_size=16, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         pad_token_id=4, mask_token_id=3, max_position_embeddings=66, position_embedding_type="absolute"
+    ),
+}  # fmt: skip
+# Of eight bases.
+SEVERAL_BASES = {
+    "enformer": EnformerConfig(
+        dim=12, depth=1, heads=2, attn_dim_key=4, num_downsamples=3, dim_divisible_by=2, max_position_embeddings=256
+    ),
+    "borzoi": BorzoiConfig(
+        conv_dims=[4, 6, 8, 10], dim=12, hidden_size=16, depth=1, heads=2, attn_dim_key=4, attn_dim_value=6,
+        num_rel_pos_features=8, max_position_embeddings=256
     ),
 }  # fmt: skip
 

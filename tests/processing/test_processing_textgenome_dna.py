@@ -1,11 +1,14 @@
 import pytest
 import torch
 from conftest import variant_row
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoProcessor
 
 from textgenome.data import BadRow, TextGenomeDNACollator
 from textgenome.data.conversations import check_pair
 from textgenome.processing import TextGenomeDNAProcessor, build_dna_tokenizer, variant_window
+from textgenome.processing.dna_tokenizers import VOCABULARIES
 
 
 @pytest.fixture(params=["hyenadna", "nucleotide_transformer"])
@@ -35,6 +38,29 @@ def test_a_single_pair_and_padding_on_the_left(processor):
     batch = processor("ACGTT", "ACT", padding_side="left", return_tensors="pt")
     assert batch["dna_attention_mask"][0, :, -1].tolist() == [1, 1]
     assert batch["dna_attention_mask"][0, 1, 0] == 0
+
+
+dna = st.text("ACGTN", min_size=1, max_size=40)
+PROCESSORS = {name: TextGenomeDNAProcessor(build_dna_tokenizer(name), dna_window=10**6) for name in VOCABULARIES}
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+@settings(max_examples=40, deadline=None)
+@given(pairs=st.lists(st.tuples(dna, dna), min_size=1, max_size=3), side=st.sampled_from(["left", "right"]))
+def test_spans_sum_to_the_bases_of_each_sequence(vocabulary, pairs, side):
+    processor = PROCESSORS[vocabulary]
+    batch = processor(*zip(*pairs), are_windows=True, padding_side=side, return_tensors="pt")
+    assert batch["dna_spans"].shape == batch["dna_input_ids"].shape
+    assert batch["dna_spans"].sum(-1).tolist() == [[len(sequence) for sequence in pair] for pair in pairs]
+    assert (batch["dna_spans"][batch["dna_attention_mask"] == 0] == 0).all()
+    vocabulary = {index: token for token, index in processor.dna_tokenizer.get_vocab().items()}
+    for token, span in zip(batch["dna_input_ids"].flatten().tolist(), batch["dna_spans"].flatten().tolist()):
+        assert span == (len(vocabulary[token]) if set(vocabulary[token]) <= set("ACGTN") else 0)
+
+
+def test_spans_of_6mers_left_overs_and_unknown_bases():
+    spans = PROCESSORS["nucleotide_transformer"]("ACGTACGTNACGTAC", "ACGTACGTAC")["dna_spans"]
+    assert spans == [[[0, 6, 1, 1, 1, 6], [0, 6, 1, 1, 1, 1]]]
 
 
 def test_save_and_reload_give_the_same_batch(processor, tmp_path):

@@ -197,6 +197,7 @@ def test_save_and_load(tiny_processor, tmp_path):
     loaded = AutoProcessor.from_pretrained(tmp_path)
     assert type(loaded) is TextGenomeProcessor
     assert loaded.dna_window == tiny_processor.dna_window == 64
+    assert loaded.bases_per_state == tiny_processor.bases_per_state == 1
     assert loaded.chat_template == tiny_processor.chat_template
     before, after = (encode(processor, conversation("ACGTN", "acgu")) for processor in (tiny_processor, loaded))
     assert all(torch.equal(before[key], after[key]) for key in before)
