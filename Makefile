@@ -2,8 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+NEWEST := .venv-newest/bin
+LIBRARIES := transformers trl peft accelerate datasets
 
-.PHONY: train test test-slow quality style
+.PHONY: train test test-slow test-newest quality style
 
 train: .venv/.installed
 	$(BIN)/python train_sft.py --config starter
@@ -13,6 +15,15 @@ test: .venv/.installed
 
 test-slow: outputs/starter/train_results.json .venv/.deepspeed
 	$(BIN)/pytest -m slow
+
+# Upper bounds in setup.cfg move when this passes. It needs the package registry, and .venv-newest for itself.
+test-newest: .venv-newest/.installed
+	$(NEWEST)/pip install --quiet --upgrade $(LIBRARIES) $$(grep ^torch== constraints.txt)
+	$(NEWEST)/pip list | grep -E "^($$(echo $(LIBRARIES) torch | tr ' ' '|')) "
+	$(NEWEST)/pytest -W error::FutureWarning tests/hub_card/test_whole_way.py
+	$(NEWEST)/pytest -W error::FutureWarning -m "not slow" tests/modeling_textgenome
+	rm -rf outputs/newest && $(NEWEST)/textgenome export tests/tiny_checkpoint outputs/newest
+	$(NEWEST)/python benchmarks/transformers_versions.py outputs/newest
 
 quality: .venv/.installed
 	$(BIN)/ruff check .
@@ -28,6 +39,11 @@ outputs/starter/train_results.json: .venv/.installed
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,quality]"
+	touch $@
+
+.venv-newest/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-newest
+	$(NEWEST)/pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@
 
 .venv/.deepspeed: .venv/.installed

@@ -4,7 +4,7 @@ Each version gets a virtual environment of its own, on top of the packages of th
 imported. Needs the package registry. Example run:
 
     textgenome export outputs/starter exported
-    python benchmarks/transformers_versions.py exported --versions 5.18.* 5.23.0 newest
+    python benchmarks/transformers_versions.py exported --versions 5.18.* newest
 """
 
 import argparse
@@ -44,7 +44,7 @@ def environment(folder: Path, version: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="What `textgenome export` wrote.")
-    parser.add_argument("--versions", nargs="+", metavar="VERSION", default=["5.18.*", "5.23.0", "newest"])
+    parser.add_argument("--versions", nargs="+", metavar="VERSION", default=["5.18.*", "5.23.*", "5.24.*", "newest"])
     args = parser.parse_args()
     first, differs = None, False
     with TemporaryDirectory() as scratch:

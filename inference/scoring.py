@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from textgenome.inference.answers import before_answer
 from textgenome.inference.generation import by_length, evaluation_mode, prompt_inputs
+from textgenome.modeling_cache import CACHE_NAME
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -74,7 +75,7 @@ def score_batch(
     mask = inputs["attention_mask"]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     prompt = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
-    cache = prompt.past_key_values
+    cache = prompt[CACHE_NAME]
     scores = []
     for label in labels:
         turn = processor.tokenizer(f" {label}<|im_end|>", add_special_tokens=False, return_tensors="pt")
@@ -85,7 +86,7 @@ def score_batch(
             input_ids=given,
             attention_mask=torch.cat([mask, torch.ones_like(given)], dim=1),
             position_ids=positions[:, -1:] + steps,
-            past_key_values=cache,
+            cache=cache,
         )
         logits = torch.cat([prompt.logits, answer.logits], dim=1).float().log_softmax(-1)
         scores.append(logits.gather(-1, ids[..., None]).sum((1, 2)))

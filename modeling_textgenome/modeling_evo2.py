@@ -12,6 +12,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import can_return_tuple, logging
 
 from textgenome.configuration.configuration_evo2 import Evo2Config
+from textgenome.modeling_cache import CACHE_NAME
 from textgenome.modeling_convolution import depthwise_convolution, fft_convolution
 from textgenome.modeling_dna_encoder import register_dna_encoder
 
@@ -272,7 +273,7 @@ class Evo2PreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["Evo2AttentionBlock", "Evo2HyenaBlock"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     # In bfloat16 a pole that halves over thousands of tokens could not be told from 1.
     _keep_in_fp32_modules_strict = ["log_poles", "residues"]
@@ -326,6 +327,7 @@ class Evo2Model(Evo2PreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool = False,
+        cache: Cache | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPast:
         """Encode DNA.
@@ -334,10 +336,11 @@ class Evo2Model(Evo2PreTrainedModel):
             input_ids: `(batch, length)` bytes.
             attention_mask: `(batch, tokens in the cache + length)`, 1 for tokens and 0 for padding.
             position_ids: `(batch, length)`. By default the first token of each row that is no padding has position 0.
-            past_key_values: The cache of an earlier call, to continue it.
+            past_key_values: The same as `cache`, by the name that it has before transformers 5.24.
             inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
             use_cache: Whether to return a cache, by default `config.use_cache`.
             output_hidden_states: Whether to return the embedding and the output of every block as well.
+            cache: The cache of an earlier call, to continue it.
 
         Returns:
             `last_hidden_state` of shape `(batch, length, hidden_size)`.
@@ -346,11 +349,12 @@ class Evo2Model(Evo2PreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.embedding_layer(input_ids)
         length = inputs_embeds.shape[1]
-        if past_key_values is None and (self.config.use_cache if use_cache is None else use_cache):
-            past_key_values = DynamicCache(config=self.config)
+        cache = past_key_values if cache is None else cache
+        if cache is None and (self.config.use_cache if use_cache is None else use_cache):
+            cache = DynamicCache(config=self.config)
         if position_ids is None:
-            position_ids = self.positions(attention_mask, inputs_embeds, past_key_values)
-        if attention_mask is not None and past_key_values is None:
+            position_ids = self.positions(attention_mask, inputs_embeds, cache)
+        if attention_mask is not None and cache is None:
             # Without a cache, nothing sees padding that stands on the right: attention over long DNA needs no mask.
             attention_mask = attention_mask if has_padding_before_tokens(attention_mask) else None
         masks = {
@@ -358,7 +362,7 @@ class Evo2Model(Evo2PreTrainedModel):
                 config=self.config,
                 inputs_embeds=inputs_embeds,
                 attention_mask=attention_mask,
-                past_key_values=past_key_values,
+                **{CACHE_NAME: cache},
             ),
             "padding": None if attention_mask is None else attention_mask[:, -length:] == 0,
             "angles": rotary_angles(self.config, position_ids, inputs_embeds.dtype),
@@ -367,12 +371,12 @@ class Evo2Model(Evo2PreTrainedModel):
         for block in self.blocks:
             if output_hidden_states:
                 all_hidden_states += (hidden_states,)
-            hidden_states = block(hidden_states, **masks, past_key_values=past_key_values)
+            hidden_states = block(hidden_states, **masks, past_key_values=cache)
         hidden_states = self.norm(hidden_states)
         return BaseModelOutputWithPast(
             last_hidden_state=hidden_states,
-            past_key_values=past_key_values,
             hidden_states=(*all_hidden_states, hidden_states) if output_hidden_states else None,
+            **{CACHE_NAME: cache},
         )
 
     def positions(self, attention_mask, inputs_embeds, past_key_values) -> torch.LongTensor:
@@ -417,6 +421,7 @@ class Evo2ForCausalLM(Evo2PreTrainedModel, GenerationMixin):
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        cache: Cache | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         """Predict the next base at every position.
@@ -435,6 +440,7 @@ class Evo2ForCausalLM(Evo2PreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            cache=cache,
             **kwargs,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -445,8 +451,8 @@ class Evo2ForCausalLM(Evo2PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
+            **{CACHE_NAME: outputs.get(CACHE_NAME)},
         )
 
 

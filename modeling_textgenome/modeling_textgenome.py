@@ -12,12 +12,13 @@ from transformers import (
     GenerationMixin,
     PreTrainedModel,
 )
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.processing_utils import Unpack
 from transformers.utils import can_return_tuple
 from transformers.utils.generic import TransformersKwargs
 
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
+from textgenome.modeling_cache import CACHE_NAME
 from textgenome.modeling_dna_encoder import (
     DNAEncoderMixin,
     SavesModelCodeMixin,
@@ -40,23 +41,13 @@ class TextGenomeModelOutputWithPast(BaseModelOutputWithPast):
 
 
 @dataclass
-class TextGenomeCausalLMOutputWithPast(ModelOutput):
+class TextGenomeCausalLMOutputWithPast(CausalLMOutputWithPast):
     """Output of `TextGenomeForConditionalGeneration`.
 
     Args:
-        loss: Scalar, when `labels` were given.
-        logits: `(batch, length, vocab_size)`, or as many last positions as `logits_to_keep` says.
-        past_key_values: The cache of the language model.
-        hidden_states: Of the language model, when asked for.
-        attentions: Of the language model, when asked for.
         dna_hidden_states: `(placeholders, hidden_size)`, the projected DNA features in reading order.
     """
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor] | None = None
-    attentions: tuple[torch.Tensor] | None = None
     dna_hidden_states: torch.Tensor | None = None
 
 
@@ -78,11 +69,16 @@ class TextGenomePreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("text",)
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        # PEFT and TRL ask by this name, for which the library's own property warns.
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
 
 
 class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
@@ -121,7 +117,9 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         """
         present = dna_attention_mask.any(-1)
         encoded = self.encode_distinct_dna(dna_input_ids[present], dna_attention_mask[present])
-        index, states = encoded.index, encoded.states.to(next(self.projector.parameters()).dtype)
+        # Not in the type of quantized weights, which is not the one that is computed in.
+        wide = (each.dtype for each in self.projector.parameters() if each.is_floating_point() and each.itemsize > 1)
+        index, states = encoded.index, encoded.states.to(next(wide, encoded.states.dtype))
         hidden = torch.tensor(self.config.dna_hidden_token_ids or [], dtype=torch.long, device=states.device)
         shown = (encoded.tokens >= 0) & ~torch.isin(encoded.tokens, hidden)
         if dna_pool_ids is None:
@@ -207,6 +205,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_input_ids: torch.LongTensor | None = None,
         dna_attention_mask: torch.Tensor | None = None,
         dna_pool_ids: torch.LongTensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
         """Run the fused model.
@@ -215,12 +214,13 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             input_ids: `(batch, length)`, text tokens with one placeholder for every DNA token.
             attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
             position_ids: `(batch, length)`.
-            past_key_values: The cache of the language model.
+            past_key_values: The same as `cache`, by the name that it has before transformers 5.24.
             inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
             use_cache: Whether to return the cache.
             dna_input_ids: `(batch, sequences, dna_length)`, the DNA of each sample.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding.
             dna_pool_ids: Same shape, only for the `pooled` projector.
+            cache: The cache of the language model.
 
         Raises:
             ValueError: If placeholders and DNA do not match, or one comes without the other.
@@ -230,9 +230,10 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
 
+        cache = past_key_values if cache is None else cache
         dna_features = None
         # Past the prompt a decoding step holds one token and no DNA.
-        is_prompt = past_key_values is None or past_key_values.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
+        is_prompt = cache is None or cache.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
         if is_prompt or dna_input_ids is not None:
             inputs_embeds, dna_features = self.insert_dna(
                 input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids
@@ -242,17 +243,17 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=use_cache,
             return_dict=True,
+            **{CACHE_NAME: cache},
             **kwargs,
         )
         return TextGenomeModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             dna_hidden_states=dna_features,
+            **{CACHE_NAME: outputs.get(CACHE_NAME)},
         )
 
 
@@ -374,6 +375,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         dna_input_ids: torch.LongTensor | None = None,
         dna_attention_mask: torch.Tensor | None = None,
         dna_pool_ids: torch.LongTensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeCausalLMOutputWithPast:
         """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
@@ -387,6 +389,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
+            cache=cache,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             dna_input_ids=dna_input_ids,
@@ -405,16 +408,15 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         return TextGenomeCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             dna_hidden_states=outputs.dna_hidden_states,
+            **{CACHE_NAME: outputs.get(CACHE_NAME)},
         )
 
     def prepare_inputs_for_generation(
         self,
         input_ids,
-        past_key_values=None,
         attention_mask=None,
         inputs_embeds=None,
         is_first_iteration=False,
@@ -422,7 +424,6 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
     ):
         inputs = super().prepare_inputs_for_generation(
             input_ids,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,

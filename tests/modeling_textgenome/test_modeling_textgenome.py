@@ -1,12 +1,17 @@
+import warnings
+
 import pytest
 import torch
 from conftest import TINY_CHECKPOINT, conversation
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from tiny_models import GREEDY, PROMPTS, encode
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from textgenome import TextGenomeForConditionalGeneration
 from textgenome.data import TextGenomeCollator
+from textgenome.modeling_cache import CACHE_NAME
 
 
 def test_golden_logits(tiny_model):
@@ -161,10 +166,34 @@ def test_a_slice_of_a_batch_may_hold_no_dna(tiny_model, tiny_processor):
 
 def test_new_dna_in_a_later_turn_is_not_dropped(tiny_model, tiny_processor):
     first = encode(tiny_processor, PROMPTS[:1])
-    cache = tiny_model(**first, use_cache=True).past_key_values
+    cache = tiny_model(**first, use_cache=True)[CACHE_NAME]
     later = without_dna(encode(tiny_processor, PROMPTS[1:2]))
     with pytest.raises(ValueError, match="was not passed"):
-        tiny_model(input_ids=later["input_ids"], past_key_values=cache)
+        tiny_model(input_ids=later["input_ids"], cache=cache)
+
+
+def test_the_cache_goes_by_either_name(tiny_model, tiny_processor):
+    batch = encode(tiny_processor, PROMPTS[:1])
+    outputs = tiny_model(**batch, use_cache=True)
+    assert isinstance(outputs, CausalLMOutputWithPast)
+    assert outputs.to_tuple()[1] is outputs[CACHE_NAME]
+    token = batch["input_ids"][:, -1:]
+    logits = []
+    for name in ("cache", "past_key_values"):
+        logits.append(tiny_model(token, **{name: outputs[CACHE_NAME]}).logits)
+        outputs[CACHE_NAME].crop(-1)
+    assert torch.equal(*logits)
+    longer = {"input_ids": torch.cat([batch["input_ids"], token], 1)}
+    longer["attention_mask"] = torch.ones_like(longer["input_ids"])
+    torch.testing.assert_close(logits[0][:, -1], tiny_model(**{**batch, **longer}).logits[:, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_adapters_ask_for_checkpointing_without_a_warning(tiny_model):
+    tiny_model.activation_checkpointing_enable()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        assert tiny_model.is_gradient_checkpointing
+        get_peft_model(tiny_model, LoraConfig(target_modules=["q_proj"]))
 
 
 def test_a_frozen_encoder_builds_no_graph_and_has_no_dropout(tiny_model, tiny_processor):
