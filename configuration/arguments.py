@@ -103,6 +103,20 @@ class EncoderArguments:
         default=None,
         metadata={"help": "Hidden state of the encoder that is used; by default the last, -1."},
     )
+    dna_feature_module: str | None = field(
+        default=None,
+        metadata={
+            "help": "In place of it, name of a module of the encoder whose output is used, such as blocks.20.mlp.l3."
+        },
+    )
+    both_strands: str = field(
+        default="none",
+        metadata={
+            "help": "Encode the reverse complement as well: `average` takes the mean of both, turned to one strand, "
+            "`concat` puts them beside each other. For encoders of single bases.",
+            "choices": ["none", "average", "concat"],
+        },
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
     freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
     train_dna_layers: int = field(
@@ -198,7 +212,7 @@ class ModelArguments(EncoderArguments):
             raise ValueError(
                 "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
             )
-        of_the_checkpoint = ("dna_tokenizer", "dna_feature_layer", "show_special_tokens", "projector_")
+        of_the_checkpoint = ("dna_tokenizer", "dna_feature_", "both_strands", "show_special_tokens", "projector_")
         joined = [
             each.name
             for each in fields(self)

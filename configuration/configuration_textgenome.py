@@ -22,27 +22,64 @@ def bases_per_state(dna_config: PreTrainedConfig) -> int:
     return getattr(dna_config, "bases_per_state", 1)
 
 
-def build_dna_config(config: dict | PreTrainedConfig | None, feature_layer: int = -1) -> PreTrainedConfig:
-    """The configuration of the DNA encoder in that of a model which uses its hidden state `feature_layer`."""
+def build_dna_config(config: dict | PreTrainedConfig | None) -> PreTrainedConfig:
+    """The configuration of the DNA encoder in that of a model."""
     config = build_sub_config(config, "hyenadna")
     # A decoder that serves as an encoder must not fill a cache on every pass.
     config.use_cache = False
-    layers = config.num_hidden_layers
-    if not -layers - 1 <= feature_layer <= layers:
-        raise ValueError(
-            f"Field 'dna_feature_layer' is {feature_layer}, but the DNA encoder has {layers} layers: choose from "
-            f"{-layers - 1} to {layers}."
-        )
-    if bases_per_state(config) > 1 and feature_layer not in (-1, layers):
-        raise ValueError(
-            f"Field 'dna_feature_layer' is {feature_layer}, but only the last states of a DNA encoder of type "
-            f"{config.model_type} are {config.hidden_size} wide and cover {config.bases_per_state} bases: choose -1."
-        )
     return config
 
 
+class DNAFeaturesMixin:
+    """For a configuration with a `dna_config` and the fields that say which features of the encoder are used."""
+
+    @property
+    def dna_feature_size(self) -> int:
+        """Width of the features."""
+        return self.dna_config.hidden_size * (2 if self.both_strands == "concat" else 1)
+
+    def check_dna_features(self) -> None:
+        """Raise ValueError where the fields do not suit the encoder or each other."""
+        encoder, layer, module = self.dna_config, self.dna_feature_layer, self.dna_feature_module
+        layers, is_last = encoder.num_hidden_layers, layer in (-1, encoder.num_hidden_layers)
+        averages = getattr(encoder, "average_strands", False)
+        if not -layers - 1 <= layer <= layers:
+            raise ValueError(
+                f"Field 'dna_feature_layer' is {layer}, but the DNA encoder has {layers} layers: choose from "
+                f"{-layers - 1} to {layers}."
+            )
+        if module is not None and not is_last:
+            raise ValueError(
+                f"Field 'dna_feature_module' is {module!r} and 'dna_feature_layer' is {layer}: choose one of them, "
+                "and leave the other at its default."
+            )
+        if bases_per_state(encoder) > 1 and not (is_last and module is None):
+            name, value = ("dna_feature_layer", layer) if module is None else ("dna_feature_module", repr(module))
+            raise ValueError(
+                f"Field {name!r} is {value}, but only the last states of a DNA encoder of type {encoder.model_type} "
+                f"are {encoder.hidden_size} wide and cover {encoder.bases_per_state} bases: leave it at its default."
+            )
+        if averages and (module is not None or self.both_strands != "none"):
+            name = "both_strands" if module is None else "dna_feature_module"
+            raise ValueError(
+                f"Field {name!r} is {getattr(self, name)!r}, but this DNA encoder averages both strands by itself: "
+                "leave it at its default, or set average_strands to false in 'dna_config'."
+            )
+        self._check_strands()
+
+    def _check_strands(self) -> None:
+        if self.dna_complement_map is not None:
+            # JSON has strings for keys.
+            self.dna_complement_map = {int(token): other for token, other in self.dna_complement_map.items()}
+        elif self.both_strands != "none":
+            raise ValueError(
+                f"Field 'both_strands' is {self.both_strands!r}, which needs 'dna_complement_map', the token of each "
+                "base and that of its complement: textgenome.processing.complement_map(dna_tokenizer) makes it."
+            )
+
+
 @strict
-class TextGenomeConfig(PreTrainedConfig):
+class TextGenomeConfig(DNAFeaturesMixin, PreTrainedConfig):
     """Configuration of `TextGenomeForConditionalGeneration`.
 
     A field of the wrong type raises an error that names the field.
@@ -62,6 +99,12 @@ class TextGenomeConfig(PreTrainedConfig):
         dna_end_token_id: Id of the token after each DNA sequence. Its embedding is learnt with the projector.
         dna_feature_layer: Which hidden state of the encoder feeds the projector, as an index into its
             `hidden_states` (0 is the embedding). The default -1 is the last one, after the final norm.
+        dna_feature_module: In place of a layer, the name of a module of the encoder whose output feeds the projector,
+            such as `blocks.20.mlp.l3`: a branch of Evo2 before it is added to the residual stream.
+        both_strands: For encoders with a token a base, or states of several bases. `average` takes the mean of the
+            features of each sequence and those of its reverse complement, turned back; `concat` puts both beside each
+            other. Meant for encoders that see no right context, or were trained on both strands.
+        dna_complement_map: For that, the id of the token of each base, and that of its complement.
         dna_hidden_token_ids: Ids of DNA tokens that the encoder reads and the language model is not shown, such as the
             `<cls>` that a tokenizer puts first.
         initializer_range: Standard deviation of the initial weights of the projector and the marker embeddings.
@@ -82,13 +125,17 @@ class TextGenomeConfig(PreTrainedConfig):
     dna_start_token_id: int | None = None
     dna_end_token_id: int | None = None
     dna_feature_layer: int = -1
+    dna_feature_module: str | None = None
+    both_strands: Literal["none", "average", "concat"] = "none"
+    dna_complement_map: dict | None = None
     dna_hidden_token_ids: list[int] | None = None
     initializer_range: float | int = 0.02
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
         self.text_config = build_sub_config(self.text_config, "qwen3")
-        self.dna_config = build_dna_config(self.dna_config, self.dna_feature_layer)
+        self.dna_config = build_dna_config(self.dna_config)
+        self.check_dna_features()
         super().__post_init__(**kwargs)
         # The language model decides whether its head is tied; transformers reads the answer from the top level.
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
@@ -102,4 +149,11 @@ def max_dna_tokens(config: PreTrainedConfig) -> int | None:
     return length
 
 
-__all__ = ["TextGenomeConfig", "bases_per_state", "build_dna_config", "build_sub_config", "max_dna_tokens"]
+__all__ = [
+    "DNAFeaturesMixin",
+    "TextGenomeConfig",
+    "bases_per_state",
+    "build_dna_config",
+    "build_sub_config",
+    "max_dna_tokens",
+]

@@ -177,11 +177,12 @@ def find_encoding_model(model: nn.Module) -> nn.Module:
 
 def encoder_key(model: PreTrainedModel) -> str:
     """A hash of all that features depend on but the sequence: the weights of the encoder, their type, its
-    configuration with the version of transformers, and the layer. Weights tell more than a name and a revision: a
-    folder may be overwritten."""
-    config = model.config.dna_config
-    layer = model.config.dna_feature_layer % (config.num_hidden_layers + 1)
-    digest = hashlib.sha256(f"{config.to_json_string()} {layer}".encode())
+    configuration with the version of transformers, and what is used of it. Weights tell more than a name and a
+    revision: a folder may be overwritten."""
+    config = model.config
+    layer = config.dna_feature_layer % (config.dna_config.num_hidden_layers + 1)
+    chosen = config.dna_feature_module or layer, config.both_strands, config.dna_complement_map
+    digest = hashlib.sha256(f"{config.dna_config.to_json_string()} {chosen}".encode())
     for name, tensor in sorted(model.dna_encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

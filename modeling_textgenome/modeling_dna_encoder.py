@@ -1,10 +1,13 @@
 """The DNA encoder inside a model: building and loading one, and encoding padded batches with it."""
 
+import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from textgenome.configuration.configuration_remote_code import (
@@ -17,6 +20,8 @@ from textgenome.configuration.configuration_remote_code import (
 from textgenome.configuration.configuration_textgenome import bases_per_state
 
 
+# What PEFT puts into the name of a module that it trains a copy of.
+COPIES = re.compile(r"(^|\.)(modules_to_save\.[^.]+|original_module)(?=\.|$)")
 # The encoders of this package, and which `config.json` each of them reads. Their modules fill it when imported.
 DNA_ENCODERS: dict[type[PreTrainedModel], Callable[[dict], bool]] = {}
 
@@ -47,6 +52,24 @@ def find_layers(encoder: nn.Module, count: int) -> list[nn.ModuleList]:
     return found
 
 
+def find_modules(encoder: nn.Module, name: str) -> list[nn.Module]:
+    """The module of this name, and its copy if an adapter trains one.
+
+    Raises:
+        ValueError: If there is none. The message says which names are near.
+    """
+    modules = {}
+    for path, module in encoder.named_modules():
+        modules.setdefault(COPIES.sub("", path).lstrip("."), []).append(module)
+    if name not in modules:
+        near = get_close_matches(name, modules, cutoff=0.4) or [path for path in modules if path][:3]
+        raise ValueError(
+            f"Field 'dna_feature_module' is {name!r}, but {type(encoder).__name__} has no such module. Near are "
+            f"{', '.join(near)}."
+        )
+    return modules[name]
+
+
 def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
     """Take off the heads of BERT-like and causal encoders: they would be trained by nothing and stall DDP."""
     encoder = encoder.base_model
@@ -56,10 +79,17 @@ def without_heads(encoder: PreTrainedModel) -> PreTrainedModel:
     return encoder
 
 
-def build_dna_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """A randomly initialised encoder."""
+def build_dna_encoder(config: PreTrainedConfig, feature_module: str | None = None) -> PreTrainedModel:
+    """A randomly initialised encoder.
+
+    Raises:
+        ValueError: If it has no module of the name `feature_module`.
+    """
     own = find_encoder_class(config.to_dict())
-    return without_heads(own._from_config(config) if own else AutoModel.from_config(config))
+    encoder = without_heads(own._from_config(config) if own else AutoModel.from_config(config))
+    if feature_module is not None:
+        find_modules(encoder, feature_module)
+    return encoder
 
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
@@ -114,7 +144,7 @@ def find_order(mask: torch.Tensor) -> torch.LongTensor:
 
 
 class DNAEncoderMixin:
-    """For a model with a `dna_encoder`, whose configuration has a `dna_config` and a `dna_feature_layer`."""
+    """For a model with a `dna_encoder`, whose configuration is a `DNAFeaturesMixin`."""
 
     @property
     def trains_dna_encoder(self) -> bool:
@@ -129,34 +159,93 @@ class DNAEncoderMixin:
                 module.eval()  # by its stored statistics: those of small padded batches are not those of genomes
         return self
 
-    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
-        """The states of the layer `dna_feature_layer`: `(sequences, length)` to `(sequences, states, width)`.
-
-        There is a state for each token, or for as many of them as `bases_per_state` of the encoder says.
-        """
+    @property
+    def num_used_layers(self) -> int:
+        """How many layers of the encoder the features come through. Those after them get no gradient."""
         count = self.config.dna_config.num_hidden_layers
-        layer = self.config.dna_feature_layer % (count + 1)
+        name = self.config.dna_feature_module
+        if name is None:
+            return self.config.dna_feature_layer % (count + 1)
+        place = {module: i for i, module in enumerate(self.dna_encoder.modules())}
+        feature = find_modules(self.dna_encoder, name)[0]
+        return sum(place[layer] <= place[feature] for layer in find_layers(self.dna_encoder, count)[0])
+
+    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+        """The features that the configuration chooses: `(sequences, length)` to `(sequences, states, width)`.
+
+        Args:
+            input_ids: `(sequences, length)`.
+            attention_mask: Same shape, 1 for tokens and 0 for padding. With both strands padding is on the right.
+
+        Returns:
+            A state for each token, or for as many of them as `bases_per_state` of the encoder says.
+
+        Raises:
+            ValueError: If `dna_feature_module` gives something else than a state for each token.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
-            if layer == count:
-                return self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True).last_hidden_state
-            if getattr(self.config.dna_config, "average_strands", False):
-                # The layers see each strand by itself.
-                return self.dna_encoder(
-                    input_ids, attention_mask=attention_mask, output_hidden_states=True, return_dict=True
-                ).hidden_states[layer]
+            if self.config.both_strands == "none":
+                return self.encode_strand(input_ids, attention_mask)
+            return self.encode_both_strands(input_ids, attention_mask)
+
+    def encode_both_strands(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+        """The features of sequences and of their reverse complements, each beside or averaged with that of its base.
+
+        Tokens that the tokenizer adds before or after the bases stay where they are. Where a state covers several
+        bases, a sequence is filled up to whole states, as the encoder would by itself, before it is turned.
+        """
+        step, width = bases_per_state(self.config.dna_config), input_ids.shape[1]
+        filled = F.pad(input_ids, (0, -width % step), value=self.config.dna_config.pad_token_id or 0)
+        places = torch.arange(filled.shape[1], device=filled.device)
+        lengths = attention_mask.sum(-1, keepdim=True)
+        mask = places < -(-lengths // step) * step
+        complement, is_base = filled, mask & (places >= lengths)
+        for token, other in self.config.dna_complement_map.items():
+            is_base = is_base | (filled == token) & (places < lengths)
+            complement = torch.where(filled == token, other, complement)
+        first = is_base.long().argmax(-1, keepdim=True)
+        last = len(places) - 1 - is_base.long().flip(-1).argmax(-1, keepdim=True)
+        turned = is_base.any(-1, keepdim=True) & (first <= places) & (places <= last)
+        order = torch.where(turned, first + last - places, places)
+        both = torch.cat([filled, complement.gather(1, order)])
+        given, other = self.encode_strand(both, mask.long().repeat(2, 1)).chunk(2)
+        back = order[:, ::step] // step
+        other = other.gather(1, back[..., None].expand_as(other))
+        return (given + other) / 2 if self.config.both_strands == "average" else torch.cat([given, other], dim=-1)
+
+    def encode_strand(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+        """The states of the layer `dna_feature_layer`, or the output of `dna_feature_module`, of one strand."""
+        inputs = {"attention_mask": attention_mask, "return_dict": True}
+        count, name = self.config.dna_config.num_hidden_layers, self.config.dna_feature_module
+        layer = self.config.dna_feature_layer % (count + 1)
+        if name is None and layer == count:
+            return self.dna_encoder(input_ids, **inputs).last_hidden_state
+        if getattr(self.config.dna_config, "average_strands", False):
+            # The layers see each strand by itself.
+            return self.dna_encoder(input_ids, **inputs, output_hidden_states=True).hidden_states[layer]
+        states = []
+
+        def take_input(_, args, kwargs):
+            states.append(args[0] if args else kwargs["hidden_states"])
+
+        def take_output(_, args, output):
+            states.append(output if isinstance(output, torch.Tensor) else output[0])
+
+        if name is None:
             # Taken where it goes into the next layer: asking for hidden states would keep those of all layers.
-            states = []
-
-            def take(_, args, kwargs):
-                states.append(args[0] if args else kwargs["hidden_states"])
-
             layers = [each[layer] for each in find_layers(self.dna_encoder, count)]
-            hooks = [each.register_forward_pre_hook(take, with_kwargs=True) for each in layers]
-            try:
-                self.dna_encoder(input_ids, attention_mask=attention_mask, return_dict=True)
-            finally:
-                for hook in hooks:
-                    hook.remove()
+            hooks = [each.register_forward_pre_hook(take_input, with_kwargs=True) for each in layers]
+        else:
+            hooks = [each.register_forward_hook(take_output) for each in find_modules(self.dna_encoder, name)]
+        try:
+            self.dna_encoder(input_ids, **inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        expected = (*input_ids.shape, self.config.dna_config.hidden_size)
+        found = tuple(states[0].shape) if states else "nothing"
+        if name is not None and found != expected:
+            raise ValueError(f"The module {name!r} of the DNA encoder gives {found} instead of states of {expected}.")
         return states[0]
 
     def encode_distinct_dna(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor) -> EncodedDNA:
@@ -188,6 +277,7 @@ __all__ = [
     "build_dna_encoder",
     "find_encoder_class",
     "find_layers",
+    "find_modules",
     "find_order",
     "load_dna_encoder",
     "register_dna_encoder",

@@ -18,9 +18,7 @@ class TextGenomeLinearProjector(nn.Module):
 
     def __init__(self, config: TextGenomeConfig):
         super().__init__()
-        self.linear = nn.Linear(
-            config.dna_config.hidden_size, config.text_config.hidden_size, bias=config.projector_bias
-        )
+        self.linear = nn.Linear(config.dna_feature_size, config.text_config.hidden_size, bias=config.projector_bias)
 
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, pool_ids: torch.Tensor | None = None
@@ -34,7 +32,7 @@ class TextGenomeMLPProjector(nn.Module):
     def __init__(self, config: TextGenomeConfig):
         super().__init__()
         hidden_size = config.text_config.hidden_size
-        self.linear_1 = nn.Linear(config.dna_config.hidden_size, hidden_size, bias=config.projector_bias)
+        self.linear_1 = nn.Linear(config.dna_feature_size, hidden_size, bias=config.projector_bias)
         self.act = ACT2FN[config.projector_hidden_act]
         self.linear_2 = nn.Linear(hidden_size, hidden_size, bias=config.projector_bias)
 
@@ -76,10 +74,10 @@ class TextGenomeResamplerProjector(nn.Module):
         self.num_heads, self.head_dim = num_heads, hidden_size // num_heads
         width = self.num_heads * self.head_dim
         self.queries = nn.Embedding(config.projector_num_queries, hidden_size)
-        self.norm = nn.LayerNorm(config.dna_config.hidden_size)
+        self.norm = nn.LayerNorm(config.dna_feature_size)
         self.q_proj = nn.Linear(hidden_size, width, bias=False)
-        self.k_proj = nn.Linear(config.dna_config.hidden_size, width, bias=False)
-        self.v_proj = nn.Linear(config.dna_config.hidden_size, width, bias=False)
+        self.k_proj = nn.Linear(config.dna_feature_size, width, bias=False)
+        self.v_proj = nn.Linear(config.dna_feature_size, width, bias=False)
         self.o_proj = nn.Linear(width, hidden_size, bias=config.projector_bias)
 
     def forward(

@@ -86,7 +86,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
     def __init__(self, config: TextGenomeConfig):
         super().__init__(config)
-        self.dna_encoder = build_dna_encoder(config.dna_config)
+        self.dna_encoder = build_dna_encoder(config.dna_config, config.dna_feature_module)
         self.projector = PROJECTORS[config.projector_type](config)
         # Embeddings of `<|dna_start|>` and `<|dna_end|>`. They are no rows of the language model's embedding, so that
         # an adapter can train and carry them without touching a matrix that may be tied to the head.

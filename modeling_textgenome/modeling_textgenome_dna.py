@@ -87,11 +87,11 @@ class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
 
 
 class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
-    """A DNA encoder without a head: the states of its layer `dna_feature_layer`."""
+    """A DNA encoder without a head: the states that `dna_feature_layer` and the like choose."""
 
     def __init__(self, config: TextGenomeDNAConfig):
         super().__init__(config)
-        self.dna_encoder = build_dna_encoder(config.dna_config)
+        self.dna_encoder = build_dna_encoder(config.dna_config, config.dna_feature_module)
         self.post_init()
 
     @can_return_tuple
@@ -143,7 +143,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
 
     def __init__(self, config: TextGenomeDNAConfig):
         super().__init__(config)
-        width = config.dna_config.hidden_size
+        width = config.dna_feature_size
         self.model = TextGenomeDNAModel(config)
         self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
         self.classifier = nn.Sequential(

@@ -152,13 +152,38 @@ def _base_ids(dna_tokenizer: PreTrainedTokenizerBase) -> bytes | None:
     Looking ids up takes a hundredth of the time. Whether that may be is asked of the tokenizer: it must know no token
     of several bases, and give the same for all words of five bases in a row.
     """
+    if has_several_bases(dna_tokenizer):
+        return None
     words = "".join(map("".join, product(BASES, repeat=5)))
     single = dna_tokenizer(list(BASES))["input_ids"]
-    if any(map(_SEVERAL_BASES.search, dna_tokenizer.get_vocab())) or any(len(i) != 1 or i[0] > 255 for i in single):
+    if any(len(i) != 1 or i[0] > 255 for i in single):
         return None
     table = bytes.maketrans(BASES.encode(), bytes(ids[0] for ids in single))
     ids = dna_tokenizer(words, verbose=False)["input_ids"]
     return table if ids == list(words.encode().translate(table)) else None
+
+
+def has_several_bases(dna_tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer knows tokens of several bases."""
+    return any(map(_SEVERAL_BASES.search, dna_tokenizer.get_vocab()))
+
+
+def complement_map(dna_tokenizer: PreTrainedTokenizerBase) -> dict[int, int]:
+    """The id of the token of each base, and that of its complement: A and T, C and G, N and N.
+
+    Raises:
+        ValueError: If the tokenizer has tokens of several bases, which no reverse complement lines up with.
+    """
+    if has_several_bases(dna_tokenizer):
+        raise ValueError(
+            "both_strands needs a DNA tokenizer with a token for each base: tokens of several bases are cut at other "
+            "places in the reverse complement."
+        )
+    encoded, offsets = tokenize_dna(dna_tokenizer, list(BASES), offsets=True)
+    ids = [token for row, spans in zip(encoded, offsets) for token, span in zip(row, token_spans([*spans])) if span]
+    complements = dict(zip(BASES, "TGCAN"))
+    by_base = dict(zip(BASES, ids))
+    return {by_base[base]: by_base[complements[base]] for base in BASES}
 
 
 def check_tokens_differ(reference: list[int], variant: list[int]) -> None:
@@ -188,6 +213,7 @@ __all__ = [
     "DNA_WINDOW",
     "check_tokens_differ",
     "common_prefix",
+    "complement_map",
     "normalize_dna",
     "token_spans",
     "tokenize_dna",

@@ -34,6 +34,7 @@ from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_dna_encoder
+from textgenome.training.joining import choose_features
 from textgenome.training.precision import KeepFloat32
 from textgenome.training.resuming import FREE_SETTINGS, WholeCheckpointsMixin, train_or_resume
 from textgenome.training.scripts import begin_run, end_run, parse_arguments
@@ -103,7 +104,7 @@ def build_model(
     """A new head on a pretrained encoder, or on one with random weights."""
     settings = {
         "id2label": dict(enumerate(labels)),
-        "dna_feature_layer": -1 if model_args.dna_feature_layer is None else model_args.dna_feature_layer,
+        **choose_features(model_args, dna_tokenizer),
         "pooling_num_heads": model_args.pooling_num_heads,
     }
     if model_args.dna_model:

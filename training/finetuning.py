@@ -19,8 +19,7 @@ def prepare_dna_encoder(model: DNAEncoderMixin, args: EncoderArguments) -> list[
     layers = []
     if args.train_dna_layers:
         count = model.config.dna_config.num_hidden_layers
-        # Layers behind the one whose states are used would get no gradient.
-        used = find_layers(encoder, count)[0][: model.config.dna_feature_layer % (count + 1)]
+        used = find_layers(encoder, count)[0][: model.num_used_layers]
         if not 0 < args.train_dna_layers <= len(used):
             raise ValueError(f"train_dna_layers is {args.train_dna_layers}, but {len(used)} are used.")
         layers = list(used)[-args.train_dna_layers :]

@@ -44,7 +44,7 @@ def backward_share(model: DNAEncoderMixin) -> float:
         return 0.0
     firsts = [i for layers in groups for i, layer in enumerate(layers) if trained & set(layer.parameters())]
     below = trained - {each for layers in groups for each in layers.parameters()}  # embeddings
-    return (model.config.dna_feature_layer % (count + 1) - (0 if below else min(firsts))) / count
+    return (model.num_used_layers - (0 if below else min(firsts))) / count
 
 
 def count_matmul_weights(model: nn.Module, share: float = 1) -> tuple[float, float]:

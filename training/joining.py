@@ -4,11 +4,11 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
-from textgenome.configuration.arguments import ModelArguments
+from textgenome.configuration.arguments import EncoderArguments, ModelArguments
 from textgenome.configuration.configuration_textgenome import bases_per_state, build_dna_config
 from textgenome.data import texts_of
 from textgenome.inference.asking import open_fused
-from textgenome.processing import build_processor, train_text_tokenizer
+from textgenome.processing import build_processor, complement_map, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
 
@@ -24,6 +24,16 @@ def load_dna_tokenizer(args: ModelArguments) -> PreTrainedTokenizerBase:
         except ValueError as error:
             raise ValueError(f"{error} A language model is named by text_model, beside a dna_model.") from error
     return find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
+
+
+def choose_features(args: EncoderArguments, dna_tokenizer: PreTrainedTokenizerBase) -> dict:
+    """Fields of a configuration that say which features of the encoder are used."""
+    return {
+        "dna_feature_layer": -1 if args.dna_feature_layer is None else args.dna_feature_layer,
+        "dna_feature_module": args.dna_feature_module,
+        "both_strands": args.both_strands,
+        "dna_complement_map": None if args.both_strands == "none" else complement_map(dna_tokenizer),
+    }
 
 
 def join_models(
@@ -68,7 +78,7 @@ def join_models(
     )
     overrides = {
         **projector,
-        "dna_feature_layer": -1 if args.dna_feature_layer is None else args.dna_feature_layer,
+        **choose_features(args, dna_tokenizer),
         "dna_token_id": processor.dna_token_id,
         "dna_start_token_id": processor.dna_start_token_id,
         "dna_end_token_id": processor.dna_end_token_id,

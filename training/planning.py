@@ -12,7 +12,7 @@ from peft import get_peft_model
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
@@ -23,6 +23,7 @@ from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, buil
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
+from textgenome.training.joining import choose_features
 from textgenome.training.precision import can_keep, float32_weights
 from textgenome.training.scripts import parse_arguments
 
@@ -147,8 +148,14 @@ def fused_config(args: ModelArguments) -> TextGenomeConfig:
         dna_config=dna,
         projector_type=args.projector_type or "linear",
         projector_num_queries=args.projector_num_queries,
-        dna_feature_layer=-1 if args.dna_feature_layer is None else args.dna_feature_layer,
+        **choose_features(args, dna_tokenizer_of(args, dna)),
     )
+
+
+def dna_tokenizer_of(args: ModelArguments, dna_config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    vocabulary = args.dna_tokenizer or vocabulary_of(dna_config) or args.dna_model
+    build = build_dna_tokenizer if vocabulary in VOCABULARIES else AutoTokenizer.from_pretrained
+    return build(vocabulary)
 
 
 def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeConfig) -> TextGenomeProcessor:
@@ -158,12 +165,9 @@ def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeCo
         data.dna_window = processor.dna_window = data.dna_window or processor.dna_window
         return processor
     data.dna_window = data.dna_window or DNA_WINDOW
-    vocabulary = args.dna_tokenizer or vocabulary_of(config.dna_config) or args.dna_model
-    build = build_dna_tokenizer if vocabulary in VOCABULARIES else AutoTokenizer.from_pretrained
-    dna_tokenizer = build(vocabulary)
     return build_processor(
         train_text_tokenizer([], 0),
-        dna_tokenizer,
+        dna_tokenizer_of(args, config.dna_config),
         data.dna_window,
         projector_type=config.projector_type,
         projector_pool_size=args.projector_pool_size,
@@ -253,12 +257,13 @@ def activation_bytes(
         dna_tokens: Of the encoder in the same batch.
     """
     small = deepcopy(config)
-    small.dna_feature_layer = -1
+    small.dna_feature_layer, small.dna_feature_module = -1, None
     for part in (small.text_config, small.dna_config):
         part.num_hidden_layers = 1
         if getattr(part, "layer_types", None):
             part.layer_types = part.layer_types[:1]
     rows = training.per_device_train_batch_size
+    dna_tokens *= 1 if config.both_strands == "none" else 2
     model = build_on_meta(small, replace(args, train_dna_layers=min(args.train_dna_layers, 1))).train()
     fused = next(module for module in model.modules() if isinstance(module, TextGenomeModel))
     dna_dtype = fused.dna_encoder.dtype
