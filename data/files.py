@@ -1,35 +1,57 @@
 """Reading and writing files and folders that are there only once they are whole."""
 
+import glob
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from textgenome.data.locks import Lock
+
 
 def read_json(path: Path) -> dict | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """The object in a JSON file, None if there is no file.
+
+    Raises:
+        ValueError: If the file was cut off, or holds something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read, it may have been cut off: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object, but a {type(content).__name__}.")
+    return content
 
 
 def write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished = Path(f"{path}.unfinished")
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
-    """Write rows as JSON lines; the file is there only once all are written.
+    """Write rows as JSON lines; the file is there only once all are written, in place of one that was.
 
     Returns:
         How many there were.
+
+    Raises:
+        OSError: If another process writes it.
     """
-    unfinished, number = Path(f"{path}.unfinished"), 0
-    try:
+    number = 0
+    with _scratch(Path(path)) as unfinished:
         with unfinished.open("w", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 number += 1
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        unfinished.replace(path)
     return number
 
 
@@ -38,16 +60,36 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """A folder to write into, which gets its name when all is written, and is gone if that fails.
 
     Raises:
-        FileExistsError: If `folder` is there.
+        FileExistsError: If `folder` is there and not empty.
+        OSError: If another process writes it.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
+    refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        unfinished = Path(scratch) / folder.name  # unlike the other, as readable as any folder
+    with _scratch(folder) as unfinished:
+        refuse_existing(folder)
         unfinished.mkdir()
         yield unfinished
         unfinished.rename(folder)
 
 
-__all__ = ["read_json", "write_json", "write_rows", "written_whole"]
+def refuse_existing(folder: Path) -> None:
+    """Raise FileExistsError for what is there, but for an empty folder."""
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is there already. Remove it, or name another folder.")
+
+
+@contextmanager
+def _scratch(place: Path) -> Iterator[Path]:
+    """Where to write what will be moved to a place. What a killed process left of the same is removed."""
+    lock = Lock(place, place.with_name(f".{place.name}.lock"))
+    try:
+        prefix = f".{place.name}.unfinished-"
+        for left in glob.glob(f"{glob.escape(prefix)}*", root_dir=place.parent, include_hidden=True):
+            shutil.rmtree(place.parent / left, ignore_errors=True)
+        with TemporaryDirectory(prefix=prefix, dir=place.parent) as scratch:
+            yield Path(scratch) / place.name  # unlike the folder around it, as readable as any
+    finally:
+        lock.release()
+
+
+__all__ = ["read_json", "refuse_existing", "write_json", "write_rows", "written_whole"]

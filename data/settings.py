@@ -8,9 +8,17 @@ from textgenome.data.files import read_json, write_json
 
 
 SETTINGS = "settings.json"
+FRESH_START = "Name another output_dir, or remove this one for a fresh start."
 
 
-def remember_settings(settings: dict, folder: str | Path, job: str, free: Collection[str] = ()) -> None:
+def remember_settings(
+    settings: dict,
+    folder: str | Path,
+    job: str,
+    free: Collection[str] = (),
+    allowed: Collection[str] = (),
+    step: int | None = None,
+) -> None:
     """Write the settings of a run into its folder, beside what an earlier start of the same run wrote there.
 
     Args:
@@ -18,21 +26,29 @@ def remember_settings(settings: dict, folder: str | Path, job: str, free: Collec
         folder: Output folder of the run; created if it does not exist.
         job: What the run does: `training`, `evaluation` or `asking`.
         free: Names of settings that may change without changing the result.
+        allowed: Names of settings that may change although they change the result. What they were is kept in
+            `changes`, a list of the `step` and the values `before` it.
+        step: How far the run is.
 
     Raises:
         ValueError: If the folder holds a run of another job, or one with other settings. The message names them.
     """
     folder = Path(folder)
-    before = read_json(folder / SETTINGS) or {}
+    try:
+        before = read_json(folder / SETTINGS) or {}
+    except ValueError as error:
+        raise ValueError(f"{error} {FRESH_START}") from error
     settings = {"job": job, **json.loads(json.dumps(settings))}
     if before.get("job", job) != job:
         raise ValueError(f"{folder} holds the results of another job ({before['job']}). Name another output_dir.")
     changed = sorted(name for name in (settings.keys() & before.keys()) - set(free) if before[name] != settings[name])
+    refused = [name for name in changed if name not in allowed]
+    if refused:
+        hint = " By --allow_change NAME the run goes on with them, as the card will say." if job == "training" else ""
+        raise ValueError(f"{folder} holds a run with other settings ({', '.join(refused)}). {FRESH_START}{hint}")
     if changed:
-        raise ValueError(
-            f"{folder} holds a run with other settings ({', '.join(changed)}). Name another output_dir, or remove "
-            "this one for a fresh start."
-        )
+        change = {"step": step, "before": {name: before[name] for name in changed}}
+        settings["changes"] = [*before.get("changes", []), change]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / SETTINGS, {**before, **settings})
 
@@ -43,4 +59,4 @@ def read_settings(folder: str | Path, job: str) -> dict:
     return settings if settings.get("job") == job else {}
 
 
-__all__ = ["SETTINGS", "read_settings", "remember_settings"]
+__all__ = ["FRESH_START", "SETTINGS", "read_settings", "remember_settings"]

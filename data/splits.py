@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from textgenome.data.conversations import check_pair, row_to_messages
 from textgenome.data.descriptions import Description, find_description
+from textgenome.data.files import refuse_existing, written_whole
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.processing.processing_dna import normalize_dna
 
@@ -68,8 +69,7 @@ def write_splits(
     if by not in ("random", "locus"):
         raise ValueError(f"Split by random or by locus, not by {by!r}.")
     output_dir = Path(output_dir)
-    if output_dir.exists() and any(output_dir.iterdir()):
-        raise FileExistsError(f"{output_dir} is not empty: name a new folder.")
+    refuse_existing(output_dir)
     rows = _join_splits(dataset_name, on_bad_row)
     answers = list(rows["answer"])
     given = rows.to_list()
@@ -86,10 +86,11 @@ def write_splits(
         "answers_in_train_only": {name: n for name, n in sorted(counts["train"].items()) if name not in evaluated},
         "leakage": count_leakage(parts, traits),
     }
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for part, numbers in parts.items():
-        rows.select(numbers).to_parquet(output_dir / f"{part}.parquet")
-    (output_dir / "split.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with written_whole(output_dir) as unfinished:
+        for part, numbers in parts.items():
+            rows.select(numbers).to_parquet(unfinished / f"{part}.parquet")
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        (unfinished / "split.json").write_text(text, encoding="utf-8")
     return report
 
 

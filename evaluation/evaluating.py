@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from textgenome.data.conversations import check_pair
 from textgenome.data.descriptions import Description, find_description
+from textgenome.data.locks import locked
 from textgenome.data.prompts import as_prompt, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
@@ -37,6 +38,7 @@ from textgenome.inference.predictions import (
     classify_predictions,
     generate_predictions,
     join_processes,
+    one_writer,
     score_predictions,
 )
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -134,8 +136,11 @@ class Evaluation:
             "description": asdict(self.described),
             "generation": {"do_sample": False, **self.generation_options},
         }
+        if self.mode != "generate":
+            settings["labels"] = self.labels
         if self.text_only:
             settings["text_only_model"] = self.text_only_model
+            settings["text_only_revision"] = self.text_only.revision
             settings["text_only_weights"] = fingerprint_weights(self.text_only_model)
         return settings
 
@@ -144,11 +149,21 @@ class Evaluation:
 
         Returns:
             The content of `metrics.json`, on the main process.
+
+        Raises:
+            OSError: If another process writes to `output_dir`.
+            ValueError: If `output_dir` holds another run.
         """
+        with one_writer(self.output_dir):
+            return self._run()
+
+    def _run(self) -> dict | None:
         started, settings = time.monotonic(), self.settings
         windows = cut_windows(self.rows, **self.reading)
-        with self.state.main_process_first():
+        if self.state.is_main_process:
             remember_settings(settings, self.output_dir, "evaluation")
+            if len(settings.get("labels", "more")) == 1:
+                logger.warning(f"All rows have one answer, {settings['labels'][0]!r}: any model scores it as certain.")
         predictions = Predictions(self.output_dir)
         conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed, self.described)
         self.predict(self.checkpoint, {AS_IS: windows, **conditions}, predictions)
@@ -183,6 +198,8 @@ class Evaluation:
     @cached_property
     def labels(self) -> list[str]:
         """The answers that are ranked."""
+        if self.mode == "classify":
+            return list(self.checkpoint.config.label2id)
         return known_answers(self.dataset_name, self.rows, **self.check)
 
 
@@ -250,7 +267,8 @@ def evaluate_baselines(
         "wall_time_s": round(time.monotonic() - started, 1),
         **surroundings(),
     }
-    return write_results(Path(output_dir), metrics, rows, known)
+    with locked(Path(output_dir)):
+        return write_results(Path(output_dir), metrics, rows, known)
 
 
 def compare_controls(
@@ -323,7 +341,6 @@ def surroundings() -> dict:
 
 
 def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     write_report(folder / "report.html", metrics, rows, known)
     return metrics

@@ -17,7 +17,13 @@ from textgenome.genome.vcf import NOTICE, annotate_vcf
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, open_checkpoint
 from textgenome.inference.generation import generate
-from textgenome.inference.predictions import Predictions, generate_predictions, join_processes, score_predictions
+from textgenome.inference.predictions import (
+    Predictions,
+    generate_predictions,
+    join_processes,
+    one_writer,
+    score_predictions,
+)
 from textgenome.inference.scoring import score_labels
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -146,15 +152,16 @@ def ask_vcf(
     checks = {**reading_options(checkpoint.processor), "dna_tokenizer": checkpoint.processor.dna_tokenizer}
     with join_processes().main_process_first():  # it may have to write the index of the genome
         rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
-    answers = ask_rows(checkpoint, rows, output_dir, labels, **options)
-    if answers is not None:
-        fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}
-        if labels:
-            fields["TG_SCORE"] = ("Float", f"Probability of TG_ANSWER among the labels: {', '.join(labels)}")
-        values = {
-            each["variant"]: {"TG_ANSWER": each["answer"], "TG_SCORE": _score_of_answer(each)} for each in answers
-        }
-        annotate_vcf(vcf, Path(output_dir) / "answers.vcf.gz", fields, values)
+    fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}
+    if labels:
+        fields["TG_SCORE"] = ("Float", f"Probability of TG_ANSWER among the labels: {', '.join(labels)}")
+    with one_writer(output_dir):
+        answers = _ask_rows(checkpoint, rows, Path(output_dir), labels, **options)
+        if answers is not None:
+            values = {
+                each["variant"]: {"TG_ANSWER": each["answer"], "TG_SCORE": _score_of_answer(each)} for each in answers
+            }
+            annotate_vcf(vcf, Path(output_dir) / "answers.vcf.gz", fields, values)
     return answers
 
 
@@ -163,10 +170,7 @@ def ask_rows(
     rows: list[Mapping],
     output_dir: str | Path,
     labels: list[str] | None = None,
-    dtype: str = "auto",
-    batch_size: int = 64,
-    enable_thinking: bool | None = None,
-    **generation_options,
+    **options,
 ) -> list[dict] | None:
     """Ask about rows, and write `answers.jsonl`; no sequence is written, but what the names of variants hold.
 
@@ -176,21 +180,35 @@ def ask_rows(
         checkpoint: See `open_fused`.
         rows: As in `ask`, and perhaps `variant`, a name, or `row`, a number.
         output_dir: Where to.
-        labels: See `ask`, like the following.
-        dtype: Data type of the weights.
-        batch_size: Rows at a time.
-        enable_thinking: Whether the model reasons first, by default if it was trained to.
-        generation_options: For `model.generate`.
+        labels: See `ask`.
+        options: `dtype`, the data type of the weights, and further arguments of `ask`.
 
     Returns:
         On the main process, for each row what `ask` returns, after its `variant` or else its number, `row`.
 
     Raises:
+        OSError: If another process writes to `output_dir`.
         ValueError: If there are no rows, the model cannot be asked about one, or `output_dir` holds another run.
     """
+    join_processes()
+    with one_writer(output_dir):
+        return _ask_rows(checkpoint, rows, Path(output_dir), labels, **options)
+
+
+def _ask_rows(
+    checkpoint: Checkpoint,
+    rows: list[Mapping],
+    output_dir: Path,
+    labels: list[str] | None = None,
+    dtype: str = "auto",
+    batch_size: int = 64,
+    enable_thinking: bool | None = None,
+    **generation_options,
+) -> list[dict] | None:
     if not rows:
         raise ValueError("There is nothing to ask about.")
-    state, output_dir, processor = join_processes(), Path(output_dir), checkpoint.processor
+    state, processor = join_processes(), checkpoint.processor
+    reading = reading_options(processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
     settings = {
         "model": checkpoint.name,
@@ -200,13 +218,14 @@ def ask_rows(
         "labels": labels,
         "dtype": dtype,
         "enable_thinking": thinks,
+        **reading,
         "generation": {"do_sample": False, **generation_options},
     }
-    with state.main_process_first():
+    if state.is_main_process:
         remember_settings(settings, output_dir, "asking")
     predictions = Predictions(output_dir)
     model = checkpoint.load(dtype).to(state.device)
-    windows = cut_windows(rows, **reading_options(processor))
+    windows = cut_windows(rows, **reading)
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     generate_predictions(model, processor, windows, ASKED, predictions, **options)
     if labels:

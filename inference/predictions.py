@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
+from textgenome.data.files import write_rows
+from textgenome.data.locks import locked
 from textgenome.data.prompts import as_prompt
+from textgenome.data.settings import FRESH_START
 from textgenome.inference.answers import hide_bases
 from textgenome.inference.classification import classify_batches
 from textgenome.inference.generation import generate_batches
@@ -27,6 +31,11 @@ def join_processes() -> PartialState:
     Without a GPU they find each other only if told so. One that is done waits for the others, for hours if need be.
     """
     return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+
+
+def one_writer(folder: str | Path) -> AbstractContextManager:
+    """The lock of a folder (see `locked`), which the main one of the processes that share the work holds for all."""
+    return locked(Path(folder)) if PartialState().is_main_process else nullcontext()
 
 
 class Predictions:
@@ -47,11 +56,13 @@ class Predictions:
 
     def _read(self) -> None:
         for path in [self.folder / FILE, *sorted(self.folder.glob("predictions.*.part.jsonl"))]:
-            for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else (), 1):
                 try:
                     record = json.loads(line)
                 except ValueError:
                     continue  # the line that a kill cut off: its row is asked again
+                if not is_record(record):
+                    raise ValueError(f"{path}, line {number} is not a prediction of this version. {FRESH_START}")
                 self.records.setdefault((record["condition"], record["row"]), {}).update(record)
 
     def of(self, condition: str, fields: Collection[str] | None = None) -> list[dict]:
@@ -82,13 +93,23 @@ class Predictions:
         state.wait_for_everyone()
         if state.is_main_process:
             self._read()
-            lines = (json.dumps(record) + "\n" for _, record in sorted(self.records.items()))
-            unfinished = self.folder / f"{FILE}.unfinished"
-            unfinished.write_text("".join(lines), encoding="utf-8")
-            unfinished.rename(self.folder / FILE)
+            write_rows((record for _, record in sorted(self.records.items())), self.folder / FILE)
             for path in self.folder.glob("predictions.*.part.jsonl"):
                 path.unlink()
         state.wait_for_everyone()
+
+
+def is_record(record) -> bool:
+    """Whether a value has the form of what `Predictions` writes."""
+    kinds = {"condition": str, "row": int, "output": str, "tokens": int, "scores": dict}
+    return (
+        isinstance(record, dict)
+        and {"condition", "row"} <= record.keys()
+        and ("output" in record) == ("tokens" in record)
+        and record.get("scores") != {}
+        and all(isinstance(record[name], kinds[name]) for name in record.keys() & kinds.keys())
+        and all(isinstance(score, float | int) for score in record.get("scores", {}).values())
+    )
 
 
 def generate_predictions(
@@ -159,5 +180,6 @@ __all__ = [
     "classify_predictions",
     "generate_predictions",
     "join_processes",
+    "one_writer",
     "score_predictions",
 ]

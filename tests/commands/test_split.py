@@ -41,7 +41,7 @@ def test_a_folder_with_something_in_it_is_left_alone(table, tmp_path):
     before = table.read_bytes()
     result = CliRunner().invoke(app, split(table, tmp_path))
     assert result.exit_code == 1
-    assert f"Error: {tmp_path} is not empty" in result.stderr
+    assert f"Error: {tmp_path} is there already" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == [table.name] and table.read_bytes() == before
 
 

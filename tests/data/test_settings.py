@@ -27,3 +27,24 @@ def test_a_folder_of_another_job_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / "settings.json").read_text() == before
     assert read_settings(tmp_path, "evaluation") == {}
     assert json.loads(before)["job"] == "training"
+
+
+def test_what_may_change_is_kept_with_the_step(tmp_path):
+    remember_settings({"rate": 1.0, "seed": 0}, tmp_path, "training")
+    with pytest.raises(ValueError, match=r"other settings \(seed\)"):
+        remember_settings({"rate": 2.0, "seed": 1}, tmp_path, "training", allowed={"rate"}, step=10)
+    assert read_settings(tmp_path, "training") == {"job": "training", "rate": 1.0, "seed": 0}
+    remember_settings({"rate": 2.0, "seed": 0}, tmp_path, "training", allowed={"rate"}, step=10)
+    remember_settings({"rate": 3.0, "seed": 1}, tmp_path, "training", allowed={"rate", "seed"}, step=20)
+    settings = read_settings(tmp_path, "training")
+    assert (settings["rate"], settings["seed"]) == (3.0, 1)
+    first, second = {"rate": 1.0}, {"rate": 2.0, "seed": 0}
+    assert settings["changes"] == [{"step": 10, "before": first}, {"step": 20, "before": second}]
+
+
+def test_settings_that_were_cut_off_are_named(tmp_path):
+    (tmp_path / "settings.json").write_text('{"job": "trai')
+    with pytest.raises(ValueError, match=r"settings\.json cannot be read.*Name another output_dir"):
+        remember_settings({"seed": 0}, tmp_path, "training")
+    with pytest.raises(ValueError, match=r"settings\.json cannot be read"):
+        read_settings(tmp_path, "training")

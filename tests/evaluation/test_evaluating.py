@@ -7,8 +7,10 @@ import pandas
 import pytest
 from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
 from transformers import AutoModelForMultimodalLM, AutoProcessor
+from transformers.utils import logging
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
+from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
@@ -107,6 +109,36 @@ def test_another_evaluation_is_refused(table, tmp_path):
         run(table, tmp_path / "out", max_new_tokens=4)
     with pytest.raises(ValueError, match=r"other settings \(seed"):
         run(table, tmp_path / "out", seed=1)
+
+
+def test_labels_that_are_scored_stay_the_same_until_the_end(table, tmp_path):
+    run(table, tmp_path / "out", mode="score")
+    path = Path(table) / "train.csv"
+    rows = pandas.read_csv(path)
+    pandas.concat([rows, rows.head(1).assign(answer="new")]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"other settings \(labels\)"):
+        run(table, tmp_path / "out", ["pair_swapped"], mode="score")
+    assert {len(record["scores"]) for record in predictions(tmp_path / "out")} == {2}
+    # Which labels there are does not matter to generation.
+    run(table, tmp_path / "out", ["pair_swapped"])
+
+
+def test_a_single_label_that_is_certain_of_itself_is_said(table, tmp_path, caplog):
+    for path in Path(table).glob("*.csv"):
+        pandas.read_csv(path).assign(answer="glioma").to_csv(path, index=False)
+    logging.enable_propagation()
+    metrics = run(table, tmp_path / "out", mode="score")
+    logging.disable_propagation()
+    assert metrics["conditions"]["as_is"]["accuracy"] == 1
+    assert "All rows have one answer, 'glioma'" in caplog.text
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(table, tmp_path):
+    with locked(tmp_path / "out"):
+        with pytest.raises(OSError, match="writes to it"):
+            run(table, tmp_path / "out")
+        with pytest.raises(OSError, match="writes to it"):
+            evaluate_baselines(table, "val", tmp_path / "out")
 
 
 def test_another_table_says_what_its_controls_change(table, tmp_path):
@@ -217,7 +249,7 @@ def test_modes_do_not_mix(table, tmp_path):
 
 def test_outputs_of_any_letters_are_kept(tmp_path):
     first, text = Predictions(tmp_path), "one\u2028two\u0085three\rfour\nfive"
-    first.write([{"condition": "as_is", "row": 0, "output": text}])
+    first.write([{"condition": "as_is", "row": 0, "output": text, "tokens": 1}])
     first.merge()
     assert Predictions(tmp_path).of("as_is")[0]["output"] == text
 

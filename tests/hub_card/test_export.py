@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.commands import app
 from textgenome.configuration.configuration_remote_code import remote_sources
-from textgenome.data.files import written_whole
 from textgenome.hub_card import export, export_checkpoint
 from textgenome.hub_card.export import remote_files
 from textgenome.hub_card.probe import answer
@@ -246,17 +245,6 @@ def test_what_keeps_its_card_takes_no_metrics(tmp_path):
 def test_the_documentation_names_all_code_that_is_executed():
     table = (ROOT / "docs" / "sharing.md").read_text().partition("## What `trust_remote_code=True` executes")[2]
     assert set(re.findall(r"`(\w+\.py)`", table)) >= set(remote_files())
-
-
-def test_two_exports_leave_what_is_not_theirs(tmp_path):
-    (tmp_path / "new" / "out.unfinished").mkdir(parents=True)
-    with pytest.raises(OSError, match="out"), written_whole(tmp_path / "new" / "out") as late:
-        (late / "file").write_text("late")
-        with written_whole(tmp_path / "new" / "out") as early:
-            (early / "file").write_text("early")
-    assert (tmp_path / "new" / "out" / "file").read_text() == "early"
-    assert (tmp_path / "new" / "out").stat().st_mode == (tmp_path / "new").stat().st_mode
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"out", "out.unfinished"}
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

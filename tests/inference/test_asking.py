@@ -7,6 +7,7 @@ import pysam
 import pytest
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
 
+from textgenome.data.locks import locked
 from textgenome.inference import ask, ask_table, ask_vcf, asking, extract_answer
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.predictions import Predictions
@@ -105,7 +106,7 @@ def test_a_pipe_is_refused_before_anything_is_asked(calls, tmp_path):
 def test_a_run_of_a_model_on_the_hub_is_of_one_commit(calls, table, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("textgenome.inference.checkpoints.pin_revision", lambda _, revision: f"commit of {revision}")
-    monkeypatch.setattr(asking, "ask_rows", lambda checkpoint, *words, **options: asked.append(checkpoint.revision))
+    monkeypatch.setattr(asking, "_ask_rows", lambda checkpoint, *words, **options: asked.append(checkpoint.revision))
     ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out")
     ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out")
     assert asked == ["commit of main"] * 2
@@ -135,6 +136,16 @@ def test_without_labels_there_is_no_score(calls, tmp_path, monkeypatch):
     with pysam.VariantFile(str(tmp_path / "out" / "answers.vcf.gz")) as file:
         assert "TG_SCORE" not in file.header.info
         assert [record.info["TG_ANSWER"] for record in file] == [(".", ".", ".")] * 2
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(calls, table, tmp_path):
+    with locked(tmp_path / "out"):
+        for asks in (
+            lambda: ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out", **OPTIONS),
+            lambda: ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS),
+        ):
+            with pytest.raises(OSError, match="writes to it"):
+                asks()
 
 
 class Killed(BaseException):
