@@ -131,11 +131,14 @@ def check_sources(given: set[str]) -> None:
 
 def read_labels(labels: str | None) -> list[str] | None:
     """The labels in a text, or in the file of that name."""
+    from textgenome.data.tables import read_text
+    from textgenome.data.texts import is_blank
+
     if labels is None:
         return None
     is_file = os.path.isfile(labels)  # unlike Path, also of a text that is too long for a name
-    names = Path(labels).read_text(encoding="utf-8-sig").splitlines() if is_file else labels.split(",")
-    names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    names = read_text(labels).split("\n") if is_file else labels.split(",")
+    names = list(dict.fromkeys(name.strip() for name in names if not is_blank(name)))
     if len(names) < 2:
         raise typer.BadParameter(f"--labels: it takes two to choose from, got {len(names)}.")
     return names

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import csv
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,8 +28,8 @@ DatasetName = Annotated[
     str,
     typer.Option(
         "--dataset_name",
-        help="A JSON, JSON lines, CSV or Parquet file, a folder of them with the splits in the file names, a data set "
-        "id on the Hub, or `starter`.",
+        help="A JSON, JSON lines, CSV, TSV or Parquet file, a folder of them with the splits in the file names, a "
+        "data set id on the Hub, or `starter`.",
     ),
 ]
 Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
@@ -71,11 +70,26 @@ OnBadRow = Annotated[
 
 def read_synonyms(path: Path | None) -> dict[str, str] | None:
     """The table of synonyms: a name to what it means."""
+    from textgenome.data.tables import read_text, split_csv
+    from textgenome.data.texts import is_blank
+    from textgenome.inference.answers import normalize_answer
+
     if path is None:
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    synonyms, meanings = {}, {}
+    text = read_text(path)
+    try:
+        rows = list(split_csv(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path}: {error}") from error
     for number, row in enumerate(rows):
+        place = f"{path}, row {number}"
         if len(row) != 2:
-            raise typer.BadParameter(f"{path}, row {number}: expected two columns, `name,meaning`, got {len(row)}.")
-    return dict(rows)
+            raise typer.BadParameter(f"{place}: expected two columns, `name,meaning`, got {len(row)}.")
+        if any(is_blank(name) for name in row):
+            raise typer.BadParameter(f"{place}: a name or a meaning is empty.")
+        name, meaning = map(normalize_answer, row)
+        if meanings.setdefault(name, meaning) != meaning:
+            raise typer.BadParameter(f"{place}: {row[0]!r} has another meaning in a row before.")
+        synonyms[row[0]] = row[1]
+    return synonyms

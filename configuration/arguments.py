@@ -25,8 +25,8 @@ class RowArguments:
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A JSON, JSON lines, CSV or Parquet file, a folder of them with the splits in the file names, a "
-            "data set id on the Hub, or `starter` for the built-in rows. Columns: reference_sequence, "
+            "help": "A JSON, JSON lines, CSV, TSV or Parquet file, a folder of them with the splits in the file "
+            "names, a data set id on the Hub, or `starter` for the built-in rows. Columns: reference_sequence, "
             "variant_sequence, answer, and for a model with text question and perhaps reasoning; or messages."
         },
     )

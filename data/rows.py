@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import pandas
 from datasets import Dataset, get_dataset_split_names, load_dataset
-from datasets.data_files import DataFilesDict, get_data_patterns
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from pyarrow import parquet
+from pyarrow import ArrowException
 from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
+from textgenome.data.folders import describe_files, find_files
 from textgenome.data.starter import SPLITS, starter_rows
+from textgenome.data.tables import check_values, read_table, table_format
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -39,8 +39,9 @@ def load_rows(
     Files of the user are read into memory and leave no copy in the cache of `datasets`.
 
     Args:
-        name: A file (JSON, JSON lines, CSV or Parquet), a folder of them in which the split stands in the file names
-            (`train.parquet`, `val-00001.jsonl`...), the id of a data set on the Hub, or `starter`, the built-in rows.
+        name: A file (JSON, JSON lines, CSV, TSV or Parquet, or one of these compressed by gzip), a folder of them
+            whose names say the split (`train.parquet`, `val-00001.jsonl`..., see `find_files`), the id of a data set
+            on the Hub, or `starter`, the built-in rows.
         split: Name of the split; `val` and `validation` mean the same. A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
         check: What raises `BadRow` for a bad row: `row_to_messages`, or for a DNA-only model `check_pair`.
@@ -52,8 +53,8 @@ def load_rows(
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
-        ValueError: If there is no such split, a file cannot be read, or rows are bad. The message names file, row
-            (counted from 0), column and position of up to ten of them.
+        ValueError: If there is no such split, it is not clear which files hold it, a file cannot be read, or rows are
+            bad. The message names file, row (counted from 0), column and position of up to ten of them.
     """
     if name == "starter":
         rows = starter_rows(_known_split(name, split))
@@ -62,6 +63,7 @@ def load_rows(
     reading = tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None)
     for place, (file, number, row) in enumerate(reading):
         try:
+            check_values(row)
             if not isinstance(row, dict):
                 raise BadRow("all", "the row is no JSON object")
             check(row, **check_options)
@@ -72,7 +74,10 @@ def load_rows(
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")
     columns = dict.fromkeys(column for row in good for column in row)
-    return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
+    try:
+        return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
+    except (ArrowException, OverflowError) as error:
+        raise ValueError(f"{name}: a column holds values that do not go together: {error}") from error
 
 
 def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
@@ -143,15 +148,13 @@ def list_splits(name: str) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
-        ValueError: If a folder holds no files of a known format.
+        ValueError: If a folder holds no files of a known format, or it is not clear which split they are.
     """
     if name == "starter":
         return list(SPLITS)
     path = Path(name)
     if path.exists():
-        if not _files(path):
-            raise ValueError(f"{name}: there are no files that can be read, only {', '.join(READERS)} can.")
-        return list(_files(path))
+        return list(find_files(path)[0]) if path.is_dir() else ["train"]
     if is_hub_id(name):
         return get_dataset_split_names(name)
     raise FileNotFoundError(f"{name}: there is no such file or folder. A data set on the Hub is named OWNER/NAME.")
@@ -159,7 +162,7 @@ def list_splits(name: str) -> list[str]:
 
 def is_hub_id(name: str | None) -> bool:
     """Whether a name can only be one on the Hub: `owner/name` in letters that the Hub takes, and no file or folder."""
-    if not name or "/" not in name or Path(name).suffix in READERS or Path(name).exists():
+    if not name or "/" not in name or table_format(name) or Path(name).exists():
         return False
     try:
         validate_repo_id(name)
@@ -170,27 +173,19 @@ def is_hub_id(name: str | None) -> bool:
 
 def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
     """File, number in the file, and row."""
-    split = _known_split(name, split)
-    path = Path(name)
-    if path.exists():
-        for file in _files(path)[split]:
-            for number, row in enumerate(_read_file(file)):
-                yield file.name, number, row
-    else:
+    split, path = _known_split(name, split), Path(name)
+    if not path.exists():
         for number, row in enumerate(load_dataset(name, split=split)):
             yield f"{name} ({split})", number, row
-
-
-def _files(path: Path) -> dict[str, list[Path]]:
-    if path.is_file():
-        return {"train": [path]}
-    # By the rules of `datasets` for which file names mean which split.
-    found = DataFilesDict.from_patterns(get_data_patterns(str(path)), base_path=str(path))
-    files = {
-        str(name): sorted(Path(file) for file in matches if Path(file).suffix in READERS)
-        for name, matches in found.items()
-    }
-    return {name: files[name] for name in files if files[name]}
+        return
+    files = [path]
+    if path.is_dir():
+        found, left_out = find_files(path)
+        files = found[split]
+        logger.warning(describe_files(path, split, files, left_out))
+    for file in files:
+        for number, row in enumerate(read_table(file)):
+            yield str(file.relative_to(path)) if path.is_dir() else file.name, number, row
 
 
 def _known_split(name: str, split: str) -> str:
@@ -204,38 +199,6 @@ def _known_split(name: str, split: str) -> str:
     )
 
 
-def _read_file(path: Path) -> Iterable[dict]:
-    if path.suffix not in READERS:
-        raise ValueError(f"{path}: cannot read {path.suffix or 'such'} files, only {', '.join(READERS)}.")
-    try:
-        return READERS[path.suffix](path)
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read: {error or type(error).__name__}") from error
-
-
-def _read_csv(path: Path) -> list[dict]:
-    # Everything is text: an answer may be NA or 1.
-    return pandas.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-
-
-def _read_json(path: Path) -> list:
-    text = path.read_text(encoding="utf-8")
-    if text.lstrip().startswith("["):
-        return json.loads(text)
-    return [_json_line(line) for line in text.splitlines() if line.strip()]
-
-
-def _json_line(line: str) -> dict | str:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return line  # a bad row, for `load_rows` to refuse or leave out
-
-
-def _read_parquet(path: Path) -> list[dict]:
-    return parquet.read_table(path).to_pylist()
-
-
 def fingerprint_rows(rows: list[Mapping]) -> str:
     """SHA-256 of the rows, whatever file they came in."""
     digest = hashlib.sha256()
@@ -244,10 +207,7 @@ def fingerprint_rows(rows: list[Mapping]) -> str:
     return digest.hexdigest()
 
 
-READERS = {".parquet": _read_parquet, ".json": _read_json, ".jsonl": _read_json, ".csv": _read_csv}
-
 __all__ = [
-    "READERS",
     "as_conversations",
     "estimate_lengths",
     "fingerprint_rows",

@@ -25,7 +25,7 @@ from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, summarize, versions
-from textgenome.inference.answers import extract_answer, normalize_answer
+from textgenome.inference.answers import extract_answer, is_right, normalize_answer
 from textgenome.inference.checkpoints import (
     Checkpoint,
     fingerprint_weights,
@@ -310,7 +310,7 @@ def compare_controls(
             description=name,
             **generation_options,
         )
-        right = [extract_answer(text) == normalize_answer(truth) for text, truth in zip(texts, truths)]
+        right = [is_right(extract_answer(text), truth) for text, truth in zip(texts, truths)]
         accuracies[name] = sum(right) / len(right)
     return accuracies
 

@@ -44,7 +44,7 @@ def score_answers(
     synonyms: dict[str, str] | None = None,
     seed: int = 0,
 ) -> dict:
-    """Score answers against the truth. Both are normalised; a missing answer (None) counts as wrong.
+    """Score answers against the truth. Both are normalised; a missing answer, None or blank, counts as wrong.
 
     Args:
         truths: The true answer of each row, at least one.
@@ -62,14 +62,13 @@ def score_answers(
     if not truths or len(truths) != len(answers):
         raise ValueError(f"Need an answer to each of at least one row, got {len(answers)} to {len(truths)}.")
     truths = [normalize_answer(truth) for truth in truths]
-    missing = sum(answer is None for answer in answers)
-    answers = [normalize_answer(answer or "") for answer in answers]
+    answers = [normalize_answer(answer or "") or None for answer in answers]
     right = sum(truth == answer for truth, answer in zip(truths, answers))
     scores = {
         "rows": len(truths),
         "accuracy": right / len(truths),
         "accuracy_interval": accuracy_interval(right, len(truths)),
-        "no_answer": missing / len(truths),
+        "no_answer": answers.count(None) / len(truths),
     }
     if synonyms:
         folded = {normalize_answer(name): normalize_answer(meaning) for name, meaning in synonyms.items()}

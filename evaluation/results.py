@@ -9,7 +9,13 @@ from pathlib import Path
 
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS
 from textgenome.evaluation.metrics import mcnemar, score_answers
-from textgenome.inference.answers import extract_answer, extract_single_entry, normalize_answer, truth_anywhere
+from textgenome.inference.answers import (
+    extract_answer,
+    extract_single_entry,
+    is_right,
+    normalize_answer,
+    truth_anywhere,
+)
 
 
 PACKAGES = ("textgenome", "torch", "transformers", "peft", "tokenizers", "scikit-learn")
@@ -65,8 +71,7 @@ def answer_of(record: Mapping) -> str | None:
 def compare(records: list[Mapping], with_records: list[Mapping], truths: list[str]) -> dict:
     """The difference in accuracy to another condition on the same rows, as `difference`, and the test of `mcnemar`."""
     right, with_right = (
-        [answer_of(record) == normalize_answer(truth) for record, truth in zip(each, truths)]
-        for each in (records, with_records)
+        [is_right(answer_of(record), truth) for record, truth in zip(each, truths)] for each in (records, with_records)
     )
     test = mcnemar(right, with_right)
     return {"difference": (test["only_first"] - test["only_second"]) / len(truths), **test}
@@ -75,7 +80,7 @@ def compare(records: list[Mapping], with_records: list[Mapping], truths: list[st
 def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dict:
     best = [max(row, key=row.get) for row in scores]
     confidences = [math.exp(row[label]) for row, label in zip(scores, best)]
-    right = [normalize_answer(label) == normalize_answer(truth) for label, truth in zip(best, truths)]
+    right = [is_right(normalize_answer(label), truth) for label, truth in zip(best, truths)]
     bins = []
     for i in range(BINS):
         rows = [n for n, confidence in enumerate(confidences) if min(int(confidence * BINS), BINS - 1) == i]

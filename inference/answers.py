@@ -3,21 +3,62 @@
 import re
 import unicodedata
 
+from textgenome.data.texts import is_blank
+
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_ANSWER = re.compile(r"^[^\w\n]*answer[*_`]*[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+# `mark` is Markdown's emphasis, which `closed`, or what follows the colon, or the end of the line ends.
+_ANSWER = re.compile(
+    r"^[^\w\n]*?(?P<mark>[*_`]*)answer(?P<closed>[*_`]*)[^\S\n]*:(?P<said>.*)$", re.IGNORECASE | re.MULTILINE
+)
 _TAG = re.compile(r"</?think>")
-_EDGES = " \t.,;:!?*_`\"'«»()[]{}<>#"
 # Base letters in one piece, or in blocks with space between, as codons and sequence files have them.
 _BASES = re.compile(r"[ACGTUN]{12,}|\b[ACGTUN]{3,}(?:\s+[ACGTUN]{3,}){3,}\b", re.IGNORECASE)
-# Typographic quotes and dashes to those of a keyboard.
-_KEYBOARD = str.maketrans("‘’‚‛“”„‟′″‐‑–—", "''''\"\"\"\"'\"----")
+# Typographic quotes and dashes, and the minus sign, to those of a keyboard.
+_KEYBOARD = str.maketrans("‘’‚‛“”„‟«»′″‐‑‒–—―−", '\'\'\'\'""""""\'"-------')
+# What ends a sentence; an exclamation mark after a number is a factorial.
+_END = re.compile(r"(?:[\s.,;:]|(?<!\d)!)+$")
+_WRAPPINGS = ("***", "**", "*", "__", "_", "`", '"', "'")
+# Compatibility characters of Unicode that mean something else without their form: 10⁵ is not 105.
+_FORMS = ("<super>", "<sub>", "<fraction>")
 
 
 def normalize_answer(answer: str) -> str:
-    """Fold what makes no other answer: case, typographic quotes and dashes, whitespace, punctuation at both ends."""
-    folded = unicodedata.normalize("NFKC", answer).translate(_KEYBOARD).casefold()
-    return " ".join(folded.split()).strip(_EDGES)
+    """Fold what makes no other answer. The result is for comparing, not for showing.
+
+    Folded are case, typographic quotes and dashes, whitespace and characters without width, compatibility characters
+    of Unicode but superscripts, subscripts and fractions; quotes and Markdown's emphasis around the whole; and the
+    punctuation of a sentence at its end. All else tells answers apart, such as brackets, `<`, `>`, `?`, `+` and a lone
+    `*`.
+
+    Returns:
+        The folded answer; it is empty only if nothing of the answer can be seen.
+    """
+    composed = unicodedata.normalize("NFC", answer).translate(_KEYBOARD)
+    folded = "".join(each if each.isascii() else _fold_form(each) for each in composed)
+    text = " ".join(unicodedata.normalize("NFC", folded.casefold()).split())
+    while (shorter := _unwrap(_END.sub("", text))) and shorter != text:
+        text = shorter
+    return text
+
+
+def _fold_form(character: str) -> str:
+    if unicodedata.category(character) == "Cf":
+        return ""  # without width
+    if unicodedata.decomposition(character).startswith(_FORMS):
+        return character
+    return unicodedata.normalize("NFKC", character)
+
+
+def _unwrap(text: str) -> str:
+    """The text without quotes or emphasis around all of it."""
+    for mark in _WRAPPINGS:
+        inner = text[len(mark) : -len(mark)]
+        if inner and text == f"{mark}{inner}{mark}" and inner == inner.strip():
+            # Unless another one within opens or closes a part, as in "a" or "b".
+            part = rf"(?<!\w){re.escape(mark)}|{re.escape(mark)}(?!\w)"
+            return text if re.search(part, inner) else inner
+    return text
 
 
 def extract_answer(text: str) -> str | None:
@@ -29,7 +70,12 @@ def extract_answer(text: str) -> str | None:
     Returns:
         The answer, or None where there is none.
     """
-    return normalize_answer(_answer_line(text)) or None
+    return normalize_answer(_said(_find_answer(text)) or "") or None
+
+
+def is_right(answer: str | None, truth: str) -> bool:
+    """Whether a normalised answer is the truth, which is normalised here. None, no answer, is never right."""
+    return answer is not None and answer == normalize_answer(truth)
 
 
 def split_output(text: str) -> tuple[str, str | None]:
@@ -39,25 +85,36 @@ def split_output(text: str) -> tuple[str, str | None]:
         The reasoning: all that stands before the answer, without think tags. And the answer that `extract_answer`
         finds, as the model spelt it.
     """
-    line = _answer_line(text)
+    found = _find_answer(text)
     text = _TAG.sub("\n", text.partition("<|im_end|>")[0])
-    places = [found.start() for found in _ANSWER.finditer(text) if found[1] == line]
-    return text[: places[-1] if places else None].strip(), line.strip(_EDGES) or None
+    places = [each.start() for each in _ANSWER.finditer(text) if found and each["said"] == found["said"]]
+    return text[: places[-1] if places else None].strip(), _said(found)
 
 
 def before_answer(text: str) -> str:
     """What the model wrote before the answer that `extract_answer` finds, with think tags; "" where there is none."""
     text = text.partition("<|im_end|>")[0]
     spoken = text.rpartition("</think>")[2]
-    line = _answer_line(text)
-    places = [found.start() for found in _ANSWER.finditer(spoken) if found[1] == line]
-    return text[: len(text) - len(spoken) + places[-1]] if normalize_answer(line) and places else ""
+    found = _find_answer(text)
+    places = [each.start() for each in _ANSWER.finditer(spoken) if found and each["said"] == found["said"]]
+    return text[: len(text) - len(spoken) + places[-1]] if _said(found) and places else ""
 
 
-def _answer_line(text: str) -> str:
-    """What follows `Answer:` on its last line outside the think block, or nothing."""
+def _find_answer(text: str) -> re.Match | None:
+    """The last line that begins with `Answer:`, outside the think block."""
     spoken = _THOUGHT.sub("", text.partition("<|im_end|>")[0]).rpartition("</think>")[2]
-    return ([""] + _ANSWER.findall(spoken))[-1]
+    return next(reversed([*_ANSWER.finditer(spoken)]), None)
+
+
+def _said(found: re.Match | None) -> str | None:
+    """What such a line says, without the end of the emphasis that begins before `Answer`."""
+    if found is None:
+        return None
+    said, mark = found["said"], found["mark"]
+    if mark and not found["closed"]:
+        end = re.compile(rf"{re.escape(mark)}(?=[\s.,;:!]*$)")
+        said = said.removeprefix(mark) if said.startswith(mark) else end.sub("", said, count=1)
+    return None if is_blank(said) else said.strip()
 
 
 def extract_single_entry(text: str) -> str | None:
@@ -90,6 +147,7 @@ __all__ = [
     "extract_answer",
     "extract_single_entry",
     "hide_bases",
+    "is_right",
     "normalize_answer",
     "split_output",
     "truth_anywhere",

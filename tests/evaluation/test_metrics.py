@@ -24,6 +24,22 @@ def test_scores():
     ]
 
 
+def test_no_answer_is_never_the_truth():
+    truths = [".", "...", "''", "-"]
+    for nothing in (None, "", " ", "\u200b"):
+        scores = score_answers(truths, [nothing] * 4, synonyms={"x": "y"})
+        assert (scores["accuracy"], scores["accuracy_with_synonyms"], scores["no_answer"]) == (0, 0, 1)
+        assert scores["macro_recall"] == 0
+    assert score_answers(truths, truths)["accuracy"] == 1
+
+
+def test_what_tells_answers_apart_is_scored():
+    truths = ["<5 %", ">5 %", "5 %", "p.Arg5*", "p.Arg5", "del(5q)"]
+    assert score_answers(truths, truths)["accuracy"] == 1
+    assert score_answers(truths, [*truths[1:], truths[0]])["accuracy"] == 0
+    assert len(score_answers(truths, truths)["per_class"]) == len(truths)
+
+
 def test_macro_scores_are_over_the_labels_of_the_truth():
     scores = score_answers(["a", "a", "b"], ["a", "c", "b"])
     assert scores["macro_f1"] == f1_score(["a", "a", "b"], ["a", "c", "b"], labels=["a", "b"], average="macro")

@@ -119,12 +119,12 @@ def test_each_allele_of_a_vcf_file(calls, tmp_path, monkeypatch):
     written = answers(folder)
     assert len(written) == 4
     assert re.fullmatch(r"chr1:100:[ACGT]:[ACGT]", written[0]["variant"])
-    assert {answer["answer"] for answer in written} == {"Glioma"}
+    assert {answer["answer"] for answer in written} == {"Glioma."}
     with pysam.VariantFile(str(folder / "answers.vcf.gz")) as file:
         assert 'What does \\"it\\" do?' in str(file.header)
         assert "##textgenome=Research use only, not for diagnosis\n" in str(file.header)
         records = list(file)
-    assert [record.info["TG_ANSWER"] for record in records] == [("Glioma", ".", "Glioma")] * 2
+    assert [record.info["TG_ANSWER"] for record in records] == [("Glioma.", ".", "Glioma.")] * 2
     scores = [score for record in records for score in record.info["TG_SCORE"]]
     assert scores[1] is None and scores[0] == pytest.approx(written[0]["scores"]["glioma"], abs=1e-5)
 
@@ -185,7 +185,7 @@ def test_what_is_written_holds_no_window(calls, tmp_path):
     "text, reasoning, answer",
     [
         ("<think>\nStep 1\n</think>\n\nAnswer: APOE loss", "Step 1", "APOE loss"),
-        ("Step 1\n**Answer:** X.\n", "Step 1", "X"),
+        ("Step 1\n**Answer:** X.\n", "Step 1", "X."),
         ("<think>\nAnswer: no\n</think>Answer: yes<|im_end|>more", "Answer: no", "yes"),
         ("<think>\nAnswer: no", "Answer: no", None),
         ("Answer: a\nAnswer: b\nthat is it", "Answer: a", "b"),
