@@ -19,6 +19,8 @@ class SavesCodeMixin:
     library copies its code itself.
     """
 
+    auto_map_file = "config.json"
+
     def auto_classes(self) -> dict[str, type]:
         """Which class each Auto class is to load, by the name of the Auto class."""
         raise NotImplementedError
@@ -36,9 +38,7 @@ class SavesCodeMixin:
         if kwargs.get("is_main_process", True):
             folder = Path(save_directory)
             write_code(self.remote_code(), folder)
-            auto_map = {name: reference(each) for name, each in self.auto_classes().items()}
-            for name in ("config.json", "processor_config.json"):
-                add_auto_map(folder / name, auto_map)
+            set_auto_map(folder / self.auto_map_file, self.auto_classes())
         if push_to_hub:
             # By itself, since the library would upload before the code is there.
             self.push_to_hub(push.pop("repo_id", Path(save_directory).name), **push)
@@ -98,21 +98,20 @@ def write_code(sources: dict[str, str], folder: Path) -> None:
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
 
 
-def add_auto_map(path: Path, auto_map: dict[str, str]) -> None:
-    """Say in a configuration file, if there is one, which class each Auto class is to load."""
-    if path.exists():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["auto_map"] = {**(content.get("auto_map") or {}), **auto_map}
-        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+def set_auto_map(path: Path, auto_classes: dict[str, type]) -> None:
+    """Say in a configuration file which class each Auto class is to load, whatever it said before."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["auto_map"] = {name: reference(each) for name, each in auto_classes.items()}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 __all__ = [
     "SavesCodeMixin",
-    "add_auto_map",
     "is_packaged",
     "module_name",
     "packaged_class",
     "reference",
     "remote_sources",
+    "set_auto_map",
     "write_code",
 ]

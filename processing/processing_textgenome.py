@@ -86,6 +86,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         self.dna_end_token_id = vocabulary[dna_end_token]
         super().__init__(tokenizer, dna_tokenizer, chat_template=chat_template)
 
+    auto_map_file = "processor_config.json"
+
     def auto_classes(self) -> dict[str, type]:
         return {"AutoProcessor": packaged_class(self)}
 

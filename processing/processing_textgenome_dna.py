@@ -26,6 +26,8 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         self.dna_window = dna_window
         super().__init__(dna_tokenizer)
 
+    auto_map_file = "processor_config.json"
+
     def auto_classes(self) -> dict[str, type]:
         return {"AutoProcessor": packaged_class(self)}
 
