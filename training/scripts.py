@@ -37,7 +37,8 @@ def parse_arguments(
         ValueError: If settings do not fit together.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = TrlParser(kinds, description=description, prog=prog, formatter_class=HelpFormatter)
+    usage = "%(prog)s --config RECIPE [--FLAG VALUE ...]"  # there are too many to name them twice
+    parser = TrlParser(kinds, description=description, prog=prog, usage=usage, formatter_class=HelpFormatter)
     if "--config" in argv:
         place = argv.index("--config") + 1
         if place == len(argv):
