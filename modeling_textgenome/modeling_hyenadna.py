@@ -37,8 +37,10 @@ class HyenaPositionalEmbedding(nn.Module):
         )
         return torch.cat([torch.linspace(0, 1, length)[:, None], angles.cos(), -angles.sin()], dim=-1)[None]
 
-    def time(self, length: int) -> torch.Tensor:
-        return torch.arange(length, device=self.z.device)[:, None] / max(self.max_seq_len - 1, 1)
+    def forward(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the filters of `length` positions are made of, `(length, emb_dim)`, and their times, `(length, 1)`."""
+        time = torch.arange(length, device=self.z.device)[:, None] / max(self.max_seq_len - 1, 1)
+        return self.z[0, :length].float(), time
 
 
 class HyenaSine(nn.Module):
@@ -46,11 +48,25 @@ class HyenaSine(nn.Module):
         super().__init__()
         self.freq = nn.Parameter(torch.empty(1, config.filter_order), requires_grad=config.train_freq)
 
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.sin(self.freq.float() * hidden)
+
+
+class HyenaLinear(nn.modules.linear.NonDynamicallyQuantizableLinear):
+    """A linear layer that computes in float32, also where its weights were turned to a lower precision.
+
+    By its class torchao leaves it alone: in 8 bits its errors would grow to the size of the filters themselves.
+    """
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return F.linear(hidden, self.weight.float(), None if self.bias is None else self.bias.float())
+
 
 class HyenaFilter(nn.Module):
     """Generates the long filters of one layer, always in float32.
 
-    Tokens hundreds of thousands apart differ in the sixth digit of their time, which bfloat16 does not hold.
+    Tokens hundreds of thousands apart differ in the sixth digit of their time, which bfloat16 does not hold. Every
+    part is called and none is read from outside, since quantization, offloading and adapters replace what a call does.
     """
 
     def __init__(self, config: HyenaDNAConfig):
@@ -60,25 +76,22 @@ class HyenaFilter(nn.Module):
         self.pos_emb = HyenaPositionalEmbedding(config)
         # The numbering of the checkpoints, in which one sine stands between the linear layers.
         widths = [config.emb_dim] + [config.filter_order] * (config.num_inner_mlps + 1)
-        layers = {str(2 * i): nn.Linear(*pair) for i, pair in enumerate(pairwise(widths))}
-        layers[str(2 * len(layers))] = nn.Linear(config.filter_order, channels, bias=False)
+        layers = {str(2 * i): HyenaLinear(*pair) for i, pair in enumerate(pairwise(widths))}
+        layers[str(2 * len(layers))] = HyenaLinear(config.filter_order, channels, bias=False)
         self.implicit_filter = nn.ModuleDict({**layers, "1": HyenaSine(config)})
         self.num_linear = len(layers)
 
-    def forward(self, length: int) -> torch.Tensor:
-        """The filters for `length` positions: `(d_model * (order - 1), length)`, float32."""
-        hidden = self.pos_emb.z[0, :length].float()
-        frequency = self.implicit_filter["1"].freq.float()
+    def forward(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The filters for `length` positions, `(d_model * (order - 1), length)`, and their biases, both float32."""
+        hidden, time = self.pos_emb(length)
         for i in range(self.num_linear):
-            linear = self.implicit_filter[str(2 * i)]
-            bias = None if linear.bias is None else linear.bias.float()
-            hidden = F.linear(hidden, linear.weight.float(), bias)
+            hidden = self.implicit_filter[str(2 * i)](hidden).float()
             if i < self.num_linear - 1:
-                hidden = torch.sin(frequency * hidden)
+                hidden = self.implicit_filter["1"](hidden)
         rates = torch.linspace(
             -math.log(TARGET) / SLOW_DECAY, -math.log(TARGET) / FAST_DECAY, hidden.shape[-1], device=hidden.device
         )
-        return (hidden * (torch.exp(-self.pos_emb.time(length) * rates) + SHIFT)).T
+        return (hidden * (torch.exp(-time * rates) + SHIFT)).T, self.bias.float()
 
 
 class HyenaOperator(nn.Module):
@@ -102,8 +115,7 @@ class HyenaOperator(nn.Module):
             projected = projected * mask
         *gates, value = self.short_filter(projected)[..., :length].split(self.d_model, dim=1)
         with torch.autocast(hidden_states.device.type, enabled=False):
-            filters = self.filter_fn(length).view(self.order - 1, self.d_model, length)
-            biases = self.filter_fn.bias.float().view(self.order - 1, self.d_model, 1)
+            filters, biases = (each.view(self.order - 1, self.d_model, -1) for each in self.filter_fn(length))
             value = value.float() if mask is None else value.float() * mask
             for gate, filter_, bias in zip(reversed(gates[1:]), filters, biases):
                 value = self.dropout(value * gate.float())
@@ -160,6 +172,7 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
     # There is no attention here, so whichever implementation the language model runs with is fine.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     _keep_in_fp32_modules_strict = ["filter_fn"]
+    _keep_in_fp32_modules = [r".*\.filter_fn"]  # read by quantizers, for which it must match the whole name
 
     @torch.no_grad()
     def _init_weights(self, module):

@@ -83,7 +83,8 @@ class TextGenomeResamplerProjector(nn.Module):
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, pool_ids: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        sequences, queries = len(states), self.queries.weight
+        sequences = len(states)
+        queries = self.queries(torch.arange(self.queries.num_embeddings, device=states.device))
         states = self.norm(states)
         heads = [
             projected.view(sequences, -1, self.num_heads, self.head_dim).transpose(1, 2)

@@ -61,8 +61,7 @@ def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = N
     if names is None:
         kinds = (torch.nn.Linear, Conv1D)
         names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, kinds)}
-        # HyenaDNA's filter networks number theirs, like whole blocks, and are evaluated without calling them. So is
-        # the dt_proj of Mamba.
+        # HyenaDNA's filter networks number theirs, as whole blocks are; Mamba reads the weights of its dt_proj.
         names = sorted(name for name in names if not name.isdigit() and name != "dt_proj")
     return rf".*\.{part}\..*\.({'|'.join(names)})"
 
