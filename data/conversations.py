@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import PreTrainedTokenizerBase
 
-from textgenome.processing.building import DNA_TOKENS
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
@@ -13,6 +12,7 @@ from textgenome.processing.processing_dna import (
     truncate_dna,
     variant_window,
 )
+from textgenome.processing.reserved_tokens import ReservedTokenError, check_conversation, check_text
 
 
 TEXT_COLUMNS = ("question", "answer", "reasoning")
@@ -33,6 +33,7 @@ def row_to_messages(
     dna_truncation: str = "variant_window",
     dna_window: int = DNA_WINDOW,
     dna_tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     answered: bool = True,
 ) -> list[dict]:
     """Make a conversation of a row, and check all that the processor will ask of it.
@@ -46,6 +47,7 @@ def row_to_messages(
         dna_window: Most bases of each window of a variant.
         dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
             of a pair differ.
+        tokenizer: Of the language model. No text may hold one of its reserved tokens (see `reserved_tokens`).
         answered: Whether a row of columns needs an answer and gives the turn of the assistant. If not, the answer and
             the reasoning may be anything.
 
@@ -54,13 +56,14 @@ def row_to_messages(
         `reasoning_content` and whose content is `Answer: <answer>`.
 
     Raises:
-        BadRow: If a column is missing or no text, or the DNA is not valid or does not show a variant.
+        BadRow: If a column is missing or no text, text holds a reserved token, or the DNA is not valid or does not
+            show a variant.
     """
     if row.get("messages") is not None:
-        _check_messages(row["messages"], dna_window, dna_tokenizer)
+        _check_messages(row["messages"], dna_window, dna_tokenizer, tokenizer)
     else:
         columns, required = (TEXT_COLUMNS, ("question", "answer")) if answered else (("question",), ("question",))
-        _check_columns(row, columns, required, dna_truncation, dna_window, dna_tokenizer)
+        _check_columns(row, columns, required, dna_truncation, dna_window, dna_tokenizer, tokenizer)
     return build_messages(row, dna, dna_truncation, answered)
 
 
@@ -101,6 +104,7 @@ def _check_columns(
     dna_truncation: str,
     dna_window: int,
     dna_tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> None:
     for column in (*text_columns, *DNA_COLUMNS):
         if row.get(column) is None and column in (*required, *DNA_COLUMNS):
@@ -111,7 +115,10 @@ def _check_columns(
         text = (row.get(column) or "").strip()
         if not text and column in required:
             raise BadRow(column, "the text is empty")
-        _check_text(column, text)
+        try:
+            check_text(text, tokenizer)
+        except ReservedTokenError as error:
+            raise BadRow(column, str(error)) from error
     for column in DNA_COLUMNS:
         try:
             normalize_dna(row[column])
@@ -128,7 +135,12 @@ def _truncate(row: Mapping, dna_truncation: str) -> Mapping:
     return truncate_dna(row) if dna_truncation == "per_side" else row
 
 
-def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
+def _check_messages(
+    messages: list[dict],
+    dna_window: int,
+    dna_tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> None:
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         raise BadRow("messages", "expected a list of messages with a role and content")
     if not any(message.get("role") == "assistant" for message in messages):
@@ -139,22 +151,25 @@ def _check_messages(messages: list[dict], dna_window: int, dna_tokenizer: PreTra
             raise BadRow(place, "the message has no role")
         if not isinstance(message.get("content"), str | list | tuple):
             raise BadRow(f"{place}.content", "expected text or a list of blocks")
-        _check_text(f"{place}.reasoning_content", message.get("reasoning_content") or "")
-        if isinstance(message["content"], str):
-            _check_text(f"{place}.content", message["content"])
-            continue
-        for j, block in enumerate(message["content"]):
+        if not isinstance(message.get("reasoning_content"), str | None):
+            raise BadRow(f"{place}.reasoning_content", "expected text")
+        for j, block in enumerate(message["content"] if not isinstance(message["content"], str) else ()):
             try:
                 _check_block(block, message["role"], dna_window, dna_tokenizer)
             except (TypeError, ValueError) as error:
                 raise BadRow(f"{place}.content[{j}]", str(error)) from error
+    try:
+        check_conversation(messages, tokenizer)
+    except ReservedTokenError as error:
+        i, field, *block = error.place
+        raise BadRow(f"messages[{i}].{field}" + "".join(f"[{j}]" for j in block), str(error)) from error
 
 
 def _check_block(block: dict, role: str, dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
     kind = block.get("type") if isinstance(block, Mapping) else None
     if kind == "text" and isinstance(block.get("text"), str):
-        _check_text("text", block["text"])
-    elif kind == "dna" and role == "user":
+        return
+    if kind == "dna" and role == "user":
         _check_tokens((normalize_dna(block.get("dna")),), dna_tokenizer)
     elif kind == "variant" and role == "user":
         _check_tokens(variant_window(block.get("reference"), block.get("variant"), dna_window), dna_tokenizer)
@@ -167,12 +182,6 @@ def _check_tokens(sequences: tuple[str, ...], dna_tokenizer: PreTrainedTokenizer
         encoded, _ = tokenize_dna(dna_tokenizer, list(sequences))
         if len(encoded) == 2:
             check_tokens_differ(*encoded)
-
-
-def _check_text(column: str, text: str) -> None:
-    for token in DNA_TOKENS:
-        if token in text:
-            raise BadRow(column, f"the text holds {token}, which is reserved for DNA")
 
 
 def _without_dna(message: dict) -> dict:

@@ -52,6 +52,13 @@ def reading_options(processor: ProcessorMixin) -> dict:
     return {name: getattr(processor, name) for name in names if hasattr(processor, name)}
 
 
+def check_options(processor: ProcessorMixin) -> dict:
+    """What a row is checked against before the model of a processor reads it, for `row_to_messages` or `check_pair`:
+    its `reading_options` and its tokenizers."""
+    names = ("tokenizer", "dna_tokenizer")
+    return reading_options(processor) | {name: getattr(processor, name) for name in names if hasattr(processor, name)}
+
+
 def as_prompt(row: Mapping) -> list[dict]:
     """The turn of the user, as in training, of a row whose windows are cut.
 
@@ -75,4 +82,4 @@ def reasons(row: Mapping) -> bool:
     )
 
 
-__all__ = ["as_prompt", "cut_windows", "reading_options", "reasons"]
+__all__ = ["as_prompt", "check_options", "cut_windows", "reading_options", "reasons"]

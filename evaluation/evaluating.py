@@ -17,7 +17,7 @@ from transformers.utils import logging
 from textgenome.data.conversations import check_pair
 from textgenome.data.descriptions import Description, find_description
 from textgenome.data.locks import locked
-from textgenome.data.prompts import as_prompt, cut_windows, reading_options
+from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation.baselines import predict_baselines
@@ -114,8 +114,7 @@ class Evaluation:
             self.enable_thinking = getattr(processor, "reasons", False)
         self.reading = reading_options(processor)
         self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
-        checks = {**self.check, **self.reading, "dna_tokenizer": processor.dna_tokenizer}
-        self.rows = load_rows(self.dataset_name, self.split, **checks).to_list()
+        self.rows = load_rows(self.dataset_name, self.split, **self.check, **check_options(processor)).to_list()
         self.described = find_description(self.rows, **self.description)
         self.train_rows = load_train_rows(self.dataset_name, self.split, **self.check) if self.baselines else []
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from textgenome.data.conversations import BadRow, row_to_messages
 from textgenome.data.files import write_rows
-from textgenome.data.prompts import as_prompt, cut_windows, reading_options
+from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
@@ -24,7 +24,7 @@ from textgenome.inference.predictions import (
     one_writer,
     score_predictions,
 )
-from textgenome.inference.scoring import score_labels
+from textgenome.inference.scoring import check_labels, score_labels
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -69,15 +69,16 @@ def ask(
         `scores`: by label the probability among the labels, in the place of the answer (see `score_batch`).
 
     Raises:
-        ValueError: If the model cannot be asked about a row.
+        ValueError: If the model cannot be asked about a row, or a label cannot be scored.
     """
-    reading = reading_options(processor)
+    check_labels(labels or [], processor)
+    checks = check_options(processor)
     for number, row in enumerate(rows):
         try:
-            row_to_messages(row, **reading, dna_tokenizer=processor.dna_tokenizer, answered=False)
+            row_to_messages(row, **checks, answered=False)
         except BadRow as error:
             raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
-    prompts = [as_prompt(row) for row in cut_windows(rows, **reading)]
+    prompts = [as_prompt(row) for row in cut_windows(rows, **reading_options(processor))]
     thinks = processor.reasons if enable_thinking is None else enable_thinking
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     texts = generate(model, processor, prompts, **options)
@@ -110,7 +111,7 @@ def ask_table(
         What `ask_rows` returns.
     """
     checkpoint = open_fused(model, revision)
-    checks = {**reading_options(checkpoint.processor), "dna_tokenizer": checkpoint.processor.dna_tokenizer}
+    checks = check_options(checkpoint.processor)
     rows = load_rows(dataset_name, split, on_bad_row, numbered=True, answered=False, **checks).to_list()
     return ask_rows(checkpoint, rows, output_dir, **options)
 
@@ -149,7 +150,7 @@ def ask_vcf(
     if not Path(vcf).is_file():
         raise ValueError(f"{vcf}: it must be a file, for it is read twice, as a pipe cannot be.")
     checkpoint = open_fused(model, revision)
-    checks = {**reading_options(checkpoint.processor), "dna_tokenizer": checkpoint.processor.dna_tokenizer}
+    checks = check_options(checkpoint.processor)
     with join_processes().main_process_first():  # it may have to write the index of the genome
         rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
     fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}
@@ -188,7 +189,8 @@ def ask_rows(
 
     Raises:
         OSError: If another process writes to `output_dir`.
-        ValueError: If there are no rows, the model cannot be asked about one, or `output_dir` holds another run.
+        ValueError: If there are no rows, the model cannot be asked about one, a label cannot be scored, or
+            `output_dir` holds another run.
     """
     join_processes()
     with one_writer(output_dir):
@@ -208,6 +210,7 @@ def _ask_rows(
     if not rows:
         raise ValueError("There is nothing to ask about.")
     state, processor = join_processes(), checkpoint.processor
+    check_labels(labels or [], processor)
     reading = reading_options(processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
     settings = {

@@ -10,6 +10,7 @@ from textgenome.inference.answers import before_answer
 from textgenome.inference.generation import by_length, evaluation_mode, prompt_inputs
 from textgenome.modeling_cache import CACHE_NAME
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.processing.reserved_tokens import ReservedTokenError, check_text
 
 
 def score_labels(
@@ -34,12 +35,25 @@ def score_labels(
 
     Yields:
         For each of a batch: its place in `conversations`, and what `score_batch` returns for it.
+
+    Raises:
+        ValueError: If a label holds a reserved token, such as the end of a turn.
     """
+    check_labels(labels, processor)
     with evaluation_mode(model):
         for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
             written = outputs and [outputs[i] for i in places]
             scores = score_batch(model, processor, [conversations[i] for i in places], labels, written)
             yield list(zip(places, scores))
+
+
+def check_labels(labels: list[str], processor: TextGenomeProcessor) -> None:
+    """Raise `ValueError` for a label that holds a reserved token, such as the end of a turn."""
+    for label in labels:
+        try:
+            check_text(label, processor.tokenizer)
+        except ReservedTokenError as error:
+            raise ValueError(f"The label {label!r} cannot be scored: {error}") from error
 
 
 @torch.no_grad()
@@ -95,4 +109,4 @@ def score_batch(
     return [dict(zip(labels, row)) for row in likelihoods]
 
 
-__all__ = ["score_batch", "score_labels"]
+__all__ = ["check_labels", "score_batch", "score_labels"]

@@ -6,9 +6,11 @@ import secrets
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from transformers import PreTrainedTokenizerBase
 
 from textgenome.inference.generation import prompt_inputs
 from textgenome.processing.processing_dna import normalize_dna, variant_window
+from textgenome.processing.reserved_tokens import ReservedTokenError, check_conversation, check_text
 from textgenome.serving.engine import Engine, Question
 
 
@@ -204,6 +206,20 @@ class PredictResponse(BaseModel):
     notice: str
 
 
+def refuse_reserved(conversation: list[dict], labels: list[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `FieldError` for text that holds a reserved token."""
+    try:
+        check_conversation(conversation, tokenizer)
+    except ReservedTokenError as error:
+        block = ".text" if len(error.place) > 2 else ""
+        raise FieldError(".".join(map(str, ("messages", *error.place))) + block, str(error)) from error
+    for i, label in enumerate(labels):
+        try:
+            check_text(label, tokenizer)
+        except ReservedTokenError as error:
+            raise FieldError(f"labels.{i}", str(error)) from error
+
+
 def read_question(request: ChatRequest, engine: Engine) -> Question:
     """Check a request against the limits, and cut its variants to their windows.
 
@@ -223,14 +239,7 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
             f"{written} characters of text are more than the {engine.tokens} tokens of prompt and answer together"
         )
         raise FieldError("messages", message)
-    reserved = processor.tokenizer.all_special_tokens
     sequences = []
-
-    def check_text(field: str, text: str) -> str:
-        for token in reserved:
-            if token in text:
-                raise FieldError(field, f"the text holds {token}, which is reserved")
-        return text
 
     def check_dna(field: str, sequence: str) -> str:
         if len(sequence) > limits.bases:
@@ -245,7 +254,6 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
 
     def check_block(field: str, block: Block, role: str) -> dict:
         if block.type == "text":
-            check_text(f"{field}.text", block.text)
             return block.model_dump()
         if role != "user":
             raise FieldError(f"{field}.type", "DNA stands in messages of the user only")
@@ -266,11 +274,11 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
         blocks = [check_block(f"{field}.content.{j}", block, message.role) for j, block in enumerate(message.content)]
         conversation.append({"role": message.role, "content": blocks})
         if message.reasoning_content:
-            reasoning = check_text(f"{field}.reasoning_content", message.reasoning_content)
-            conversation[-1]["reasoning_content"] = reasoning
+            conversation[-1]["reasoning_content"] = message.reasoning_content
     if conversation[-1]["role"] != "user":
         raise FieldError(f"messages.{len(conversation) - 1}.role", "the last message must be of the user")
-    labels = [check_text(f"labels.{i}", label) for i, label in enumerate(request.labels or [])]
+    labels = request.labels or []
+    refuse_reserved(conversation, labels, processor.tokenizer)
     enable_thinking = processor.reasons if request.enable_thinking is None else request.enable_thinking
 
     try:

@@ -12,18 +12,33 @@ from textgenome.processing import build_processor, complement_map, train_text_to
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
 
-def load_dna_tokenizer(args: ModelArguments) -> PreTrainedTokenizerBase:
-    """The tokenizer that was asked for, or that the encoder was trained with.
+def load_tokenizers(args: ModelArguments) -> tuple[PreTrainedTokenizerBase | None, PreTrainedTokenizerBase]:
+    """The tokenizer of the language model, if there is one yet, and for DNA the one that was asked for, or that the
+    encoder was trained with.
 
     Raises:
         ValueError: If `model_name_or_path` is another kind of model than a fused one.
     """
     if args.model_name_or_path:
         try:
-            return open_fused(args.model_name_or_path, args.model_revision).processor.dna_tokenizer
+            processor = open_fused(args.model_name_or_path, args.model_revision).processor
         except ValueError as error:
             raise ValueError(f"{error} A language model is named by text_model, beside a dna_model.") from error
-    return find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
+        return processor.tokenizer, processor.dna_tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(args.text_model) if args.text_model else None
+    return tokenizer, find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
+
+
+def projector_options(args: ModelArguments, dna_tokenizer: PreTrainedTokenizerBase) -> dict:
+    """What decides how many placeholders a sequence takes, for the configuration and the processor."""
+    added = set(dna_tokenizer("ACGT")["input_ids"]) & set(dna_tokenizer.all_special_ids)
+    return {
+        "projector_type": args.projector_type or "linear",
+        "projector_pool_size": args.projector_pool_size,
+        "projector_full_resolution": args.projector_full_resolution,
+        "projector_num_queries": args.projector_num_queries,
+        "dna_hidden_token_ids": [] if args.show_special_tokens else sorted(added),
+    }
 
 
 def choose_features(args: EncoderArguments, dna_tokenizer: PreTrainedTokenizerBase) -> dict:
@@ -38,6 +53,7 @@ def choose_features(args: EncoderArguments, dna_tokenizer: PreTrainedTokenizerBa
 
 def join_models(
     args: ModelArguments,
+    tokenizer: PreTrainedTokenizerBase | None,
     dna_tokenizer: PreTrainedTokenizerBase,
     dna_window: int,
     reasoning_format: str,
@@ -47,26 +63,18 @@ def join_models(
 
     Args:
         args: The models, or their sizes, and the projector.
+        tokenizer: That of the language model. Without, one is trained on the text of the conversations.
         dna_tokenizer: That of the encoder.
         dna_window: Most bases of each window around a variant.
         reasoning_format: `think` or `plain`, see `DataArguments`.
-        conversations: Rows with `messages`. Without `text_model` a tokenizer is trained on their text.
+        conversations: Rows with `messages`.
 
     Returns:
         The model, on the CPU, and its processor.
     """
-    if args.text_model:
-        tokenizer = AutoTokenizer.from_pretrained(args.text_model)
-    else:
+    if tokenizer is None:
         tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), args.text_vocab_size)
-    added = set(dna_tokenizer("ACGT")["input_ids"]) & set(dna_tokenizer.all_special_ids)
-    projector = {
-        "projector_type": args.projector_type or "linear",
-        "projector_pool_size": args.projector_pool_size,
-        "projector_full_resolution": args.projector_full_resolution,
-        "projector_num_queries": args.projector_num_queries,
-        "dna_hidden_token_ids": [] if args.show_special_tokens else sorted(added),
-    }
+    projector = projector_options(args, dna_tokenizer)
     encoder = build_dna_config(args.dna_config or PreTrainedConfig.get_config_dict(args.dna_model)[0])
     processor = build_processor(
         tokenizer,

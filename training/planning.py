@@ -23,7 +23,7 @@ from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, buil
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
-from textgenome.training.joining import choose_features
+from textgenome.training.joining import choose_features, projector_options
 from textgenome.training.precision import can_keep, float32_weights
 from textgenome.training.scripts import parse_arguments
 
@@ -165,16 +165,9 @@ def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeCo
         data.dna_window = processor.dna_window = data.dna_window or processor.dna_window
         return processor
     data.dna_window = data.dna_window or DNA_WINDOW
-    return build_processor(
-        train_text_tokenizer([], 0),
-        dna_tokenizer_of(args, config.dna_config),
-        data.dna_window,
-        projector_type=config.projector_type,
-        projector_pool_size=args.projector_pool_size,
-        projector_full_resolution=args.projector_full_resolution,
-        projector_num_queries=config.projector_num_queries,
-        bases_per_state=bases_per_state(config.dna_config),
-    )
+    dna_tokenizer = dna_tokenizer_of(args, config.dna_config)
+    projector = projector_options(args, dna_tokenizer) | {"bases_per_state": bases_per_state(config.dna_config)}
+    return build_processor(train_text_tokenizer([], 0), dna_tokenizer, data.dna_window, **projector)
 
 
 def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]:

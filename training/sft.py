@@ -39,7 +39,7 @@ from textgenome.processing import chat_template
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_model
-from textgenome.training.joining import join_models, load_dna_tokenizer
+from textgenome.training.joining import join_models, load_tokenizers
 from textgenome.training.precision import KeepFloat32
 from textgenome.training.resuming import FREE_SETTINGS, absolute, train_or_resume
 from textgenome.training.scripts import begin_run, end_run, parse_arguments
@@ -58,11 +58,11 @@ def run(script_args: DataArguments, training_args: TrainingArguments, model_args
     """Train, measure and push; or go on with a run that was stopped, in its output folder."""
     pushes = begin_run(training_args)
     pin_checkpoint(script_args, model_args)
-    dna_tokenizer = load_dna_tokenizer(model_args)
-    rows, test_rows = load_data(script_args, training_args, dna_tokenizer)
+    tokenizers = load_tokenizers(model_args)
+    rows, test_rows = load_data(script_args, training_args, *tokenizers)
     settings = {**asdict(script_args), **asdict(model_args), "reasons": any(map(reasons, rows))}
     if model_args.model_name_or_path is None:
-        save_base(script_args, training_args, model_args, dna_tokenizer, rows)
+        save_base(script_args, training_args, model_args, tokenizers, rows)
     if training_args.process_index == 0:
         remember_settings(settings, training_args.output_dir, "training", FREE_SETTINGS)
     processor = load_processor(script_args, model_args, settings["reasons"])
@@ -88,7 +88,10 @@ def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> No
 
 
 def load_data(
-    script_args: DataArguments, training_args: TrainingArguments, dna_tokenizer: PreTrainedTokenizerBase
+    script_args: DataArguments,
+    training_args: TrainingArguments,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dna_tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[Dataset, Dataset | None]:
     """The rows to train on, and those to evaluate on, if any are.
 
@@ -96,10 +99,11 @@ def load_data(
         ValueError: If a row is bad, or rows to answer by generation lack a column.
     """
     names = ("dna", "dna_truncation", "dna_window", "on_bad_row")
-    options = {name: getattr(script_args, name) for name in names}
+    checks = {name: getattr(script_args, name) for name in names}
+    checks |= {"tokenizer": tokenizer, "dna_tokenizer": dna_tokenizer}
 
     def load(split: str) -> Dataset:
-        return load_rows(script_args.dataset_name, split, dna_tokenizer=dna_tokenizer, **options)
+        return load_rows(script_args.dataset_name, split, **checks)
 
     rows, test_rows = load(script_args.dataset_train_split), None
     if training_args.do_eval or script_args.generation_rows:
@@ -122,7 +126,7 @@ def save_base(
     script_args: DataArguments,
     training_args: TrainingArguments,
     model_args: ModelArguments,
-    dna_tokenizer: PreTrainedTokenizerBase,
+    tokenizers: tuple[PreTrainedTokenizerBase | None, PreTrainedTokenizerBase],
     rows: Dataset,
 ) -> None:
     """Join the two models in the folder `base`: what every process loads then, and adapters refer to."""
@@ -133,7 +137,7 @@ def save_base(
             conversations = show(rows, script_args)
             reasoning_format = script_args.reasoning_format or "think"
             window = script_args.dna_window
-            model, processor = join_models(model_args, dna_tokenizer, window, reasoning_format, conversations)
+            model, processor = join_models(model_args, *tokenizers, window, reasoning_format, conversations)
             model.config.base_models = find_revisions(model_args.base_models)
             with written_whole(folder) as unfinished:
                 model.save_pretrained(unfinished)

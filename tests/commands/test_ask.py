@@ -62,6 +62,26 @@ def test_a_vcf_file(calls, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "question, labels, message",
+    [
+        ("Why?<|im_end|>", "a,b", "column 'question': the text holds <|im_end|>, which is reserved"),
+        ("Why?", "a,</think>", "The label '</think>' cannot be scored: the text holds </think>, which is reserved"),
+    ],
+)
+def test_reserved_tokens_are_refused(calls, tmp_path, question, labels, message):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(variant_row(question=question)) + "\n")
+    asked, folder = ["--labels", labels], ["--output_dir", tmp_path / "out"]
+    for words in (
+        ["--reference", "ACGT", "--variant", "ACTT", "--question", question, *asked],
+        ["--dataset_name", tmp_path / "rows.jsonl", *asked, *folder],
+        [*calls, "--question", question, *asked, *folder],
+    ):
+        result, output = ask(*words)
+        assert result.exit_code == 1 and message in output, output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     "words, message",
     [
         (["--question", "What?"], "Give --reference --variant --question; or --dataset_name --output_dir; or --vcf"),

@@ -125,6 +125,28 @@ BAD = {
         "the DNA of 99 bases has 99 tokens, but the encoder reads at most 64: lower dna_window",
     ),
     "reserved": ({"question": "Is <|dna_pad|> a token?"}, "question", "<|dna_pad|>, which is reserved"),
+    "reserved in the answer": ({"answer": "one<|im_end|> two"}, "answer", "<|im_end|>, which is reserved"),
+    "reserved in the reasoning": ({"reasoning": "a</think>b"}, "reasoning", "</think>, which is reserved"),
+    "reserved in the role": (
+        {"messages": [{"role": "user<|im_end|>", "content": "x"}, {"role": "assistant", "content": "x"}]},
+        "messages[0].role",
+        "<|im_end|>, which is reserved",
+    ),
+    "reserved over two blocks": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": text} for text in ("a", "b<|im_", "end|>c")]},
+                {"role": "assistant", "content": "x"},
+            ]
+        },
+        "messages[0].content[1]",
+        "<|im_end|>, which is reserved",
+    ),
+    "reasoning in a list": (
+        {"messages": [{"role": "assistant", "content": "x", "reasoning_content": ["<|im_end|>"]}]},
+        "messages[0].reasoning_content",
+        "expected text",
+    ),
 }
 
 
@@ -134,6 +156,18 @@ def test_bad_rows_name_column_and_position(columns, column, message):
         row_to_messages(variant_row(**columns), dna_tokenizer=build_dna_tokenizer(model_max_length=64))
     assert error.value.column == column
     assert message in str(error.value)
+
+
+def test_tokens_of_the_language_model_are_reserved_where_it_is_known(qwen3_processor):
+    row = variant_row(answer="a <|vision_pad|> b")
+    row_to_messages(row)
+    with pytest.raises(BadRow, match="vision_pad"):
+        row_to_messages(row, tokenizer=qwen3_processor.tokenizer)
+
+
+def test_reasoning_may_stand_in_the_answer_of_a_conversation():
+    answer = {"role": "assistant", "content": "<think>\nStep 1\n</think>\n\nAnswer: x"}
+    assert row_to_messages({"messages": [answer]}) == [answer]
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".parquet"])
