@@ -12,7 +12,7 @@ from trl import TrlParser
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
 from textgenome.configuration.recipe_paths import find_recipe
-from textgenome.data.rows import READERS
+from textgenome.data.tables import READERS
 from textgenome.training.pushing import push_trained, take_over_push
 
 
