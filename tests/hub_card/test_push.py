@@ -276,8 +276,7 @@ def test_training_pushes_a_repository_that_loads(hub, tmp_path):
     loaded = stranger(result.stdout[result.stdout.index("from transformers") :], folder=tmp_path, **hub.env)
     assert loaded.returncode == 0, loaded.stderr
     for folder in ("run", "run/checkpoint-1", "run/checkpoint-2"):
-        assert (tmp_path / folder / "textgenome_is_not_installed.py").exists()
-        assert "textgenome export" in (tmp_path / folder / "README.md").read_text()
+        assert (tmp_path / folder / "processing_textgenome.py").exists()
 
 
 def test_training_a_classifier_pushes_a_repository_that_loads_by_id_and_commit(hub, tmp_path):
