@@ -30,7 +30,9 @@ WAYS = (
 
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", help="A FASTA file with one sequence, or a sequence, which the shell then remembers."),
+    typer.Option(
+        "--reference", help="A FASTA file or pipe with one sequence, or a sequence, which the shell then remembers."
+    ),
 ]
 Variant = Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")]
 Question = Annotated[str | None, typer.Option("--question", help="What to ask; a table has its own.")]
@@ -136,7 +138,8 @@ def read_labels(labels: str | None) -> list[str] | None:
 
     if labels is None:
         return None
-    is_file = os.path.isfile(labels)  # unlike Path, also of a text that is too long for a name
+    # Unlike Path, also of a text that is too long for a name. A pipe is read, too.
+    is_file = os.path.exists(labels) and not os.path.isdir(labels)
     names = read_text(labels).split("\n") if is_file else labels.split(",")
     names = list(dict.fromkeys(name.strip() for name in names if not is_blank(name)))
     if len(names) < 2:
@@ -155,6 +158,8 @@ def sequence_of(option: str, source: str) -> str:
 
 
 def print_answer(answer: dict) -> None:
-    typer.echo(f"Reasoning: {answer['reasoning'] or 'none'}\nAnswer: {answer['answer'] or 'none'}")
+    from textgenome.genome.intervals import printable
+
+    typer.echo(printable(f"Reasoning: {answer['reasoning'] or 'none'}\nAnswer: {answer['answer'] or 'none'}"))
     for label, score in sorted(answer.get("scores", {}).items(), key=lambda item: -item[1]):
-        typer.echo(f"{score:.3f}  {label}")
+        typer.echo(f"{score:.3f}  {printable(label)}")

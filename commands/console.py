@@ -31,7 +31,9 @@ class Command(TyperCommand):
         try:
             super().invoke(ctx)
         except (OSError, ValueError) as error:
-            typer.echo(f"Error: {error}", err=True)
+            from textgenome.genome.intervals import printable
+
+            typer.echo(f"Error: {printable(str(error))}", err=True)
             raise typer.Exit(1) from error
 
     def _options(self) -> dict:

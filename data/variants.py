@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,9 +12,9 @@ from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS, BadRow, row_to_messages
 from textgenome.data.rows import ROWS_SHOWN, report_bad_rows
-from textgenome.genome.fasta import open_fasta, read_record
-from textgenome.genome.intervals import bare_contig, match_contigs
-from textgenome.genome.vcf import COLUMNS, kind_without_bases, label_of, open_vcf, read_records, variant_of
+from textgenome.genome.fasta import fetch, open_fasta, read_record
+from textgenome.genome.intervals import bare_contig, match_contigs, printable
+from textgenome.genome.vcf import COLUMNS, Record, VcfFile, kind_without_bases, label_of, open_vcf
 from textgenome.processing.processing_dna import DNA_WINDOW, common_prefix, normalize_dna, variant_window
 
 
@@ -42,7 +43,7 @@ def read_variants(
 
     Args:
         vcf: A VCF file, plain or compressed, or a BCF file; it needs no index.
-        fasta: The genome, plain or compressed by bgzip. An index that is missing is written beside it.
+        fasta: The genome, plain or compressed by bgzip. An index that is missing or old is written beside it.
         question: To be asked about each variant.
         window: Most bases of either window; see `variant_window`.
         labels: The column `ID`, `QUAL` or `FILTER`, or the key of INFO, that holds the answer; by default none does.
@@ -55,32 +56,29 @@ def read_variants(
 
     Raises:
         OSError: If pysam is missing, or a file cannot be opened.
-        ValueError: If a file is of another format, INFO has no such key, or alleles are bad: their contig is not in
-            the genome, their REF is not what the genome holds, they have no label. The message names up to ten.
+        ValueError: If a file is of another format, the header declares no such key of INFO, or alleles are bad: their
+            contig is not in the genome, their REF is not what the genome holds, they have no label. The message names
+            up to ten.
     """
     good, skipped, examples, bad = 0, Counter(), {}, []
-    with open_vcf(vcf, drop_samples=True) as records, open_fasta(fasta) as genome:
-        if labels is not None and labels not in (*COLUMNS, *records.header.info):
-            keys = ", ".join([*COLUMNS, *records.header.info])
-            raise ValueError(f"{vcf}: no column or key of INFO is named {labels!r}: choose from {keys}.")
+    with open_vcf(vcf) as records, open_fasta(fasta) as genome:
+        label = None if labels is None else partial(label_of, key=labels, values=_values_of_label(records, labels))
         contigs = match_contigs(genome.references)
-        for record in tqdm(read_records(records), desc="Reading variants", unit="record", disable=None):
-            for number, allele in enumerate(record.alts or ()):
-                place = f"{record.contig}:{record.pos}"
-                if not _BASES.fullmatch(allele):
+        for record in tqdm(records, desc="Reading variants", unit="record", disable=None):
+            for number, allele in enumerate(record.alleles):
+                if allele and not _BASES.fullmatch(allele):
                     kind = kind_without_bases(allele)
                     skipped[kind] += 1
-                    examples.setdefault(kind, place)
+                    examples.setdefault(kind, record.place)
                     continue
                 try:
-                    pair = _cut(record, allele, genome, contigs, window)
-                    row = {"variant": str(variant_of(record, allele)), "question": question}
-                    row |= dict(zip(DNA_COLUMNS, pair))
-                    if labels is not None:
-                        row["answer"] = _label(record, number, labels)
-                    row_to_messages(row, answered=labels is not None, **conversation_options)
+                    row = {"variant": str(record.variant(allele)), "question": question}
+                    row |= dict(zip(DNA_COLUMNS, _cut(record, allele, genome, contigs, window)))
+                    if label is not None:
+                        row["answer"] = _label(label, record, number)
+                    row_to_messages(row, answered=label is not None, **conversation_options)
                 except BadRow as error:
-                    bad.append(f"{vcf}, {place}, ALT {number + 1}, column {error.column!r}: {error}")
+                    bad.append(f"{vcf}, {record.place}, ALT {number + 1}, column {error.column!r}: {error}")
                     continue
                 good += 1
                 yield row
@@ -90,12 +88,12 @@ def read_variants(
 
 
 def read_sequence(source: str) -> str:
-    """A sequence: as it is given, or the only record of a FASTA file.
+    """A sequence: as it is given, or the only record of a FASTA file or pipe.
 
     Raises:
         ValueError: If it is neither a file nor DNA, or the file holds anything but one record.
     """
-    if not os.path.isfile(source):
+    if not os.path.exists(source) or os.path.isdir(source):
         try:
             return normalize_dna(source)
         except ValueError as error:
@@ -107,48 +105,72 @@ def read_sequence(source: str) -> str:
         raise ValueError(f"{source}: {error}") from error
 
 
-def _label(record, number: int, key: str) -> str:
+def _values_of_label(records: VcfFile, key: str) -> str:
+    """How many values the header says that a column or key of INFO has."""
+    declared = records.info_numbers
+    if key in COLUMNS:
+        return "1"
+    if key in declared:
+        return declared[key]
+    for record in records:
+        if any(field.partition("=")[0] == key for field in record.info):
+            raise ValueError(
+                f"{records.path}: INFO has {key!r}, first at {record.place}, but it is not declared in the header. "
+                f"Add a line there, such as ##INFO=<ID={key},Number=.,Type=String,Description=...>"
+            )
+    keys = ", ".join([*COLUMNS, *declared])
+    raise ValueError(f"{records.path}: no column or key of INFO is named {key!r}: choose from {keys}.")
+
+
+def _label(label: partial, record: Record, number: int) -> str:
     try:
-        return label_of(record, number, key)
+        return label(record, number)
     except ValueError as error:
-        raise BadRow(key, str(error)) from error
+        raise BadRow(label.keywords["key"], str(error)) from error
 
 
-def _cut(record, allele: str, genome, contigs: dict[str, str], window: int) -> tuple[str, str]:
-    contig = contigs.get(record.contig) or contigs.get(bare_contig(record.contig))
+def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: int) -> tuple[str, str]:
+    contig, reference = contigs.get(record.contig) or contigs.get(bare_contig(record.contig)), record.reference
     if contig is None:
-        names = ", ".join(genome.references[:ROWS_SHOWN])
+        names = printable(", ".join(genome.references[:ROWS_SHOWN]))
         raise BadRow("CHROM", f"the genome has no such contig; it starts with {names}")
-    start, end, length = record.start, record.start + len(record.ref), genome.get_reference_length(contig)
+    if not reference or not allele:
+        raise BadRow("ALT" if reference else "REF", "it is empty")
+    start, end, length = record.start, record.start + len(reference), genome.get_reference_length(contig)
     if not 0 <= start < end <= length:
-        raise BadRow("POS", f"REF is not within the contig {contig}, which has {length} bases")
+        raise BadRow("POS", f"REF is not within the contig {printable(contig)}, which has {length} bases")
     left = max(0, start - window)
-    before, found = genome.fetch(contig, left, start), genome.fetch(contig, start, end)
-    if _fold(found) != _fold(record.ref):
-        raise BadRow("REF", f"it is {_shorten(record.ref)}, but the genome has {_shorten(found.upper())} there")
-    if record.ref.upper() == allele.upper():
+    before, found = fetch(genome, contig, left, start), fetch(genome, contig, start, end)
+    if not _agree(reference, found):
+        raise BadRow("REF", f"it is {_shorten(reference)}, but the genome has {_shorten(found.upper())} there")
+    if reference.upper() == allele.upper():
         raise BadRow("ALT", "it is the same as REF")
     reach = 2 * window
     while True:
-        after = genome.fetch(contig, end, end + reach)
+        after = fetch(genome, contig, end, end + reach)
         # In a repeat the change stands at its right-most place, and needs a flank behind that.
-        alike = common_prefix((record.ref + after).upper(), (allele + after).upper())
+        alike = common_prefix((reference + after).upper(), (allele + after).upper())
         if len(after) < reach or alike + window <= reach:
             break
         reach *= 2
     try:
         after = after[: alike + window]
-        return variant_window(before + record.ref + after, before + allele + after, window)
+        return variant_window(before + reference + after, before + allele + after, window)
     except ValueError as error:
         raise BadRow("ALT", str(error)) from error
 
 
-def _fold(bases: str) -> str:
-    return bases.upper().translate(_FIRST_BASE)
+def _agree(reference: str, found: str) -> bool:
+    """Whether REF is what the genome holds; for an ambiguity letter it may have N, as the model sees it."""
+    pairs = zip(reference.upper(), found.upper())
+    return all(
+        ref.translate(_FIRST_BASE) == base.translate(_FIRST_BASE) or (ref == "N" and ord(base) in _FIRST_BASE)
+        for ref, base in pairs
+    )
 
 
 def _shorten(bases: str) -> str:
-    return bases if len(bases) <= LETTERS_SHOWN else f"{bases[:LETTERS_SHOWN]}... ({len(bases)} bases)"
+    return printable(bases if len(bases) <= LETTERS_SHOWN else f"{bases[:LETTERS_SHOWN]}... ({len(bases)} bases)")
 
 
 __all__ = ["QUESTION", "read_sequence", "read_variants"]

@@ -1,5 +1,7 @@
 """Places on a genome, 0-based and half-open, and changes at them."""
 
+import unicodedata
+from collections import Counter
 from typing import NamedTuple
 
 
@@ -29,8 +31,13 @@ class Variant(NamedTuple):
 
 
 def match_contigs(names: tuple[str, ...]) -> dict[str, str]:
-    """The names of contigs by all spellings that mean them: `chr1` and `1`, `chrM` and `MT`."""
-    return {bare_contig(name): name for name in names} | {name: name for name in names}
+    """The names of contigs by all spellings that mean them: `chr1` and `1`, `chrM` and `MT`.
+
+    A spelling that may mean two of them (`M`, of `chrM` and `MT`) is left out.
+    """
+    meanings = Counter(map(bare_contig, names))
+    short = {bare_contig(name): name for name in names if meanings[bare_contig(name)] == 1}
+    return short | {name: name for name in names}
 
 
 def bare_contig(name: str) -> str:
@@ -39,4 +46,14 @@ def bare_contig(name: str) -> str:
     return "MT" if bare == "M" else bare
 
 
-__all__ = ["Interval", "Variant", "bare_contig", "match_contigs"]
+def printable(text: str) -> str:
+    """Text of a file for a terminal: control characters, but the line feed and the tab, are escaped."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )
+
+
+__all__ = ["Interval", "Variant", "bare_contig", "match_contigs", "printable"]

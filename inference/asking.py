@@ -13,7 +13,7 @@ from textgenome.data.prompts import as_prompt, check_options, cut_windows, readi
 from textgenome.data.rows import fingerprint_rows, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
-from textgenome.genome.vcf import NOTICE, annotate_vcf
+from textgenome.genome.annotating import NOTICE, annotate_vcf, check_vcf
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, open_checkpoint
 from textgenome.inference.generation import generate
@@ -153,6 +153,7 @@ def ask_vcf(
     checks = check_options(checkpoint.processor)
     with join_processes().main_process_first():  # it may have to write the index of the genome
         rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
+    check_vcf(vcf)
     fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}
     if labels:
         fields["TG_SCORE"] = ("Float", f"Probability of TG_ANSWER among the labels: {', '.join(labels)}")

@@ -1,4 +1,6 @@
 import json
+import os
+from threading import Thread
 
 import pytest
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
@@ -116,6 +118,27 @@ def test_training_rows_from_calls(calls, tmp_path):
     assert result.exit_code == 2 and "is there already" in output
     result, output = invoke(*words, "--output", tmp_path / "train.csv")
     assert result.exit_code == 2 and "train.csv: name a file that ends with .jsonl" in output
+
+
+def test_pipes_of_the_shell_are_read(tmp_path):
+    row = variant_row()
+    contents = [f">r\n{row['reference_sequence']}\n", f">v\n{row['variant_sequence']}\n", "glioma\nacute leukemia\n"]
+    names = [tmp_path / str(number) for number in range(3)]
+    for name, content in zip(names, contents):
+        os.mkfifo(name)
+        Thread(target=name.write_text, args=(content,), daemon=True).start()
+    result, output = ask("--reference", names[0], "--variant", names[1], "--question", "What?", "--labels", names[2])
+    assert result.exit_code == 0, output
+    assert "Answer: " in output and "  acute leukemia\n" in result.output
+
+
+def test_escape_codes_of_a_file_do_not_reach_the_terminal(calls, tmp_path):
+    text = calls[1].read_text()
+    for name in ("chr\x1b[31mX", "\x9b2J", "a\rb"):
+        calls[1].write_text(text.replace("\n1\t", f"\n{name}\t"))
+        result, output = invoke("windows", *calls, "--labels", "CLNSIG", "--output", tmp_path / "train.jsonl")
+        assert result.exit_code == 1 and "the genome has no such contig" in output
+        assert name not in result.output and name.encode("unicode_escape").decode() in output
 
 
 def test_a_genome_that_does_not_fit_is_named(calls, tmp_path):

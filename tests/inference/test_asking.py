@@ -129,6 +129,39 @@ def test_each_allele_of_a_vcf_file(calls, tmp_path, monkeypatch):
     assert scores[1] is None and scores[0] == pytest.approx(written[0]["scores"]["glioma"], abs=1e-5)
 
 
+def with_sample(vcf, key, kind, value):
+    """The file with the genotypes of one sample."""
+    declared = f'##FORMAT=<ID={key},Number=1,Type={kind},Description="?">\n#CHROM'
+    lines = vcf.read_text().replace("#CHROM", declared).replace("INFO\n", "INFO\tFORMAT\tone\n")
+    vcf.write_text(re.sub(r"\t\.\n", f"\t.\t{key}\t{value}\n", lines))
+
+
+@pytest.mark.parametrize(
+    "kind, value, reason",
+    [("Integer", "131.7", "Invalid character '.' in 'GQ' FORMAT"), ("String", "1:2", "Incorrect number of FORMAT")],
+)
+def test_what_the_copy_needs_is_checked_before_anything_is_asked(calls, tmp_path, monkeypatch, kind, value, reason):
+    vcf, fasta = calls
+    with_sample(vcf, "GQ", kind, value)
+    monkeypatch.setattr(asking, "ask_rows", lambda *words, **options: pytest.fail("the model was asked"))
+    with pytest.raises(ValueError, match=rf"v.vcf, line 5: {reason}.* at chr1:100"):
+        ask_vcf(str(TINY_CHECKPOINT), vcf, fasta, QUESTION, tmp_path / "out", **OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_copy_differs_in_nothing_but_the_answers(calls, tmp_path, monkeypatch):
+    said(monkeypatch, "Answer: Glioma")
+    vcf, fasta = calls
+    info = "CLNDN=Lef\xe8vre;AC=4.5;AF=0.123456789;."
+    lines = [line.removesuffix(".") + info if line[0] != "#" else line for line in vcf.read_text().splitlines()]
+    vcf.write_bytes("\n".join([*lines, ""]).encode("latin1"))
+    ask_vcf(str(TINY_CHECKPOINT), vcf, fasta, QUESTION, tmp_path / "out", **OPTIONS)
+    copy = pysam.BGZFile(str(tmp_path / "out" / "answers.vcf.gz")).read().decode("latin1").splitlines()
+    assert [line for line in copy if not line.startswith(("##textgenome=", "##INFO=<ID=TG_ANSWER"))] == [
+        line if line[0] == "#" else line.removesuffix(";.") + ";TG_ANSWER=Glioma,.,Glioma" for line in lines
+    ]
+
+
 def test_without_labels_there_is_no_score(calls, tmp_path, monkeypatch):
     said(monkeypatch, "It is not clear.")
     ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)

@@ -1,0 +1,94 @@
+"""Copying a VCF file with values for its variants, and checking before that its copy can be read."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from textgenome.genome.vcf import declared_info, encode_line, open_vcf, quiet_htslib, reason_of_htslib
+
+
+try:
+    import pysam
+except ImportError:
+    pysam = None
+
+
+NOTICE = "Research use only, not for diagnosis"
+KEYS = ("TG_ANSWER", "TG_SCORE")
+_SAFE_IN_INFO = "()[]{}'/|&+*!?<>@#$^~"
+
+
+def check_vcf(path: str | Path) -> None:
+    """Read a whole VCF or BCF file by htslib, samples too, as bcftools will read its copy.
+
+    Raises:
+        ValueError: If it cannot be read; the message has the line and the reason of htslib.
+    """
+    number = None
+    try:
+        with quiet_htslib(), pysam.VariantFile(str(path)) as records:
+            number = 0
+            for _ in tqdm(records, desc="Checking variants", unit="record", disable=None):
+                number += 1
+    except (OSError, ValueError, NotImplementedError) as error:
+        with open_vcf(path) as file:
+            line = "" if number is None else f", line {len(file.header) + number + 2}"
+        raise ValueError(f"{path}{line}: {reason_of_htslib(path) or error}.") from error
+
+
+def annotate_vcf(
+    vcf: str | Path,
+    output: str | Path,
+    fields: Mapping[str, tuple[str, str]],
+    values: Mapping[str, Mapping[str, str | float | None]],
+) -> None:
+    """Copy a VCF file, with values for its ALT alleles in INFO and the notice in the header.
+
+    All else is copied as text, and only what an earlier run left in `TG_ANSWER` and `TG_SCORE` goes.
+
+    Args:
+        vcf: A VCF file, plain or compressed, or a BCF file.
+        output: The copy, compressed by bgzip.
+        fields: Type and description of each key of INFO, one value an allele. Values of the type `String` are
+            percent-encoded, as VCF 4.3 has it.
+        values: By the name of the variant (see `Variant`) and the key. What is missing is `.`.
+    """
+    unfinished = f"{output}.unfinished"
+    try:
+        with open_vcf(vcf) as file, pysam.BGZFile(unfinished, "w") as copy:
+            for line in (*_annotated_header(file.header, fields), "\t".join(file.columns)):
+                copy.write(encode_line(line))
+            for record in tqdm(file, desc="Writing variants", unit="record", disable=None):
+                known = [values.get(str(record.variant(allele)), {}) for allele in record.alleles]
+                kept = [field for field in record.info if field.partition("=")[0] not in KEYS]
+                if known:
+                    for key in fields:
+                        kept.append(f"{key}={','.join(_encode(each.get(key)) for each in known)}")
+                columns = [*record.columns[:7], ";".join(kept) or ".", *record.columns[8:]]
+                copy.write(encode_line("\t".join(columns)))
+        os.replace(unfinished, output)
+    except OSError as error:
+        raise OSError(f"{output}: cannot be written: {error}.") from error
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+
+
+def _annotated_header(header: list[str], fields: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    notice = f"##textgenome={NOTICE}"
+    yield from (line for line in header if line != notice and declared_info(line)[0] not in KEYS)
+    yield notice
+    for key, (kind, description) in fields.items():
+        description = " ".join(description.split()).replace("\\", "\\\\").replace('"', '\\"')
+        yield f'##INFO=<ID={key},Number=A,Type={kind},Description="{description}">'
+
+
+def _encode(value: str | float | None) -> str:
+    if value is None:
+        return "."
+    return quote(value, safe=_SAFE_IN_INFO) if isinstance(value, str) else f"{value:g}"
+
+
+__all__ = ["NOTICE", "annotate_vcf", "check_vcf"]
