@@ -10,13 +10,20 @@ from conftest import TINY_CHECKPOINT
 from transformers import AutoProcessor, set_seed
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
+from textgenome.configuration.configuration_textgenome import bases_per_state, build_dna_config
 from textgenome.processing import build_dna_tokenizer, build_processor
 
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 NTV2 = {"model_type": "esm", "add_bias_fnn": False, "position_embedding_type": "rotary", "vocab_size": 4107}
+TRACKS = {"dim": 24, "depth": 1, "heads": 2, "attn_dim_key": 4, "max_position_embeddings": 256}
 ENCODERS = {
+    "borzoi": (
+        "enformer",
+        {**TRACKS, "conv_dims": [4, 6, 8], "hidden_size": 16, "attn_dim_value": 6, "num_rel_pos_features": 8},
+    ),
     "caduceus": ("hyenadna", {"d_model": 16, "n_layer": 2, "ssm_cfg": {"d_state": 4}}),
+    "enformer": ("enformer", {**TRACKS, "num_downsamples": 3, "dim_divisible_by": 2}),
     "hyenadna": ("hyenadna", {"d_model": 16, "d_inner": 32, "max_seq_len": 256}),
     "evo2": (
         "bytes",
@@ -66,10 +73,16 @@ def build(encoder: str) -> tuple:
     set_seed(0)
     vocabulary, sizes = ENCODERS[encoder]
     tokenizer = AutoProcessor.from_pretrained(TINY_CHECKPOINT).tokenizer
-    processor = build_processor(tokenizer, build_dna_tokenizer(vocabulary, model_max_length=256), dna_window=64)
+    dna_config = build_dna_config({"model_type": encoder, "initializer_range": 0.2, **sizes})
+    processor = build_processor(
+        tokenizer,
+        build_dna_tokenizer(vocabulary, model_max_length=256),
+        dna_window=64,
+        bases_per_state=bases_per_state(dna_config),
+    )
     config = TextGenomeConfig(
         text_config=json.loads((TINY_CHECKPOINT / "config.json").read_text())["text_config"],
-        dna_config={"model_type": encoder, "initializer_range": 0.2, **sizes},
+        dna_config=dna_config,
         dna_token_id=processor.dna_token_id,
         dna_start_token_id=processor.dna_start_token_id,
         dna_end_token_id=processor.dna_end_token_id,

@@ -8,6 +8,7 @@ import torch
 from conftest import variant_row
 from runs import LONG, QUICK, as_flags, assert_resumes_to_the_same_weights, log_of, start, write_rows
 from safetensors.torch import load_file
+from tiny_encoders import ENCODERS, TOKENIZERS
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
@@ -73,6 +74,40 @@ def test_what_is_frozen_stays_and_what_is_not_moves(table, settings, moving):
     moved = {name for name in before if not torch.equal(before[name], after[f"model.dna_encoder.{name}"])}
     assert {".".join(name.split(".")[:2]) for name in moved if name.startswith("layers")} == moving
     assert bool(moved) == bool(moving)
+
+
+QUICKLY = ("enformer", "evo2")
+
+
+@pytest.mark.parametrize(
+    "encoder", [name if name in QUICKLY else pytest.param(name, marks=pytest.mark.slow) for name in ENCODERS]
+)
+def test_every_kind_of_encoder_takes_a_step(table, encoder):
+    settings = {"dna_config": ENCODERS[encoder], "dna_tokenizer": TOKENIZERS.get(encoder), "freeze_dna_encoder": False}
+    out = train(table, **settings, max_steps=1, learning_rate=1e-2)
+    model, processor = AutoModelForSequenceClassification.from_pretrained(out), AutoProcessor.from_pretrained(out)
+    rows = [variant_row(seed=i) for i in range(2)]
+    scores = classify(model, processor, rows)
+    assert abs(scores[0]["A"] - scores[1]["A"]) > 1e-4, "the class does not depend on the DNA"
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"both_strands": "concat"}, None),
+        ({"dna_feature_module": "layers.0.mixer"}, None),
+        ({"dna_feature_module": "layers.0.mixr"}, r"no such module. Near are layers.0.mixer"),
+        ({"both_strands": "average", "dna_config": ENCODERS["ntv2"]}, "a token for each base"),
+        ({"train_dna_layers": 2, "dna_feature_module": "layers.0.mixer"}, "train_dna_layers is 2, but 1 are used"),
+    ],
+)
+def test_features_are_chosen_by_flags(table, settings, message):
+    if message:
+        with pytest.raises(ValueError, match=message):
+            train(table, max_steps=1, **settings)
+    else:
+        model = AutoModelForSequenceClassification.from_pretrained(train(table, max_steps=1, **settings))
+        assert {name: getattr(model.config, name) for name in settings} == settings
 
 
 def test_the_starter_rows_without_dna_are_left_out():

@@ -7,35 +7,14 @@ import torch
 from peft import get_peft_model
 from runs import log_of
 from safetensors.torch import load_file
-from sft_runs import HYENA, conversations, from_random_weights, write_table
+from sft_runs import conversations, from_random_weights, write_table
+from tiny_encoders import DNA_TOKENS, ENCODERS, TOKENIZERS
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.data import TextGenomeCollator
 from textgenome.training.finetuning import prepare_model
-
-
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-SIZES |= {"max_position_embeddings": 128, "initializer_range": 0.2}
-ENCODERS = {
-    "caduceus": {"d_model": 32, "n_layer": 1, "ssm_cfg": {"d_state": 2}, "initializer_range": 0.2},
-    "hyenadna": HYENA,
-    "mixtral": {**SIZES, "vocab_size": 128, "num_key_value_heads": 1, "num_local_experts": 2, "head_dim": 16},
-    "esm": {
-        **SIZES,
-        "vocab_size": 4105,
-        "pad_token_id": 1,
-        "mask_token_id": 2,
-        "position_embedding_type": "absolute",
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-    },
-    "llama": {**SIZES, "vocab_size": 128},
-}
-NTV2 = {"model_type": "esm", "add_bias_fnn": False, "position_embedding_type": "rotary", "vocab_size": 4107}
-ENCODERS["ntv2"] = {**ENCODERS["esm"], **NTV2}
-DNA_TOKENS = {"caduceus": 12, "hyenadna": 12, "mixtral": 10, "esm": 4105, "ntv2": 4107, "llama": 127}
 
 
 @pytest.fixture
@@ -61,12 +40,14 @@ def test_lora_hits_only_the_language_model_where_names_are_equal():
         model = adapted.unload()
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(
+    "encoder", [pytest.param(name, marks=pytest.mark.slow) if name == "borzoi" else name for name in ENCODERS]
+)
 def test_every_kind_of_encoder_trains_and_reloads(table, encoder):
     out = from_random_weights(
         table,
-        dna_config=json.dumps({"model_type": encoder, **ENCODERS[encoder]}),
-        dna_tokenizer="bytes" if encoder == "llama" else None,
+        dna_config=json.dumps(ENCODERS[encoder]),
+        dna_tokenizer=TOKENIZERS.get(encoder),
         use_peft=False,
         freeze_dna_encoder=False,
         max_steps=25,
@@ -144,7 +125,7 @@ def test_lora_on_the_encoder_needs_its_own_setting(table):
     ids=lambda way: next(iter(way)),
 )
 def test_ways_to_train_an_encoder_below_its_last_layer(table, encoder, way):
-    dna_config = json.dumps({"model_type": encoder, **ENCODERS[encoder]})
+    dna_config = json.dumps(ENCODERS[encoder])
     out = from_random_weights(table, dna_config=dna_config, **way, dna_feature_layer=1, learning_rate=1e-2)
     base = AutoModelForMultimodalLM.from_pretrained(out / "base").state_dict()
     adapter = load_file(out / "adapter_model.safetensors")
