@@ -12,7 +12,7 @@ from trl import TrlParser
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
 from textgenome.configuration.recipe_paths import find_recipe
-from textgenome.data.tables import READERS
+from textgenome.data.tables import table_format
 from textgenome.training.pushing import push_trained, take_over_push
 
 
@@ -53,7 +53,8 @@ def parse_arguments(
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
     """A folder named after the rows and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
     rows, *models = (Path(name).resolve() for name in (script_args.dataset_name, *model_args.base_models))
-    name = rows.stem if rows.suffix in READERS else rows.name
+    ending = table_format(rows)
+    name = rows.name[: rows.name.lower().rindex(ending)] if ending else rows.name
     return os.path.join("outputs", "_".join([name, *(model.name.lower() for model in models)]))
 
 

@@ -21,6 +21,7 @@ def test_flags_win_over_the_recipe():
     [
         ("wanglab/kegg", "BGI-HangzhouAI/Genos-1.2B", "outputs/kegg_genos-1.2b"),
         ("tables/my rows.csv", "models/Mine/", "outputs/my rows_mine"),
+        ("rows.v2.JSONL.gz", None, "outputs/rows.v2"),
         ("tables/v1.0", None, "outputs/v1.0"),
     ],
 )
