@@ -3,6 +3,7 @@
 from textgenome.commands import (  # noqa: F401
     ask,
     baselines,
+    convert,
     dna,
     env,
     evaluate,

@@ -45,8 +45,8 @@ def convert_evo2(checkpoint: str | Path, folder: str | Path, config: Evo2Config 
     Raises:
         FileExistsError: If `folder` is there.
         FileNotFoundError: If there is no such file.
-        KeyError: If no `config` is given and no base model has the name of the file.
-        ValueError: If it holds code, objects or other values than tensors, or tensors other than those of `config`.
+        ValueError: If no `config` is given and no base model has the name of the file; or if it holds code, objects or
+            other values than tensors, or tensors other than those of `config`.
     """
     checkpoint, folder = Path(checkpoint), Path(folder)
     if folder.exists():
@@ -70,7 +70,7 @@ def convert_evo2(checkpoint: str | Path, folder: str | Path, config: Evo2Config 
 def config_by_name(checkpoint: Path) -> Evo2Config:
     names = {hub_id.partition("/")[2]: hub_id for hub_id in BASE_MODELS if "/evo2_" in hub_id}
     if checkpoint.stem not in names:
-        raise KeyError(
+        raise ValueError(
             f"{checkpoint.name}: the sizes of {', '.join(names)} are known here. For another, give a config."
         )
     return base_model_config(names[checkpoint.stem])

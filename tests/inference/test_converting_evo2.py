@@ -11,9 +11,14 @@ from conftest import ROOT
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
+from typer.testing import CliRunner
 
 from textgenome import Evo2Config
+from textgenome.commands import app
+from textgenome.inference import converting_evo2
 from textgenome.inference.converting_evo2 import config_by_name, convert_evo2
+from textgenome.modeling_dna_encoder import load_dna_encoder
+from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
 
 sys.path.append(str(ROOT / "tests" / "modeling_textgenome"))
@@ -172,8 +177,23 @@ def test_files_in_parts_are_to_be_joined(tmp_path):
 def test_sizes_follow_from_the_name_of_a_published_file(tmp_path):
     assert config_by_name(Path("x/evo2_1b_base.pt")).projection_quantization == "fp8_e4m3"
     assert config_by_name(Path("evo2_7b_base.pt")).hcm_filter_groups == 256
-    with pytest.raises(KeyError, match="the sizes of evo2_1b_base, evo2_7b_base are known here"):
+    with pytest.raises(ValueError, match="the sizes of evo2_1b_base, evo2_7b_base are known here"):
         config_by_name(Path("evo2_9b.pt"))
     (tmp_path / "evo2").mkdir()
     with pytest.raises(FileExistsError, match="is there already"):
         convert_evo2("evo2_1b_base.pt", tmp_path / "evo2")
+
+
+def test_the_command_converts_and_says_what_it_does_not_know(tmp_path, monkeypatch):
+    def convert(file: Path):
+        return CliRunner().invoke(app, ["convert", str(file), str(tmp_path / "evo2")])
+
+    file = published_file(tmp_path / "evo2.pt")
+    result = convert(file)
+    assert result.exit_code == 1 and "Error: evo2.pt: the sizes of evo2_1b_base" in result.output
+    monkeypatch.setattr(converting_evo2, "config_by_name", lambda checkpoint: fresh_config())
+    result = convert(file)
+    assert result.exit_code == 0 and f"--dna_model {tmp_path / 'evo2'}" in result.output
+    assert load_dna_encoder(str(tmp_path / "evo2")).config.hidden_size == CONVERTED.hidden_size
+    assert find_dna_tokenizer(str(tmp_path / "evo2"))("ACGT")["input_ids"] == [*b"ACGT"]
+    assert "is there already" in convert(file).output
