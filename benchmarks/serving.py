@@ -67,7 +67,7 @@ def measure(url: str, process: subprocess.Popen, bodies: list[dict], clients: in
     statuses, different, waits = collections.Counter(), collections.Counter(), []
     end = time.monotonic() + seconds
 
-    def ask(client: int) -> None:
+    def ask_in_turn(client: int) -> None:
         session, i = requests.Session(), client
         while (asked := time.monotonic()) < end:
             response = session.post(f"{url}/predict", json=bodies[i % len(bodies)])
@@ -77,7 +77,7 @@ def measure(url: str, process: subprocess.Popen, bodies: list[dict], clients: in
                 different[response.json()["answer"] != alone[i % len(bodies)]] += 1
             i += 1
 
-    threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
+    threads = [threading.Thread(target=ask_in_turn, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
     memory = []

@@ -120,7 +120,7 @@ def ask_pair(model: str, revision: str, reference: str, variant: str, question: 
     row = {"question": question, **dict(zip(DNA_COLUMNS, pair))}
     checkpoint = asking.open_fused(model, revision)
     loaded = checkpoint.load(dtype).to(join_processes().device)
-    print_answer(asking.ask(loaded, checkpoint.processor, [row], **options)[0])
+    print_answer(asking.ask_model(loaded, checkpoint.processor, [row], **options)[0])
     typer.echo(f"{asking.NOTICE}.")
 
 

@@ -1,10 +1,10 @@
 """What a model says: loading it, generating, scoring, parsing answers, predictions that resume."""
 
 from textgenome.inference.answers import extract_answer
-from textgenome.inference.asking import ask, ask_table, ask_vcf
+from textgenome.inference.asking import ask_model, ask_table, ask_vcf
 from textgenome.inference.classification import classify
 from textgenome.inference.generation import generate
 from textgenome.inference.scoring import score_labels
 
 
-__all__ = ["ask", "ask_table", "ask_vcf", "classify", "extract_answer", "generate", "score_labels"]
+__all__ = ["ask_model", "ask_table", "ask_vcf", "classify", "extract_answer", "generate", "score_labels"]

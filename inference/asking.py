@@ -44,7 +44,7 @@ def open_fused(name: str, revision: str | None = "main") -> Checkpoint:
     return checkpoint
 
 
-def ask(
+def ask_model(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
     rows: list[Mapping],
@@ -141,7 +141,7 @@ def ask_vcf(
         window: Most bases of a window around the variant; of these the model sees what its own window holds.
         on_bad_row: As in `read_variants`.
         revision: Of a model on the Hub.
-        labels: See `ask`.
+        labels: See `ask_model`.
         options: See `ask_rows`.
 
     Returns:
@@ -180,13 +180,13 @@ def ask_rows(
 
     Args:
         checkpoint: See `open_fused`.
-        rows: As in `ask`, and perhaps `variant`, a name, or `row`, a number.
+        rows: As in `ask_model`, and perhaps `variant`, a name, or `row`, a number.
         output_dir: Where to.
-        labels: See `ask`.
-        options: `dtype`, the data type of the weights, and further arguments of `ask`.
+        labels: See `ask_model`.
+        options: `dtype`, the data type of the weights, and further arguments of `ask_model`.
 
     Returns:
-        On the main process, for each row what `ask` returns, after its `variant` or else its number, `row`.
+        On the main process, for each row what `ask_model` returns, after its `variant` or else its number, `row`.
 
     Raises:
         OSError: If another process writes to `output_dir`.
@@ -260,4 +260,4 @@ def _score_of_answer(answer: Mapping) -> float | None:
     return scores.get(normalize_answer(answer["answer"]))
 
 
-__all__ = ["NOTICE", "ask", "ask_rows", "ask_table", "ask_vcf", "open_fused"]
+__all__ = ["NOTICE", "ask_model", "ask_rows", "ask_table", "ask_vcf", "open_fused"]

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
 
 from textgenome.data.locks import locked
-from textgenome.inference import ask, ask_table, ask_vcf, asking, extract_answer
+from textgenome.inference import ask_model, ask_table, ask_vcf, asking, extract_answer
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.predictions import Predictions
 
@@ -61,17 +61,17 @@ def said(monkeypatch, text):
 def test_one_pair(tiny_model, tiny_processor, monkeypatch):
     row = variant_row()
     del row["answer"]
-    (answer,) = ask(tiny_model, tiny_processor, [row], max_new_tokens=3)
+    (answer,) = ask_model(tiny_model, tiny_processor, [row], max_new_tokens=3)
     assert list(answer) == ["reasoning", "answer"]
-    (answer,) = ask(tiny_model, tiny_processor, [row], LABELS, max_new_tokens=3)
+    (answer,) = ask_model(tiny_model, tiny_processor, [row], LABELS, max_new_tokens=3)
     assert list(answer["scores"]) == LABELS
     assert math.isclose(sum(answer["scores"].values()), 1, rel_tol=1e-5)
     said(monkeypatch, "<think>\nStep 1\n</think>\n\nAnswer: Glioma")
-    assert ask(tiny_model, tiny_processor, [row]) == [{"reasoning": "Step 1", "answer": "Glioma"}]
+    assert ask_model(tiny_model, tiny_processor, [row]) == [{"reasoning": "Step 1", "answer": "Glioma"}]
     with pytest.raises(ValueError, match="Row 0, column 'question': the text is empty"):
-        ask(tiny_model, tiny_processor, [{**row, "question": " "}])
+        ask_model(tiny_model, tiny_processor, [{**row, "question": " "}])
     with pytest.raises(ValueError, match="Row 0, column 'variant_sequence'"):
-        ask(tiny_model, tiny_processor, [{**row, "variant_sequence": row["reference_sequence"]}])
+        ask_model(tiny_model, tiny_processor, [{**row, "variant_sequence": row["reference_sequence"]}])
 
 
 def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
@@ -79,7 +79,7 @@ def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
     assert written == answers(tmp_path / "out")
     assert [answer["row"] for answer in written] == list(range(5))
     rows = [json.loads(line) for line in open(table)]
-    in_memory = ask(tiny_model, tiny_processor, rows, LABELS, **OPTIONS)
+    in_memory = ask_model(tiny_model, tiny_processor, rows, LABELS, **OPTIONS)
     for each, expected in zip(written, in_memory):
         assert {**each, "scores": None} == {"row": each["row"], **expected, "scores": None}
         assert each["scores"] == pytest.approx(expected["scores"])
