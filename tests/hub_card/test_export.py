@@ -249,9 +249,11 @@ def test_the_documentation_names_all_code_that_is_executed():
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.md").write_text("mine")
     result = CliRunner().invoke(app, ["export", str(TINY_CHECKPOINT), str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "is there already" in result.output
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "notes.md"]
 
 
 @pytest.mark.parametrize("base", [None, "no/model", TINY_CHECKPOINT])
