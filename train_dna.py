@@ -7,8 +7,10 @@ Example run, on the built-in starter data:
 --help says more.
 """
 
+from textgenome.commands.console import errors_without_traceback
 from textgenome.training.dna import main
 
 
 if __name__ == "__main__":
-    main()
+    with errors_without_traceback():
+        main()

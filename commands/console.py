@@ -1,5 +1,8 @@
 """The app to which each command adds itself, and what all commands have in common."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import typer
@@ -15,6 +18,21 @@ app = typer.Typer(
 )
 
 
+@contextmanager
+def errors_without_traceback() -> Iterator[None]:
+    """Tell the user what went wrong, not where, and exit with the status 1."""
+    try:
+        yield
+    except Exception as error:
+        # The Rust libraries that write weights and tokenizers have errors of their own for what the system refuses.
+        if not isinstance(error, OSError | ValueError) and "(os error " not in str(error):
+            raise
+        from textgenome.genome.intervals import printable
+
+        print(f"Error: {printable(str(error))}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
 class Command(TyperCommand):
     """A command that takes the model by `--model` or as first argument, and tells users what went wrong, not where."""
 
@@ -28,13 +46,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: typer.Context) -> None:
         if ctx.obj is not None:
             ctx.obj()  # the import of the package, which the console script put off
-        try:
+        with errors_without_traceback():
             super().invoke(ctx)
-        except (OSError, ValueError) as error:
-            from textgenome.genome.intervals import printable
-
-            typer.echo(f"Error: {printable(str(error))}", err=True)
-            raise typer.Exit(1) from error
 
     def _options(self) -> dict:
         return {name: each for each in self.params for name in (*each.opts, *each.secondary_opts)}
@@ -61,4 +74,4 @@ handing_on = partial(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 
-__all__ = ["Command", "app", "command", "handing_on"]
+__all__ = ["Command", "app", "command", "errors_without_traceback", "handing_on"]

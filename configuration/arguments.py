@@ -41,6 +41,14 @@ class RowArguments:
         metadata={"help": "Most bases of each window around a variant, by default that of the checkpoint, or 2,048."},
     )
 
+    allow_change: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Names of settings that may be others than when the run in output_dir was begun; the model card "
+            "names them. `data_fingerprint` stands for the rows."
+        },
+    )
+
     def __post_init__(self):
         if self.dataset_name is None:
             raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
@@ -310,6 +318,8 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
             "remove_unused_columns": self.remove_unused_columns,
             "dataset_kwargs": (self.dataset_kwargs or {}).get("skip_prepare_dataset") is not True,
         }
+        if self.trust_remote_code:
+            raise ValueError("trust_remote_code: no code of a repository is run in training. See docs/encoders.md.")
         if any(wrong.values()):
             raise ValueError(
                 f"{', '.join(name for name in wrong if wrong[name])}: with this setting the trainer would drop the "

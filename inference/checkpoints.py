@@ -9,7 +9,8 @@ from pathlib import Path
 
 import transformers
 from huggingface_hub import resolve_revision
-from huggingface_hub.errors import RevisionResolutionError
+from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+from huggingface_hub.utils import validate_repo_id
 from peft import PeftConfig
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.utils import find_adapter_config_file
@@ -166,6 +167,16 @@ def training_settings(name: str | Path) -> dict:
     return {}
 
 
+def check_models(names: Iterable[str]) -> None:
+    """Raise FileNotFoundError for a name that is no folder and cannot be a model on the Hub."""
+    for name in names:
+        if not Path(name).exists():
+            try:
+                validate_repo_id(name)
+            except HFValidationError as error:
+                raise FileNotFoundError(f"{name}: there is no such folder.") from error
+
+
 def pin_revision(model: str, revision: str | None) -> str | None:
     """The commit behind a revision on the Hub: a branch may move before a run is resumed.
 
@@ -174,6 +185,7 @@ def pin_revision(model: str, revision: str | None) -> str | None:
     """
     if Path(model).exists():
         return revision
+    check_models([model])
     try:
         return resolve_revision(model, revision=revision).resolved
     except RevisionResolutionError as error:
@@ -206,6 +218,7 @@ __all__ = [
     "KINDS",
     "Checkpoint",
     "Kind",
+    "check_models",
     "find_kind",
     "find_revisions",
     "fingerprint_weights",

@@ -32,7 +32,8 @@ class FeatureCache:
     A sequence is known by its token ids, the precision that autocast computes in, and, in the name of the folder, by
     all that the features depend on (`encoder_key`): what changes makes another entry, so no entry is ever out of
     date. Entries are gathered into memory-mapped safetensors files, each written under a lock and renamed when whole.
-    Several processes may share the folder; what a killed one had not written is encoded again.
+    Several processes may share the folder; what a killed one had not written is encoded again. So is a file in which
+    an entry does not have its checksum any more, which is compared whenever one is read.
 
     Args:
         model: A model with `encode_dna`, such as `TextGenomeModel`, or one that wraps it.
@@ -47,7 +48,7 @@ class FeatureCache:
         self.max_bytes = max_bytes
         self.full = False
         self.shards = {}  # file to the open file
-        self.entries = {}  # name to the open file that holds it
+        self.entries = {}  # name to the file that holds it, and the checksum
         self.unwritten = {}  # name to the features
         self.num_encoded = self.num_read = self.tokens_read = 0
         (self.folder / self.key).mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,8 @@ class FeatureCache:
         names = [self.name(ids[:length], input_ids.device) for ids, length in zip(input_ids.cpu(), lengths)]
         if not all(name in self.entries or name in self.unwritten for name in names):
             self.open_shards()  # of other processes
-        missing = [i for i, name in enumerate(names) if name not in self.entries and name not in self.unwritten]
+        known = {name: self.read(name) for name in names}
+        missing = [i for i, name in enumerate(names) if known[name] is None]
         new = {}
         if missing:
             width = max(lengths[i] for i in missing)
@@ -68,7 +70,7 @@ class FeatureCache:
             )
             step = bases_per_state(self.model.config.dna_config)
             new = {names[i]: row[: ceil(lengths[i] / step)] for i, row in zip(missing, states.detach())}
-        features = [new[name] if name in new else self.read(name).to(input_ids.device) for name in names]
+        features = [new[name] if name in new else known[name].to(input_ids.device) for name in names]
         self.num_encoded += len(missing)
         self.num_read += len(names) - len(missing)
         self.tokens_read += sum(lengths) - sum(lengths[i] for i in missing)
@@ -83,8 +85,30 @@ class FeatureCache:
         precision = str(torch.get_autocast_dtype(device.type)) if autocasts else ""
         return hashlib.sha256(precision.encode() + ids.numpy().tobytes()).hexdigest()
 
-    def read(self, name: str) -> torch.Tensor:
-        return self.unwritten[name] if name in self.unwritten else self.entries[name].get_tensor(name)
+    def read(self, name: str) -> torch.Tensor | None:
+        """The features of a sequence, None where they are not known; a file whose entry is damaged is removed."""
+        if name in self.unwritten:
+            return self.unwritten[name]
+        if name not in self.entries:
+            return None
+        path, checksum = self.entries[name]
+        features = self.shards[path].get_tensor(name)
+        if checksum == self.checksum(name, features):
+            return features
+        self.remove(path, "an entry is damaged")
+        return None
+
+    def checksum(self, name: str, features: torch.Tensor) -> str:
+        whose = f"{self.key} {name} {features.dtype} {tuple(features.shape)}"
+        digest = hashlib.blake2b(whose.encode(), digest_size=16)
+        digest.update(features.contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def remove(self, path: Path, reason: object) -> None:
+        logger.warning(f"{path}: {reason}. Removed the file; its sequences are encoded again.")
+        path.unlink(missing_ok=True)
+        self.shards.pop(path, None)
+        self.entries = {name: entry for name, entry in self.entries.items() if entry[0] != path}
 
     def open_shards(self) -> None:
         """Open files that were written since; remove those that were cut off, for their entries to be made again."""
@@ -96,10 +120,10 @@ class FeatureCache:
             except FileNotFoundError:
                 continue  # another process was faster to remove it
             except SafetensorError as error:
-                logger.warning(f"{path}: {error}. Removed the file; its sequences are encoded again.")
-                path.unlink(missing_ok=True)
+                self.remove(path, error)
                 continue
-            self.entries |= dict.fromkeys(shard.keys(), shard)
+            checksums = shard.metadata() or {}
+            self.entries |= {name: (path, checksums.get(name)) for name in shard.keys()}
 
     def write(self) -> None:
         """Write what is not yet in a file, as far as `max_bytes` go."""
@@ -113,7 +137,7 @@ class FeatureCache:
             used = sum(path.stat().st_size for path in self.folder.glob("*/*.safetensors"))
             kept = {}
             for name in self.unwritten.keys() - self.entries.keys():
-                used += self.unwritten[name].nbytes + 256  # of the header
+                used += self.unwritten[name].nbytes + 320  # of the header
                 if used > self.max_bytes:
                     self.full = True
                     break
@@ -122,7 +146,8 @@ class FeatureCache:
             if kept:
                 path = self.folder / self.key / f"{uuid4().hex}.safetensors"
                 try:
-                    save_file(kept, path.with_suffix(".unfinished"))
+                    checksums = {name: self.checksum(name, features) for name, features in kept.items()}
+                    save_file(kept, path.with_suffix(".unfinished"), checksums)
                     path.with_suffix(".unfinished").rename(path)
                 except (OSError, SafetensorError) as error:
                     self.full = True

@@ -93,9 +93,10 @@ def build_dna_encoder(config: PreTrainedConfig, feature_module: str | None = Non
 
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
-    """A pretrained encoder. Where this package has a class for it, that class reads it."""
+    """A pretrained encoder. Where this package has a class for it, that class reads it. Code of others is not run."""
     values, _ = PreTrainedConfig.get_config_dict(name_or_path)
-    return without_heads((find_encoder_class(values) or AutoModel).from_pretrained(name_or_path, **kwargs))
+    encoder_class = find_encoder_class(values) or AutoModel
+    return without_heads(encoder_class.from_pretrained(name_or_path, trust_remote_code=False, **kwargs))
 
 
 class SavesModelCodeMixin(SavesCodeMixin):

@@ -302,7 +302,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         """
         kwargs = {"dtype": dtype or "auto", "attn_implementation": attn_implementation}
         if isinstance(text_model, str):
-            text_model = AutoModelForCausalLM.from_pretrained(text_model, **kwargs)
+            text_model = AutoModelForCausalLM.from_pretrained(text_model, trust_remote_code=False, **kwargs)
         if isinstance(dna_model, str):
             # In the type of the language model: saved together, both would come back in the type of the first.
             dna_model = load_dna_encoder(dna_model, **{**kwargs, "dtype": text_model.dtype})

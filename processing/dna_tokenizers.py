@@ -102,7 +102,7 @@ def find_dna_tokenizer(
     if vocabulary in VOCABULARIES:
         tokenizer = build_dna_tokenizer(vocabulary)
     else:
-        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
+        tokenizer = AutoTokenizer.from_pretrained(vocabulary, trust_remote_code=False)
     tokenizer.model_max_length = max_dna_tokens(config) or tokenizer.model_max_length
     return tokenizer
 

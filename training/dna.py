@@ -17,7 +17,6 @@ only, not for diagnosis.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from datasets import Dataset
@@ -28,22 +27,24 @@ from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassificati
 from textgenome.configuration.arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.data import TextGenomeDNACollator
 from textgenome.data.conversations import check_pair
+from textgenome.data.locks import Lock
 from textgenome.data.rows import load_rows
-from textgenome.data.settings import remember_settings
+from textgenome.inference.checkpoints import check_models, fingerprint_weights
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_dna_encoder
+from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.joining import choose_features
 from textgenome.training.precision import KeepFloat32
-from textgenome.training.resuming import FREE_SETTINGS, WholeCheckpointsMixin, train_or_resume
-from textgenome.training.scripts import begin_run, end_run, parse_arguments
+from textgenome.training.resuming import ResumesMixin, train_or_resume
+from textgenome.training.scripts import begin_run, end_run, lock_run, parse_arguments
 
 
 logger = logging.get_logger(__name__)
 
 
-class DNATrainer(WholeCheckpointsMixin, Trainer):
+class DNATrainer(ResumesMixin, Trainer):
     """The trainer of models of the DNA family."""
 
 
@@ -66,6 +67,19 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 def run(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> None:
     """Train, measure and push; or go on with a run that was stopped, in its output folder."""
     pushes = begin_run(training_args)
+    with lock_run(training_args) as lock:
+        trainer = train(script_args, training_args, model_args, lock)
+    end_run(trainer, pushes)
+
+
+def train(
+    script_args: DNAArguments,
+    training_args: DNATrainingArguments,
+    model_args: DNAModelArguments,
+    lock: Lock | None,
+) -> DNATrainer:
+    """Train and measure, in an output folder that is locked."""
+    check_models(model_args.base_models)
     script_args.dna_window = script_args.dna_window or DNA_WINDOW
     dna_tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
     rows = load_split(script_args, script_args.dataset_train_split, dna_tokenizer)
@@ -73,20 +87,22 @@ def run(script_args: DNAArguments, training_args: DNATrainingArguments, model_ar
     if training_args.do_eval:
         test_rows = load_split(script_args, script_args.dataset_test_split, dna_tokenizer)
     labels = sorted({answer.strip() for answer in rows["answer"]})
-    if training_args.process_index == 0:
-        settings = {**asdict(script_args), **asdict(model_args), "labels": labels}
-        remember_settings(settings, training_args.output_dir, "training", FREE_SETTINGS)
+    if len(labels) == 1:
+        logger.warning(f"All rows have one answer, {labels[0]!r}: there is nothing to tell apart.")
+    settings = {**run_settings(script_args, model_args, training_args, rows), "labels": labels}
+    settings["weights"] = model_args.dna_model and fingerprint_weights(model_args.dna_model)
+    remember_run(settings, script_args, training_args)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
     model = build_model(model_args, labels, dna_tokenizer)
     prepare_dna_encoder(model.model, model_args)
     trainer = build_trainer(model, processor, rows, test_rows, training_args)
-    result = train_or_resume(trainer)
+    result = train_or_resume(trainer, lock)
     if trainer.is_world_process_zero():
         processor.save_pretrained(training_args.output_dir)
     save_figures(trainer, result)
     if training_args.do_eval:
         measure(trainer, test_rows)
-    end_run(trainer, pushes)
+    return trainer
 
 
 def load_split(script_args: DNAArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:

@@ -25,7 +25,7 @@ def load_tokenizers(args: ModelArguments) -> tuple[PreTrainedTokenizerBase | Non
         except ValueError as error:
             raise ValueError(f"{error} A language model is named by text_model, beside a dna_model.") from error
         return processor.tokenizer, processor.dna_tokenizer
-    tokenizer = AutoTokenizer.from_pretrained(args.text_model) if args.text_model else None
+    tokenizer = AutoTokenizer.from_pretrained(args.text_model, trust_remote_code=False) if args.text_model else None
     return tokenizer, find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
 
 

@@ -18,6 +18,7 @@ from textgenome.configuration.arguments import DataArguments, ModelArguments, Tr
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig, bases_per_state, build_sub_config
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.inference.checkpoints import check_models
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
@@ -136,8 +137,9 @@ def fused_config(args: ModelArguments) -> TextGenomeConfig:
     The sizes of the base models that recipes name need no network; those of others are read from their folder or
     from the Hub.
     """
-    if args.model_name_or_path:
-        return AutoConfig.from_pretrained(args.model_name_or_path, revision=args.model_revision)
+    check_models(args.base_models)
+    if name := args.model_name_or_path:
+        return AutoConfig.from_pretrained(name, revision=args.model_revision, trust_remote_code=False)
     if args.text_model:
         text, dna = (load_config(name) for name in (args.text_model, args.dna_model))
     else:
@@ -154,14 +156,15 @@ def fused_config(args: ModelArguments) -> TextGenomeConfig:
 
 def dna_tokenizer_of(args: ModelArguments, dna_config: PreTrainedConfig) -> PreTrainedTokenizerBase:
     vocabulary = args.dna_tokenizer or vocabulary_of(dna_config) or args.dna_model
-    build = build_dna_tokenizer if vocabulary in VOCABULARIES else AutoTokenizer.from_pretrained
-    return build(vocabulary)
+    if vocabulary in VOCABULARIES:
+        return build_dna_tokenizer(vocabulary)
+    return AutoTokenizer.from_pretrained(vocabulary, trust_remote_code=False)
 
 
 def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeConfig) -> TextGenomeProcessor:
     """A processor that counts placeholders as that of the run will."""
-    if args.model_name_or_path:
-        processor = AutoProcessor.from_pretrained(args.model_name_or_path, revision=args.model_revision)
+    if name := args.model_name_or_path:
+        processor = AutoProcessor.from_pretrained(name, revision=args.model_revision, trust_remote_code=False)
         data.dna_window = processor.dna_window = data.dna_window or processor.dna_window
         return processor
     data.dna_window = data.dna_window or DNA_WINDOW
@@ -181,7 +184,9 @@ def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]
 
 
 def load_config(name: str) -> PreTrainedConfig:
-    return base_model_config(name) if name in BASE_MODELS else AutoConfig.from_pretrained(name)
+    if name in BASE_MODELS:
+        return base_model_config(name)
+    return AutoConfig.from_pretrained(name, trust_remote_code=False)
 
 
 def build_on_meta(config: TextGenomeConfig, args: ModelArguments) -> nn.Module:

@@ -1,8 +1,10 @@
 """Training runs that may be stopped at any time, and go on by the same command."""
 
 import json
+import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -11,23 +13,46 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 
+from textgenome.data.locks import Lock
+
 
 logger = logging.get_logger("textgenome.training")
 
-# What may change from one start to the next without another model coming out.
-FREE_SETTINGS = {"attn_implementation", "dataset_test_split", "generation_rows", "max_new_tokens"}
+CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")  # a folder of another name is not of the trainer
 
 
-class WholeCheckpointsMixin:
-    """For a trainer: the state of the trainer, last file of a checkpoint, waits for the other processes' files.
+class ResumesMixin:
+    """For a trainer whose run may be stopped at any time, and comes to the same end.
 
-    Without it a process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there
-    draws another dropout.
+    - The state of the trainer, last file of a checkpoint, waits for the other processes' files. Without that a
+      process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there draws
+      another dropout.
+    - A run that resumes behind its last step trains no further one. The library would, within an epoch.
+    - Logs of the loss have `run_time_s`, seconds of training through all starts of the run.
     """
+
+    earlier_seconds = 0.0  # of earlier starts
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
         self.accelerator.wait_for_everyone()
+
+    def _init_training_state(self, *args, **kwargs) -> tuple[int, int]:
+        epochs, batches = super()._init_training_state(*args, **kwargs)
+        self.earlier_seconds = max((entry.get("run_time_s", 0.0) for entry in self.state.log_history), default=0.0)
+        if self.state.global_step >= self.state.max_steps:
+            return self.state.num_train_epochs, 0
+        if self.state.global_step and self.args.save_only_model:
+            raise ValueError(
+                f"{self.args.output_dir} holds a run that was stopped, and with save_only_model no state of the "
+                "optimizer to go on with. Remove it for a fresh start."
+            )
+        return epochs, batches
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and start_time is not None:
+            logs["run_time_s"] = round(self.earlier_seconds + time.time() - start_time, 3)
+        super().log(logs, start_time)
 
 
 class SaveOnTermination(TrainerCallback):
@@ -53,6 +78,24 @@ class SaveOnTermination(TrainerCallback):
         self.terminated = bool(reduce(torch.tensor(float(self.received), device=args.device), "sum"))
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
+        self.log_what_is_saved(control)
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        self.log_what_is_saved(control)
+
+    def log_what_is_saved(self, control) -> None:
+        # Time and loss until then, which are known of a run that goes on from there by its logs only.
+        control.should_log |= control.should_save or control.should_training_stop
+
+
+class CheckLock(TrainerCallback):
+    """Ends a run whose folder was removed: a checkpoint would make it anew, without what else lay there."""
+
+    def __init__(self, lock: Lock):
+        self.lock = lock
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.lock.check()
 
 
 def absolute(name: str | None) -> str | None:
@@ -62,30 +105,44 @@ def absolute(name: str | None) -> str | None:
 
 def last_checkpoint(output_dir: Path) -> str | None:
     """The newest checkpoint that was written to its end, the state of the trainer being its last file."""
-    finished = [path.parent for path in output_dir.glob("checkpoint-*/trainer_state.json") if is_whole(path)]
-    return str(max(finished, key=lambda path: int(path.name.rpartition("-")[2]))) if finished else None
+    folders = {int(found[1]): path for path in output_dir.glob("*") if (found := CHECKPOINT.fullmatch(path.name))}
+    steps = [step for step, path in folders.items() if is_whole(path / "trainer_state.json")]
+    return str(folders[max(steps)]) if steps else None
+
+
+def step_of_last_checkpoint(output_dir: Path) -> int:
+    """How many steps a run has done, as far as they are saved."""
+    checkpoint = last_checkpoint(output_dir)
+    return int(CHECKPOINT.fullmatch(Path(checkpoint).name)[1]) if checkpoint else 0
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a JSON file was written to its end."""
+    """Whether a JSON file is there and was written to its end."""
     try:
         json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError):
         return False
     return True
 
 
-def train_or_resume(trainer: Trainer) -> TrainOutput | None:
+def train_or_resume(trainer: Trainer, lock: Lock | None = None) -> TrainOutput | None:
     """Train from the newest checkpoint on, and save the model.
+
+    Args:
+        trainer: With `ResumesMixin`.
+        lock: Of the output folder, on the process that holds it.
 
     Returns:
         What `trainer.train` returns, or None if the folder held a finished run, of which nothing was left to train.
 
     Raises:
+        OSError: If the output folder is removed meanwhile.
         SystemExit: On SIGTERM, with the status 143, once a checkpoint is saved.
     """
     termination = SaveOnTermination()
     trainer.add_callback(termination)
+    if lock:
+        trainer.add_callback(CheckLock(lock))
     output_dir = trainer.args.output_dir
     checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(Path(output_dir))
     previous_handler = signal.signal(signal.SIGTERM, termination.on_signal)
@@ -95,6 +152,8 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
             trainer.accelerator.wait_for_everyone()  # a launcher ends the others when the first process is gone
             logger.warning(f"Stopped by SIGTERM at step {trainer.state.global_step}. The same command resumes.")
             sys.exit(128 + signal.SIGTERM)
+        if lock:
+            lock.check()
         trainer.save_model()
     finally:
         signal.signal(signal.SIGTERM, previous_handler)
@@ -108,9 +167,10 @@ def train_or_resume(trainer: Trainer) -> TrainOutput | None:
 
 
 __all__ = [
+    "ResumesMixin",
     "SaveOnTermination",
-    "WholeCheckpointsMixin",
     "absolute",
     "last_checkpoint",
+    "step_of_last_checkpoint",
     "train_or_resume",
 ]

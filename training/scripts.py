@@ -4,16 +4,26 @@ import os
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import yaml
 from transformers import Trainer, TrainingArguments, set_seed
 from transformers.utils import logging
 from trl import TrlParser
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
 from textgenome.configuration.recipe_paths import find_recipe
+from textgenome.data.locks import Lock, locked
 from textgenome.data.tables import table_format
 from textgenome.training.pushing import push_trained, take_over_push
+
+
+# Of a recipe: with these it could send the model, and the login with it, to anywhere.
+REFUSED = {
+    "env": "Set variables of the environment in the shell.",
+    "hub_token": "Log in by `hf auth login`, or set HF_TOKEN.",
+}
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
@@ -34,7 +44,7 @@ def parse_arguments(
 
     Raises:
         FileNotFoundError: If there is no such recipe.
-        ValueError: If settings do not fit together.
+        ValueError: If settings do not fit together, or are none that a recipe may have.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     usage = "%(prog)s --config RECIPE [--FLAG VALUE ...]"  # there are too many to name them twice
@@ -44,10 +54,27 @@ def parse_arguments(
         if place == len(argv):
             parser.error("argument --config: expected a file or the name of a recipe")
         argv[place] = str(find_recipe(argv[place], script))
+        check_recipe(Path(argv[place]))
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
     return script_args, training_args, model_args
+
+
+def check_recipe(path: Path) -> None:
+    """Refuse a recipe that does more than settings of a run can: it may be a stranger's.
+
+    Raises:
+        ValueError: If it is no mapping in YAML, or sets variables of the environment or the login.
+    """
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} is no recipe: it must have lines `setting: value`.")
+    for name in REFUSED.keys() & recipe.keys():
+        raise ValueError(f"{path} sets {name}, which no recipe may. {REFUSED[name]}")
 
 
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
@@ -59,10 +86,25 @@ def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> 
 
 
 def begin_run(training_args: TrainingArguments) -> bool:
-    """Set up logging and seeds. Returns whether to push the model at the end."""
+    """Set up logging and seeds. Returns whether to push the model at the end.
+
+    Raises:
+        ValueError: If the run is to go on with a checkpoint of another one.
+    """
     logging.set_verbosity(training_args.get_process_log_level())
     set_seed(training_args.seed)
+    checkpoint, folder = training_args.resume_from_checkpoint, Path(training_args.output_dir)
+    if checkpoint and Path(checkpoint).resolve().parent != folder.resolve():
+        raise ValueError(
+            f"resume_from_checkpoint: {checkpoint} is no checkpoint in {folder}. A run goes on in its own folder; "
+            "a new one begins with the weights of another as its model."
+        )
     return take_over_push(training_args)
+
+
+def lock_run(training_args: TrainingArguments) -> AbstractContextManager[Lock | None]:
+    """The lock of the output folder, which the main process holds for all of the run."""
+    return nullcontext() if training_args.process_index else locked(Path(training_args.output_dir))
 
 
 def end_run(trainer: Trainer, pushes: bool) -> None:
@@ -76,6 +118,7 @@ def end_run(trainer: Trainer, pushes: bool) -> None:
 __all__ = [
     "begin_run",
     "end_run",
+    "lock_run",
     "name_output_dir",
     "parse_arguments",
 ]

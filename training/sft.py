@@ -15,7 +15,6 @@ or name another. Research use only, not for diagnosis.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from datasets import Dataset
@@ -28,21 +27,22 @@ from textgenome.configuration.arguments import DataArguments, ModelArguments, Tr
 from textgenome.data import TextGenomeCollator
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.files import written_whole
+from textgenome.data.locks import Lock
 from textgenome.data.prompts import reasons
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
-from textgenome.data.settings import remember_settings
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.conditions import CONDITIONS
-from textgenome.inference.checkpoints import find_revisions, pin_revision
+from textgenome.inference.checkpoints import check_models, find_revisions, fingerprint_weights, pin_revision
 from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.processing import chat_template
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_model
+from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.joining import join_models, load_tokenizers
 from textgenome.training.precision import KeepFloat32
-from textgenome.training.resuming import FREE_SETTINGS, absolute, train_or_resume
-from textgenome.training.scripts import begin_run, end_run, parse_arguments
+from textgenome.training.resuming import absolute, train_or_resume
+from textgenome.training.scripts import begin_run, end_run, lock_run, parse_arguments
 from textgenome.training.trainer import TextGenomeTrainer
 
 
@@ -57,21 +57,36 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 def run(script_args: DataArguments, training_args: TrainingArguments, model_args: ModelArguments) -> None:
     """Train, measure and push; or go on with a run that was stopped, in its output folder."""
     pushes = begin_run(training_args)
+    with lock_run(training_args) as lock:
+        trainer = train(script_args, training_args, model_args, lock)
+    end_run(trainer, pushes)
+
+
+def train(
+    script_args: DataArguments,
+    training_args: TrainingArguments,
+    model_args: ModelArguments,
+    lock: Lock | None,
+) -> TextGenomeTrainer:
+    """Train and measure, in an output folder that is locked."""
+    check_models(model_args.base_models)
     pin_checkpoint(script_args, model_args)
     tokenizers = load_tokenizers(model_args)
     rows, test_rows = load_data(script_args, training_args, *tokenizers)
-    settings = {**asdict(script_args), **asdict(model_args), "reasons": any(map(reasons, rows))}
+    thinks = any(map(reasons, rows))
+    settings = {**run_settings(script_args, model_args, training_args, rows), "reasons": thinks}
+    remember_run(settings, script_args, training_args)
     if model_args.model_name_or_path is None:
         save_base(script_args, training_args, model_args, tokenizers, rows)
-    if training_args.process_index == 0:
-        remember_settings(settings, training_args.output_dir, "training", FREE_SETTINGS)
-    processor = load_processor(script_args, model_args, settings["reasons"])
+    weights = {"weights": fingerprint_weights(model_args.model_name_or_path)}
+    remember_run(weights, script_args, training_args)
+    processor = load_processor(script_args, model_args, thinks)
     model = load_model(model_args)
     trainer = build_trainer(model, processor, rows, test_rows, script_args, training_args, model_args)
-    result = train_or_resume(trainer)
+    result = train_or_resume(trainer, lock)
     save_figures(trainer, result, dna=script_args.dna)
     measure(trainer, processor, test_rows, script_args)
-    end_run(trainer, pushes)
+    return trainer
 
 
 def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> None:
@@ -83,7 +98,7 @@ def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> No
     if name:
         model_args.model_revision = pin_revision(name, model_args.model_revision)  # a branch may move
     if script_args.dna_window is None:
-        processor = AutoProcessor.from_pretrained(name, revision=model_args.model_revision) if name else None
+        processor = load_saved_processor(model_args) if name else None
         script_args.dna_window = processor.dna_window if processor else DNA_WINDOW
 
 
@@ -147,10 +162,14 @@ def save_base(
     model_args.model_name_or_path, model_args.model_revision = str(folder), "main"
 
 
+def load_saved_processor(model_args: ModelArguments) -> TextGenomeProcessor:
+    name, revision = model_args.model_name_or_path, model_args.model_revision
+    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+
+
 def load_processor(script_args: DataArguments, model_args: ModelArguments, thinks: bool) -> TextGenomeProcessor:
     """The processor of the checkpoint, which takes along how the model is trained to read."""
-    name, revision = model_args.model_name_or_path, model_args.model_revision
-    processor: TextGenomeProcessor = AutoProcessor.from_pretrained(name, revision=revision)
+    processor = load_saved_processor(model_args)
     processor.dna_window, processor.dna = script_args.dna_window, script_args.dna
     processor.dna_truncation, processor.reasons = script_args.dna_truncation, thinks
     if script_args.reasoning_format:
@@ -167,6 +186,7 @@ def load_model(model_args: ModelArguments) -> PreTrainedModel:
         revision=model_args.model_revision,
         dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
         attn_implementation=model_args.attn_implementation,
+        trust_remote_code=False,
     )
     if is_deepspeed_zero3_enabled():
         # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.

@@ -17,7 +17,7 @@ from textgenome.training.flops import (
     expert_share,
     peak_flops,
 )
-from textgenome.training.resuming import WholeCheckpointsMixin
+from textgenome.training.resuming import ResumesMixin
 
 
 class GroupedByLength(LengthGroupedSampler):
@@ -54,7 +54,7 @@ class StopClock(TrainerCallback):
     on_epoch_end = on_step_end
 
 
-class TextGenomeTrainer(WholeCheckpointsMixin, SFTTrainer):
+class TextGenomeTrainer(ResumesMixin, SFTTrainer):
     """An SFTTrainer that logs, over the steps since the last log and all devices:
 
     - `tokens_per_second` and `supervised_tokens_per_second`: of the language model, without padding; the second are

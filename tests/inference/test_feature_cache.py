@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from textgenome.inference.feature_cache import CacheDNAFeatures, FeatureCache, encoder_key
@@ -88,6 +89,41 @@ def test_a_file_that_was_cut_off_is_made_again(model, tmp_path, caplog):
     assert len(files(tmp_path)) == 1 and not list(tmp_path.glob("*/*.unfinished"))
     FeatureCache(model, tmp_path, 1e9).encode_dna(*batch)
     assert calls == [2]
+
+
+@pytest.mark.parametrize("place", ["first byte", "middle", "last byte", "checksum", "no checksums"])
+def test_a_file_with_flipped_bytes_is_made_again(model, tmp_path, caplog, place):
+    batch = batch_of(9, 20)
+    cache = FeatureCache(model, tmp_path, 1e9)
+    expected = cache.encode_dna(*batch)
+    cache.write()
+    (path,) = files(tmp_path)
+    del cache
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")  # of the numbers, behind the header
+    if place == "no checksums":
+        save_file(load_file(path), path)
+    else:
+        checksum = content.index(b'":"', content.index(b"__metadata__") + 20) + 5
+        places = {"first byte": start, "middle": (start + len(content)) // 2, "last byte": -1, "checksum": checksum}
+        content[places[place]] ^= 1
+        path.write_bytes(content)
+
+    calls, cache = count_calls(model), FeatureCache(model, tmp_path, 1e9)
+    logging.enable_propagation()
+    with caplog.at_level(python_logging.WARNING):
+        again = cache.encode_dna(*batch)
+    logging.disable_propagation()
+    torch.testing.assert_close(again, expected, atol=1e-6, rtol=0)
+    assert calls and f"{path}: an entry is damaged. Removed the file" in caplog.text
+    assert not path.exists()
+    cache.write()
+    for _ in range(2):
+        calls.clear()
+        cache = FeatureCache(model, tmp_path, 1e9)
+        torch.testing.assert_close(cache.encode_dna(*batch), expected, atol=1e-6, rtol=0)
+        cache.write()
+    assert not calls
 
 
 def test_processes_share_what_they_encode_and_store_it_once(model, tmp_path):

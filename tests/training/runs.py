@@ -30,7 +30,8 @@ LONG = {"max_steps": 40, "save_strategy": "steps", "save_steps": 10, "disable_tq
 
 
 def as_flags(settings: dict) -> list[str]:
-    return [part for name, value in settings.items() if value is not None for part in (f"--{name}", str(value))]
+    lists = {name: value if isinstance(value, list) else [value] for name, value in settings.items()}
+    return [part for name, values in lists.items() if values != [None] for part in (f"--{name}", *map(str, values))]
 
 
 def log_of(output_dir: Path) -> list[dict]:

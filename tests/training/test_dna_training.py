@@ -6,7 +6,8 @@ import signal
 import pytest
 import torch
 from conftest import variant_row
-from runs import LONG, QUICK, as_flags, assert_resumes_to_the_same_weights, log_of, start, write_rows
+from dna_runs import HYENA, flags, train, write_table
+from runs import LONG, assert_resumes_to_the_same_weights, log_of, start
 from safetensors.torch import load_file
 from tiny_encoders import ENCODERS, TOKENIZERS
 from transformers import AutoModelForSequenceClassification, AutoProcessor
@@ -14,33 +15,12 @@ from transformers import AutoModelForSequenceClassification, AutoProcessor
 from textgenome import HyenaDNAConfig, HyenaDNAModel
 from textgenome.configuration.arguments import DNAArguments
 from textgenome.inference import classify
-from textgenome.training import dna
 from textgenome.training.dna import load_split
-
-
-HYENA = {"model_type": "hyenadna", "d_model": 32, "d_inner": 32, "max_seq_len": 64, "initializer_range": 0.1}
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Eight rows of four answers to train on; of the four to evaluate on one has an answer of its own."""
-    rows = [variant_row(seed=i, answer="DCBA"[i % 4]) for i in range(8)]
-    for row in rows:
-        del row["question"]
-    write_rows(tmp_path / "rows", train=rows, val=[*rows[:3], {**rows[3], "answer": "other"}])
-    return tmp_path
-
-
-def flags(table, **settings) -> list[str]:
-    named = {"dataset_name": table / "rows", "output_dir": table / "out", "dna_config": HYENA, "dna_window": 64}
-    settings = {**named, **QUICK, **settings}
-    settings["dna_config"] = settings["dna_config"] and json.dumps(settings["dna_config"])
-    return as_flags(settings)
-
-
-def train(table, **settings):
-    dna.main(flags(table, **settings))
-    return settings.get("output_dir", table / "out")
+    return write_table(tmp_path)
 
 
 def test_it_learns_eight_rows_and_an_unknown_answer_is_wrong(table):
@@ -162,7 +142,7 @@ def test_a_folder_with_a_run_of_other_answers_is_left_alone(table):
     train(table)
     with open(table / "rows" / "train.jsonl", "a") as file:
         file.write(json.dumps(variant_row(answer="new")) + "\n")
-    with pytest.raises(ValueError, match=r"run with other settings \(labels\)"):
+    with pytest.raises(ValueError, match=r"run with other settings \(data_fingerprint, labels\)"):
         train(table)
 
 
