@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import PreTrainedTokenizerBase
 
+from textgenome.data.texts import check_unicode, is_blank
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
@@ -17,6 +18,9 @@ from textgenome.processing.reserved_tokens import ReservedTokenError, check_conv
 
 TEXT_COLUMNS = ("question", "answer", "reasoning")
 DNA_COLUMNS = ("reference_sequence", "variant_sequence")
+ROLES = ("system", "user", "assistant")
+MESSAGE_FIELDS = ("role", "content", "reasoning_content")
+BLOCK_FIELDS = {"text": ("type", "text"), "dna": ("type", "dna"), "variant": ("type", "reference", "variant")}
 
 
 class BadRow(ValueError):
@@ -42,8 +46,8 @@ def row_to_messages(
         row: Either `question`, `answer`, `reference_sequence`, `variant_sequence` and perhaps `reasoning`, all
             strings, or `messages`, a conversation as chat templates take it.
         dna: `variant` shows the DNA; `none` leaves all of it out, for a text-only control.
-        dna_truncation: `variant_window` cuts a pair around its difference; `per_side` first cuts a fixed number of
-            bases at both ends (see `truncate_dna`).
+        dna_truncation: `variant_window` cuts a pair around its difference; `per_side` first cuts the same number of
+            bases at either end of both sequences (see `truncate_dna`).
         dna_window: Most bases of each window of a variant.
         dna_tokenizer: If given, check too that no sequence has more tokens than the encoder reads, and that the tokens
             of a pair differ.
@@ -56,8 +60,8 @@ def row_to_messages(
         `reasoning_content` and whose content is `Answer: <answer>`.
 
     Raises:
-        BadRow: If a column is missing or no text, text holds a reserved token, or the DNA is not valid or does not
-            show a variant.
+        BadRow: If a column is missing or no text, an answer has several lines, text holds a reserved token, the DNA is
+            not valid or does not show a variant, or a message holds what the chat template would leave out.
     """
     if row.get("messages") is not None:
         _check_messages(row["messages"], dna_window, dna_tokenizer, tokenizer)
@@ -77,13 +81,13 @@ def build_messages(
     question = {"type": "text", "text": row["question"].strip()}
     user = {"role": "user", "content": [question]}
     if dna != "none":
-        reference, variant = (_truncate(row, dna_truncation)[column] for column in DNA_COLUMNS)
+        reference, variant = truncate_pair(row, dna_truncation)
         user["content"].insert(0, {"type": "variant", "reference": reference, "variant": variant})
     if not answered:
         return [user]
     answer = {"role": "assistant", "content": [{"type": "text", "text": f"Answer: {row['answer'].strip()}"}]}
-    if reasoning := (row.get("reasoning") or "").strip():
-        answer["reasoning_content"] = reasoning
+    if not is_blank(row.get("reasoning") or ""):
+        answer["reasoning_content"] = row["reasoning"].strip()
     return [user, answer]
 
 
@@ -113,26 +117,42 @@ def _check_columns(
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
     for column in text_columns:
         text = (row.get(column) or "").strip()
-        if not text and column in required:
+        if is_blank(text) and column in required:
             raise BadRow(column, "the text is empty")
+        if column == "answer" and "\n" in text:
+            raise BadRow(column, "the answer has a line break, but what is read as the answer is one line")
         try:
+            check_unicode(text)
             check_text(text, tokenizer)
-        except ReservedTokenError as error:
+        except ValueError as error:
             raise BadRow(column, str(error)) from error
     for column in DNA_COLUMNS:
         try:
             normalize_dna(row[column])
         except ValueError as error:
             raise BadRow(column, str(error)) from error
-    pair = (_truncate(row, dna_truncation)[column] for column in DNA_COLUMNS)
     try:
-        _check_tokens(variant_window(*pair, size=dna_window), dna_tokenizer)
+        _check_tokens(variant_window(*truncate_pair(row, dna_truncation), dna_window), dna_tokenizer)
     except ValueError as error:
         raise BadRow("variant_sequence", str(error)) from error
 
 
-def _truncate(row: Mapping, dna_truncation: str) -> Mapping:
-    return truncate_dna(row) if dna_truncation == "per_side" else row
+def truncate_pair(row: Mapping, dna_truncation: str) -> tuple[str, str]:
+    """The pair of a row as it is cut before its windows are: see `row_to_messages`.
+
+    Raises:
+        ValueError: If `per_side` cuts off a difference, or a sequence is no DNA.
+    """
+    if dna_truncation != "per_side":
+        return tuple(row[column] for column in DNA_COLUMNS)
+    whole = [normalize_dna(row[column]) for column in DNA_COLUMNS]
+    kept = [truncate_dna(row)[column] for column in DNA_COLUMNS]
+    cut = (len(whole[0]) - len(kept[0])) // 2
+    ends = [(sequence[:cut], sequence[len(sequence) - cut :]) for sequence in whole]
+    if ends[0] != ends[1]:
+        rest = "equal sequences" if kept[0] == kept[1] else "another variant, or a part of it"
+        raise ValueError(f"cutting {cut} bases per side leaves {rest}: centre the variant, or cut by variant_window")
+    return tuple(kept)
 
 
 def _check_messages(
@@ -143,21 +163,11 @@ def _check_messages(
 ) -> None:
     if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
         raise BadRow("messages", "expected a list of messages with a role and content")
-    if not any(message.get("role") == "assistant" for message in messages):
-        raise BadRow("messages", "there is no turn of the assistant to learn from")
     for i, message in enumerate(messages):
-        place = f"messages[{i}]"
-        if not isinstance(message.get("role"), str):
-            raise BadRow(place, "the message has no role")
-        if not isinstance(message.get("content"), str | list | tuple):
-            raise BadRow(f"{place}.content", "expected text or a list of blocks")
-        if not isinstance(message.get("reasoning_content"), str | None):
-            raise BadRow(f"{place}.reasoning_content", "expected text")
-        for j, block in enumerate(message["content"] if not isinstance(message["content"], str) else ()):
-            try:
-                _check_block(block, message["role"], dna_window, dna_tokenizer)
-            except (TypeError, ValueError) as error:
-                raise BadRow(f"{place}.content[{j}]", str(error)) from error
+        _check_message(message, f"messages[{i}]", dna_window, dna_tokenizer)
+    spoken = [message for message in messages if message["role"] == "assistant"]
+    if all(map(is_blank, texts_of([spoken]))):
+        raise BadRow("messages", "there is no turn of the assistant to learn from")
     try:
         check_conversation(messages, tokenizer)
     except ReservedTokenError as error:
@@ -165,16 +175,46 @@ def _check_messages(
         raise BadRow(f"messages[{i}].{field}" + "".join(f"[{j}]" for j in block), str(error)) from error
 
 
+def _check_message(
+    message: Mapping, place: str, dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None
+) -> None:
+    role, content, reasoning = (message.get(field) for field in MESSAGE_FIELDS)
+    if role is None:
+        raise BadRow(place, "the message has no role")
+    if role not in ROLES:
+        raise BadRow(f"{place}.role", f"it is {role!r}, but must be {', '.join(ROLES[:-1])} or {ROLES[-1]}")
+    if not isinstance(content, str | list | tuple):
+        raise BadRow(f"{place}.content", "expected text or a list of blocks")
+    if not isinstance(reasoning, str | None):
+        raise BadRow(f"{place}.reasoning_content", f"expected text, got {type(reasoning).__name__}")
+    if reasoning and role != "assistant":
+        raise BadRow(f"{place}.reasoning_content", "only the assistant reasons")
+    _refuse_others(message, MESSAGE_FIELDS, place)
+    for j, block in enumerate(content if not isinstance(content, str) else ()):
+        try:
+            _check_block(block, role, dna_window, dna_tokenizer)
+        except BadRow as error:
+            raise BadRow(f"{place}.content[{j}].{error.column}", str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise BadRow(f"{place}.content[{j}]", str(error)) from error
+
+
 def _check_block(block: dict, role: str, dna_window: int, dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
     kind = block.get("type") if isinstance(block, Mapping) else None
-    if kind == "text" and isinstance(block.get("text"), str):
-        return
     if kind == "dna" and role == "user":
         _check_tokens((normalize_dna(block.get("dna")),), dna_tokenizer)
     elif kind == "variant" and role == "user":
         _check_tokens(variant_window(block.get("reference"), block.get("variant"), dna_window), dna_tokenizer)
-    else:
+    elif kind != "text" or not isinstance(block.get("text"), str):
         raise ValueError("expected a block of the type `text`, or in a turn of the user `dna` or `variant`")
+    _refuse_others(block, BLOCK_FIELDS[kind])
+
+
+def _refuse_others(fields: Mapping, known: tuple[str, ...], place: str = "") -> None:
+    """Raise `BadRow` for a field that says something but is not read."""
+    for name, value in fields.items():
+        if name not in known and value not in (None, "", [], {}):
+            raise BadRow(f"{place}.{name}".lstrip("."), f"it is not read; only {', '.join(known)} are")
 
 
 def _check_tokens(sequences: tuple[str, ...], dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -199,4 +239,4 @@ def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
             yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
 
 
-__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "check_pair", "row_to_messages", "texts_of"]
+__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "check_pair", "row_to_messages", "texts_of", "truncate_pair"]

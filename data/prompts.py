@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from transformers import ProcessorMixin
 
-from textgenome.data.conversations import DNA_COLUMNS, BadRow
-from textgenome.processing.processing_dna import DNA_WINDOW, truncate_dna, variant_window
+from textgenome.data.conversations import DNA_COLUMNS, BadRow, truncate_pair
+from textgenome.data.texts import is_blank
+from textgenome.processing.processing_dna import DNA_WINDOW, variant_window
 
 
 def cut_windows(
@@ -30,12 +31,9 @@ def cut_windows(
         try:
             if row.get("messages") is not None:
                 raise BadRow("messages", "only rows with a question and a pair can be asked about")
-            shortened = truncate_dna(row) if dna_truncation == "per_side" else row
-            pair = (
-                (None, None)
-                if dna == "none"
-                else variant_window(*(shortened[name] for name in DNA_COLUMNS), dna_window)
-            )
+            pair = (None, None)
+            if dna != "none":
+                pair = variant_window(*truncate_pair(row, dna_truncation), dna_window)
         except ValueError as error:
             column = getattr(error, "column", DNA_COLUMNS[1])
             raise ValueError(f"Row {number}, column {column!r}: {error}") from error
@@ -77,7 +75,7 @@ def as_prompt(row: Mapping) -> list[dict]:
 def reasons(row: Mapping) -> bool:
     """Whether a row, or a conversation, trains the model to reason before it answers."""
     messages = row.get("messages") or []
-    return bool((row.get("reasoning") or "").strip()) or any(
+    return not is_blank(row.get("reasoning") or "") or any(
         message.get("reasoning_content") or "<think>" in str(message.get("content")) for message in messages
     )
 

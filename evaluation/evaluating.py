@@ -21,7 +21,7 @@ from textgenome.data.prompts import as_prompt, check_options, cut_windows, readi
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.evaluation.baselines import predict_baselines
-from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY
+from textgenome.evaluation.conditions import AS_IS, CONDITIONS, TEXT_ONLY
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.results import compare, summarize, versions
@@ -32,7 +32,7 @@ from textgenome.inference.checkpoints import (
     open_checkpoint,
     training_settings,
 )
-from textgenome.inference.generation import generate
+from textgenome.inference.generation import check_prompts, check_question, generate, most_positions
 from textgenome.inference.predictions import (
     Predictions,
     classify_predictions,
@@ -114,7 +114,11 @@ class Evaluation:
             self.enable_thinking = getattr(processor, "reasons", False)
         self.reading = reading_options(processor)
         self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
-        self.rows = load_rows(self.dataset_name, self.split, **self.check, **check_options(processor)).to_list()
+        checks = {**self.check, **check_options(processor)}
+        if self.kind.writes_text:
+            checks |= {"check": check_question, "processor": processor, "enable_thinking": self.enable_thinking}
+            checks["positions"] = most_positions(self.checkpoint.config)
+        self.rows = load_rows(self.dataset_name, self.split, **checks).to_list()
         self.described = find_description(self.rows, **self.description)
         self.train_rows = load_train_rows(self.dataset_name, self.split, **self.check) if self.baselines else []
 
@@ -165,9 +169,13 @@ class Evaluation:
                 logger.warning(f"All rows have one answer, {settings['labels'][0]!r}: any model scores it as certain.")
         predictions = Predictions(self.output_dir)
         conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed, self.described)
-        self.predict(self.checkpoint, {AS_IS: windows, **conditions}, predictions)
+        asked = [(self.checkpoint, {AS_IS: windows, **conditions})]
         if self.text_only:
-            self.predict(self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}, predictions)
+            asked.append((self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}))
+        for checkpoint, changed in asked if self.kind.writes_text else ():
+            self.check_lengths(checkpoint, changed)
+        for checkpoint, changed in asked:
+            self.predict(checkpoint, changed, predictions)
         predictions.merge()
         if not self.state.is_main_process:
             return None
@@ -180,6 +188,16 @@ class Evaluation:
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
         metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
         return write_results(self.output_dir, metrics, self.rows, known)
+
+    def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]]) -> None:
+        """Raise `ValueError` for a prompt that leaves no room for an answer: a control may make it longer."""
+        for name, rows in conditions.items():
+            prompts = list(map(as_prompt, rows))
+            try:
+                positions = most_positions(checkpoint.config)
+                check_prompts(checkpoint.processor, prompts, positions, self.enable_thinking)
+            except ValueError as error:
+                raise ValueError(f"{CONDITIONS[name].title}: {error}") from error
 
     def predict(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]], predictions: Predictions) -> None:
         """Load a model and let it predict all rows under all conditions."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.data.conversations import BadRow
 from textgenome.data.files import write_rows
 from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
 from textgenome.data.rows import fingerprint_rows, load_rows
@@ -16,7 +16,7 @@ from textgenome.data.variants import read_variants
 from textgenome.genome.annotating import NOTICE, annotate_vcf, check_vcf
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, open_checkpoint
-from textgenome.inference.generation import generate
+from textgenome.inference.generation import check_prompts, check_question, generate, most_positions
 from textgenome.inference.predictions import (
     Predictions,
     generate_predictions,
@@ -72,14 +72,14 @@ def ask_model(
         ValueError: If the model cannot be asked about a row, or a label cannot be scored.
     """
     check_labels(labels or [], processor)
-    checks = check_options(processor)
+    thinks = processor.reasons if enable_thinking is None else enable_thinking
+    checks = _checks(processor, model.config, thinks)
     for number, row in enumerate(rows):
         try:
-            row_to_messages(row, **checks, answered=False)
+            check_question(row, **checks)
         except BadRow as error:
             raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
     prompts = [as_prompt(row) for row in cut_windows(rows, **reading_options(processor))]
-    thinks = processor.reasons if enable_thinking is None else enable_thinking
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     texts = generate(model, processor, prompts, **options)
     scores = score_labels(model, processor, prompts, labels, batch_size, outputs=texts) if labels else ()
@@ -94,6 +94,7 @@ def ask_table(
     split: str = "train",
     on_bad_row: str = "raise",
     revision: str = "main",
+    enable_thinking: bool | None = None,
     **options,
 ) -> list[dict] | None:
     """Ask about the rows of a table, and write `answers.jsonl`.
@@ -105,15 +106,17 @@ def ask_table(
         split: Which of its splits; a file is one split, `train`.
         on_bad_row: See `load_rows`.
         revision: Of a model on the Hub.
+        enable_thinking: See `ask`.
         options: See `ask_rows`.
 
     Returns:
         What `ask_rows` returns.
     """
     checkpoint = open_fused(model, revision)
-    checks = check_options(checkpoint.processor)
-    rows = load_rows(dataset_name, split, on_bad_row, numbered=True, answered=False, **checks).to_list()
-    return ask_rows(checkpoint, rows, output_dir, **options)
+    thinks = checkpoint.processor.reasons if enable_thinking is None else enable_thinking
+    checks = _checks(checkpoint.processor, checkpoint.config, thinks)
+    rows = load_rows(dataset_name, split, on_bad_row, check_question, numbered=True, **checks).to_list()
+    return ask_rows(checkpoint, rows, output_dir, enable_thinking=thinks, **options)
 
 
 def ask_vcf(
@@ -214,6 +217,8 @@ def _ask_rows(
     check_labels(labels or [], processor)
     reading = reading_options(processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
+    windows = cut_windows(rows, **reading)
+    check_prompts(processor, list(map(as_prompt, windows)), most_positions(checkpoint.config), thinks)
     settings = {
         "model": checkpoint.name,
         "revision": checkpoint.revision,
@@ -229,7 +234,6 @@ def _ask_rows(
         remember_settings(settings, output_dir, "asking")
     predictions = Predictions(output_dir)
     model = checkpoint.load(dtype).to(state.device)
-    windows = cut_windows(rows, **reading)
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     generate_predictions(model, processor, windows, ASKED, predictions, **options)
     if labels:
@@ -241,6 +245,12 @@ def _ask_rows(
     answers = [{**_name_of(row, i), **_as_answer(said["output"], said.get("scores"))} for i, (row, said) in records]
     write_rows(answers, output_dir / "answers.jsonl")
     return answers
+
+
+def _checks(processor: TextGenomeProcessor, config: PreTrainedConfig, enable_thinking: bool) -> dict:
+    """The options of `check_question` for a model."""
+    checks = {"processor": processor, "positions": most_positions(config), "enable_thinking": enable_thinking}
+    return {**checks, **check_options(processor), "answered": False}
 
 
 def _name_of(row: Mapping, number: int) -> dict:
@@ -256,8 +266,9 @@ def _as_answer(text: str, scores: Mapping[str, float] | None) -> dict:
 def _score_of_answer(answer: Mapping) -> float | None:
     if answer["answer"] is None:
         return None
-    scores = {normalize_answer(label): score for label, score in answer.get("scores", {}).items()}
-    return scores.get(normalize_answer(answer["answer"]))
+    scores = answer.get("scores", {})
+    folded = {normalize_answer(label): score for label, score in scores.items()}
+    return scores.get(answer["answer"], folded.get(normalize_answer(answer["answer"])))
 
 
 __all__ = ["NOTICE", "ask_model", "ask_rows", "ask_table", "ask_vcf", "open_fused"]

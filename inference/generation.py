@@ -1,13 +1,17 @@
 """Batched generation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from textgenome.data.conversations import BadRow, row_to_messages
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+
+
+ADDED = 8  # more tokens than any tokenizer adds to a DNA sequence
 
 
 def generate(
@@ -112,4 +116,90 @@ def prompt_inputs(
     ).convert_to_tensors("pt")
 
 
-__all__ = ["by_length", "ends_of_turn", "evaluation_mode", "generate", "generate_batches", "prompt_inputs"]
+def most_positions(config: PreTrainedConfig) -> int:
+    """How many tokens prompt and answer of a fused model may have together."""
+    return config.get_text_config().max_position_embeddings
+
+
+def count_prompt_tokens(
+    processor: TextGenomeProcessor, conversation: list[dict], positions: int, enable_thinking: bool = True
+) -> int:
+    """How many tokens a prompt has, the placeholders of its DNA included.
+
+    Args:
+        processor: The processor.
+        conversation: It ends where the assistant is to speak.
+        positions: Most tokens of prompt and answer together.
+        enable_thinking: As in `generate_batches`.
+
+    Raises:
+        ValueError: If that leaves no room for an answer.
+    """
+    tokens = int(prompt_inputs(processor, [conversation], enable_thinking)["attention_mask"].sum())
+    if tokens >= positions:
+        raise ValueError(f"the prompt has {tokens} tokens, prompt and answer may have {positions} together")
+    return tokens
+
+
+def check_prompts(
+    processor: TextGenomeProcessor, conversations: list[list[dict]], positions: int, enable_thinking: bool = True
+) -> None:
+    """Check that each prompt leaves room for an answer, see `count_prompt_tokens`, before any is asked.
+
+    Only those are tokenized that may be too long: it takes ten times as long.
+
+    Raises:
+        ValueError: If one does not. The message names the first, by its place in `conversations`.
+    """
+    options = {"add_generation_prompt": True, "enable_thinking": enable_thinking, "tokenize": False}
+    for number, conversation in enumerate(conversations):
+        text = processor.apply_chat_template(conversation, **options)
+        lengths = [len(sequence) + ADDED for shown in processor.dna_of(conversation) for sequence in shown]
+        # A token of text is a byte at least, and one of DNA a base.
+        most = len(text) + sum(max(length, processor.projector_num_queries) for length in lengths)
+        if most >= positions or not text.isascii():
+            try:
+                count_prompt_tokens(processor, conversation, positions, enable_thinking)
+            except ValueError as error:
+                raise ValueError(f"Row {number}: {error}") from error
+
+
+def check_question(
+    row: Mapping,
+    processor: TextGenomeProcessor,
+    positions: int,
+    enable_thinking: bool = True,
+    **conversation_options,
+) -> None:
+    """Check a row as `row_to_messages` does, and that its prompt leaves room for an answer.
+
+    Args:
+        row: A row of columns. A conversation, which is not asked about, may have any length.
+        processor: See `count_prompt_tokens`, like the following.
+        positions: Most tokens of prompt and answer together.
+        enable_thinking: Whether the assistant reasons first.
+        conversation_options: See `row_to_messages`.
+
+    Raises:
+        BadRow: If the row is bad, or its prompt too long.
+    """
+    question, *_ = row_to_messages(row, **conversation_options)
+    if row.get("messages") is None:
+        try:
+            check_prompts(processor, [[question]], positions, enable_thinking)
+        except ValueError as error:
+            raise BadRow("question", str(error.__cause__)) from error
+
+
+__all__ = [
+    "by_length",
+    "check_prompts",
+    "check_question",
+    "count_prompt_tokens",
+    "ends_of_turn",
+    "evaluation_mode",
+    "generate",
+    "generate_batches",
+    "most_positions",
+    "prompt_inputs",
+]

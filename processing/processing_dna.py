@@ -195,18 +195,19 @@ def check_tokens_differ(reference: list[int], variant: list[int]) -> None:
 def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
     """Cut the ends of a pair without looking for the variant, as BioReason's data preparation documents it.
 
-    Of `reference_sequence` and of `variant_sequence`, a sequence longer than twice `truncate_dna_per_side` loses so
-    many bases at each end; a shorter one keeps its central half.
+    Both sequences, `reference_sequence` and `variant_sequence`, lose the same number of bases at either end:
+    `truncate_dna_per_side`, or a quarter of the shorter sequence if that has no more than twice as many.
 
     Returns:
-        A copy of `example` with the shorter sequences.
+        A copy of `example` with the shorter sequences, in the letters A, C, G, T and N.
+
+    Raises:
+        ValueError: If a sequence is no DNA.
     """
-    example = dict(example)
-    for column in ("reference_sequence", "variant_sequence"):
-        sequence = example[column]
-        cut = truncate_dna_per_side if len(sequence) > 2 * truncate_dna_per_side else len(sequence) // 4
-        example[column] = sequence[cut : len(sequence) - cut]
-    return example
+    pair = {column: normalize_dna(example[column]) for column in ("reference_sequence", "variant_sequence")}
+    shorter = min(map(len, pair.values()))
+    cut = truncate_dna_per_side if shorter > 2 * truncate_dna_per_side else shorter // 4
+    return {**example, **{column: sequence[cut : len(sequence) - cut] for column, sequence in pair.items()}}
 
 
 __all__ = [

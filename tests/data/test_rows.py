@@ -8,6 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 from textgenome.data import TextGenomeCollator, texts_of
 from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.data.prompts import cut_windows, reasons
 from textgenome.data.rows import as_conversations, estimate_lengths, is_hub_id, list_splits, load_rows
 from textgenome.processing import build_dna_tokenizer
 
@@ -51,8 +52,9 @@ def test_kegg_columns_become_a_conversation():
     ]
 
 
-@pytest.mark.parametrize("reasoning", [{}, {"reasoning": None}, {"reasoning": " "}])
+@pytest.mark.parametrize("reasoning", [{}, {"reasoning": None}, {"reasoning": " "}, {"reasoning": "\u200b\u00ad"}])
 def test_rows_without_reasoning(reasoning):
+    assert not reasons(variant_row(**reasoning))
     assert "reasoning_content" not in row_to_messages(variant_row(**reasoning))[1]
 
 
@@ -67,23 +69,51 @@ def test_messages_stand_as_they_are_and_lose_their_dna_for_the_text_only_control
     assert row_to_messages(variant_row(), dna="none")[0]["content"] == [{"type": "text", "text": "What?"}]
 
 
-def test_per_side_truncation_can_lose_the_variant():
+def test_per_side_cuts_both_sequences_alike_and_keeps_a_variant_in_the_middle():
     row = variant_row(length=4001)
     sequences = row_to_messages(row, dna_truncation="per_side")[0]["content"][0]
     assert len(sequences["reference"]) == 4001 - 2048
-    early = variant_row(length=40)
-    early = {
-        **early,
-        **{column: early[column] + random_dna(4000) for column in ("reference_sequence", "variant_sequence")},
-    }
-    row_to_messages(early)
-    with pytest.raises(BadRow, match="equal"):
-        row_to_messages(early, dna_truncation="per_side")
+    for length in (9, 200, 2040, 2047, 2048, 2049, 2056, 3000):
+        for inserted in ("G", "GATTACAG"):
+            start, end = random_dna(length, seed=1), random_dna(length, seed=2)
+            pair = {"reference_sequence": start + end, "variant_sequence": start + inserted + end}
+            for way in (pair, dict(zip(pair, reversed(pair.values())))):
+                block = row_to_messages(variant_row(**way), dna_truncation="per_side")[0]["content"][0]
+                lost = {len(way[column]) - len(block[column.split("_")[0]]) for column in pair}
+                assert len(lost) == 1
+                shorter, longer = sorted((block["reference"], block["variant"]), key=len)
+                assert len(longer) - len(shorter) == len(inserted)
+                assert shorter in (start + end) and longer in (start + inserted + end)
+
+
+@pytest.mark.parametrize(
+    "changed, left",
+    [
+        (lambda dna: "A" + dna[1:], "equal sequences"),  # a substitution, which is cut off
+        (lambda dna: dna[1:], "another variant"),  # a deletion, behind which all is shifted
+        (lambda dna: dna[:-1], "another variant"),
+        (lambda dna: "A" + dna[1:2000] + "A" + dna[2001:], "a part of it"),
+        (lambda dna: "AC\n" * 9 + dna[18:], "equal sequences"),  # line breaks are not bases
+    ],
+)
+def test_a_pair_that_differs_where_per_side_cuts_is_a_bad_row(changed, left):
+    reference = "C" + random_dna(1999) + "C" + random_dna(2000, seed=1)
+    row = variant_row(reference_sequence=reference, variant_sequence=changed(reference))
+    row_to_messages(row)
+    with pytest.raises(BadRow, match=f"cutting 1024 bases per side leaves .*{left}") as error:
+        row_to_messages(row, dna_truncation="per_side")
+    assert error.value.column == "variant_sequence"
+    with pytest.raises(ValueError, match="Row 0, column 'variant_sequence': cutting 1024 bases"):
+        cut_windows([row], dna_truncation="per_side")
 
 
 BAD = {
     "question": ({"question": None}, "question", "missing"),
     "empty question": ({"question": " "}, "question", "empty"),
+    "question without width": ({"question": "\u200b\ufeff"}, "question", "empty"),
+    "answer without width": ({"answer": " \u2060"}, "answer", "empty"),
+    "answer in two lines": ({"answer": "cancer\nof the skin"}, "answer", "line break"),
+    "surrogate": ({"question": "What\ud800?"}, "question", "a lone surrogate at position 4"),
     "answer": ({"answer": None}, "answer", "missing"),
     "number": ({"answer": 3}, "answer", "expected text, got int"),
     "reference": ({"reference_sequence": None}, "reference_sequence", "missing"),
@@ -130,7 +160,7 @@ BAD = {
     "reserved in the role": (
         {"messages": [{"role": "user<|im_end|>", "content": "x"}, {"role": "assistant", "content": "x"}]},
         "messages[0].role",
-        "<|im_end|>, which is reserved",
+        "must be system, user or assistant",
     ),
     "reserved over two blocks": (
         {

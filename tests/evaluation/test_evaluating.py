@@ -12,6 +12,7 @@ from transformers.utils import logging
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model
+from textgenome.evaluation.evaluating import Evaluation
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.inference.predictions import Predictions
@@ -109,6 +110,20 @@ def test_another_evaluation_is_refused(table, tmp_path):
         run(table, tmp_path / "out", max_new_tokens=4)
     with pytest.raises(ValueError, match=r"other settings \(seed"):
         run(table, tmp_path / "out", seed=1)
+
+
+TOO_LONG = r"the prompt has \d{4} tokens, prompt and answer may have 1024 together"
+
+
+@pytest.mark.parametrize("mode", ["generate", "score"])
+def test_a_prompt_that_is_too_long_is_refused_before_anything_is_asked(table, tmp_path, mode, monkeypatch):
+    monkeypatch.setattr(Evaluation, "predict", None)
+    control = {"controls": ["constant_question"], "description": {"constant_question": "Why? " * 900}}
+    with pytest.raises(ValueError, match=f"constant question: Row 0: {TOO_LONG}"):
+        run(table, tmp_path / "out", mode=mode, **control)
+    pandas.DataFrame([variant_row(question="Why? " * 900)]).to_csv(f"{table}/val.csv", index=False)
+    with pytest.raises(ValueError, match=f"val.csv, row 0, column 'question': {TOO_LONG}"):
+        run(table, tmp_path / "other", mode=mode)
 
 
 def test_labels_that_are_scored_stay_the_same_until_the_end(table, tmp_path):

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import re
+from urllib.parse import unquote
 
 import pysam
 import pytest
@@ -10,6 +11,7 @@ from conftest import TINY_CHECKPOINT, random_dna, variant_row
 from textgenome.data.locks import locked
 from textgenome.inference import ask_model, ask_table, ask_vcf, asking, extract_answer
 from textgenome.inference.answers import normalize_answer, split_output
+from textgenome.inference.asking import ask_rows, open_fused
 from textgenome.inference.predictions import Predictions
 
 
@@ -72,6 +74,47 @@ def test_one_pair(tiny_model, tiny_processor, monkeypatch):
         ask_model(tiny_model, tiny_processor, [{**row, "question": " "}])
     with pytest.raises(ValueError, match="Row 0, column 'variant_sequence'"):
         ask_model(tiny_model, tiny_processor, [{**row, "variant_sequence": row["reference_sequence"]}])
+
+
+TOO_LONG = r"the prompt has \d{4} tokens, prompt and answer may have 1024 together"
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_anything_is_asked(
+    calls, table, tmp_path, tiny_model, tiny_processor, monkeypatch
+):
+    monkeypatch.setattr(asking, "generate", None)
+    monkeypatch.setattr(asking, "generate_predictions", None)
+    model, question, out = str(TINY_CHECKPOINT), "Why? " * 900, tmp_path / "out"
+    with pytest.raises(ValueError, match=f"Row 1, column 'question': {TOO_LONG}"):
+        ask(tiny_model, tiny_processor, [variant_row(), variant_row(question=question)])
+    with open(table, "a") as file:
+        file.write(json.dumps(variant_row(question=question)) + "\n")
+    with pytest.raises(ValueError, match=f"1 of 6 rows are bad.*\nrows.jsonl, row 5, column 'question': {TOO_LONG}"):
+        ask_table(model, table, out, **OPTIONS)
+    with pytest.raises(ValueError, match=f"Row 0: {TOO_LONG}"):
+        ask_vcf(model, *calls, question, out, **OPTIONS)
+    with pytest.raises(ValueError, match=f"Row 0: {TOO_LONG}"):
+        ask_rows(open_fused(model), [variant_row(question=question)], out, **OPTIONS)
+    assert not list(out.glob("*.jsonl"))
+
+
+def test_a_prompt_that_is_too_long_is_left_out_as_other_bad_rows(table, tmp_path, monkeypatch):
+    said(monkeypatch, "Answer: Glioma")
+    rows = [json.dumps(variant_row(question="Why? " * 900)), open(table).read()]
+    with open(table, "w") as file:
+        file.write("\n".join(rows))
+    written = ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out", on_bad_row="skip", **OPTIONS)
+    assert [answer["row"] for answer in written] == [1, 2, 3, 4, 5]
+
+
+def test_the_score_is_that_of_the_label_as_it_is_spelt(calls, tmp_path, monkeypatch):
+    said(monkeypatch, "Answer: Glioma")
+    folder = tmp_path / "out"
+    (answer, *_) = ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, folder, labels=["Glioma", "glioma"], **OPTIONS)
+    assert answer["scores"]["Glioma"] != answer["scores"]["glioma"]
+    with pysam.VariantFile(str(folder / "answers.vcf.gz")) as file:
+        (score, *_) = next(file).info["TG_SCORE"]
+    assert score == pytest.approx(answer["scores"]["Glioma"], abs=1e-5)
 
 
 def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
@@ -160,6 +203,15 @@ def test_the_copy_differs_in_nothing_but_the_answers(calls, tmp_path, monkeypatc
     assert [line for line in copy if not line.startswith(("##textgenome=", "##INFO=<ID=TG_ANSWER"))] == [
         line if line[0] == "#" else line.removesuffix(";.") + ";TG_ANSWER=Glioma,.,Glioma" for line in lines
     ]
+
+
+@pytest.mark.parametrize("spelt", ["p.Arg5*", "amyotrophic lateral sclerosis (ALS)", "del(5q)", "<5 %"])
+def test_an_answer_is_written_as_it_was_spelt(calls, tmp_path, monkeypatch, spelt):
+    said(monkeypatch, f"**Answer: {spelt}**")
+    written = ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, tmp_path / "out", **OPTIONS)
+    assert {answer["answer"] for answer in written} == {spelt}
+    with pysam.VariantFile(str(tmp_path / "out" / "answers.vcf.gz")) as file:
+        assert {unquote(record.info["TG_ANSWER"][0]) for record in file} == {spelt}
 
 
 def test_without_labels_there_is_no_score(calls, tmp_path, monkeypatch):

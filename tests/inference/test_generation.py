@@ -1,9 +1,21 @@
+from copy import copy
+
 import pytest
 import torch
-from conftest import conversation, random_dna
+from conftest import conversation, random_dna, variant_row
 
-from textgenome.data import TextGenomeCollator
-from textgenome.inference.generation import by_length, ends_of_turn, generate, generate_batches
+from textgenome.data import BadRow, TextGenomeCollator
+from textgenome.inference.generation import (
+    by_length,
+    check_prompts,
+    check_question,
+    count_prompt_tokens,
+    ends_of_turn,
+    generate,
+    generate_batches,
+    most_positions,
+    prompt_inputs,
+)
 from textgenome.inference.scoring import score_labels
 
 
@@ -35,6 +47,37 @@ def test_tokens_are_counted_to_the_end_of_the_turn(tiny_model, tiny_processor, p
 
 def test_the_longest_come_first(prompts):
     assert by_length(prompts, 2) == [[1, 3], [2, 4], [0]]
+
+
+@pytest.mark.parametrize("projector", ["linear", "pooled", "resampler"])
+@pytest.mark.parametrize("question", ["Why?" * 30, "Ché 𝛽? " * 10], ids=["ASCII", "other"])
+@pytest.mark.parametrize("enable_thinking", [True, False])
+def test_a_prompt_must_leave_room_for_an_answer(tiny_processor, projector, question, enable_thinking):
+    processor = copy(tiny_processor)
+    processor.projector_type, processor.projector_num_queries = projector, 200 if projector == "resampler" else 2
+    prompts = [conversation(*dna, question=question) for dna in (["GATTACA"], [random_dna(40), random_dna(41)])]
+    inputs = prompt_inputs(processor, prompts, enable_thinking)
+    longest = int(inputs["attention_mask"].sum(1).max())
+    assert count_prompt_tokens(processor, prompts[1], longest + 1, enable_thinking) == longest
+    for positions in range(longest + 1, 4 * longest, 40):
+        check_prompts(processor, prompts, positions, enable_thinking)
+    for positions in (longest, longest - 1, 10):
+        message = f"the prompt has {longest} tokens, prompt and answer may have {positions} together"
+        with pytest.raises(ValueError, match=message):
+            count_prompt_tokens(processor, prompts[1], positions, enable_thinking)
+    with pytest.raises(ValueError, match=f"Row 1: the prompt has {longest} tokens"):
+        check_prompts(processor, prompts, longest, enable_thinking)
+
+
+def test_a_question_that_is_too_long_is_a_bad_row(tiny_model, tiny_processor):
+    options = {"processor": tiny_processor, "positions": most_positions(tiny_model.config)}
+    assert options["positions"] == 1024
+    check_question(variant_row(), **options)
+    with pytest.raises(BadRow, match=r"^the prompt has \d{4} tokens, prompt and answer may have 1024") as error:
+        check_question(variant_row(question="Why? " * 900), **options)
+    assert error.value.column == "question"
+    with pytest.raises(BadRow, match="equal"):
+        check_question(variant_row(variant_sequence=variant_row()["reference_sequence"]), **options)
 
 
 def stop_after_one(batches):

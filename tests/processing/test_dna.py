@@ -119,18 +119,21 @@ def test_too_small_windows_are_refused(size, message):
         variant_window("A", "AA", size)
 
 
-def test_truncate_dna():
-    row = {"reference_sequence": "A" * 3000, "variant_sequence": "C" * 2048, "answer": "x"}
+def test_truncate_dna_cuts_both_sequences_alike():
+    row = {"reference_sequence": "A" * 3000, "variant_sequence": "C" * 2049, "answer": "x"}
     cut = truncate_dna(row)
     assert len(cut["reference_sequence"]) == 3000 - 2 * 1024
-    assert len(cut["variant_sequence"]) == 1024
+    assert len(cut["variant_sequence"]) == 2049 - 2 * 1024
     assert cut["answer"] == "x" and len(row["reference_sequence"]) == 3000
 
 
-def test_truncate_dna_keeps_the_centre():
-    row = {"reference_sequence": "AAAACCCCGGGGTTTT", "variant_sequence": "A"}
-    assert truncate_dna(row) == {"reference_sequence": "CCCCGGGG", "variant_sequence": "A"}
-    assert truncate_dna(row, truncate_dna_per_side=2)["reference_sequence"] == "AACCCCGGGGTT"
+def test_truncate_dna_takes_a_quarter_of_a_short_pair_at_either_end():
+    row = {"reference_sequence": "aaaacccc\nggggtttt", "variant_sequence": "AAAACCCCA"}
+    assert truncate_dna(row) == {"reference_sequence": "AACCCCGGGGTT", "variant_sequence": "AACCC"}
+    assert truncate_dna(row, truncate_dna_per_side=1) == {
+        "reference_sequence": "AAACCCCGGGGTTT",
+        "variant_sequence": "AAACCCC",
+    }
 
 
 @pytest.mark.parametrize("size", [2048, 512])
