@@ -86,7 +86,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_anything_is_asked(
     monkeypatch.setattr(asking, "generate_predictions", None)
     model, question, out = str(TINY_CHECKPOINT), "Why? " * 900, tmp_path / "out"
     with pytest.raises(ValueError, match=f"Row 1, column 'question': {TOO_LONG}"):
-        ask(tiny_model, tiny_processor, [variant_row(), variant_row(question=question)])
+        ask_model(tiny_model, tiny_processor, [variant_row(), variant_row(question=question)])
     with open(table, "a") as file:
         file.write(json.dumps(variant_row(question=question)) + "\n")
     with pytest.raises(ValueError, match=f"1 of 6 rows are bad.*\nrows.jsonl, row 5, column 'question': {TOO_LONG}"):
