@@ -151,8 +151,11 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_input_ids: torch.LongTensor | None,
         dna_attention_mask: torch.Tensor | None,
         dna_pool_ids: torch.LongTensor | None = None,
+        num_cached_dna_features: torch.LongTensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Put the DNA features and the learnt markers into the prompt.
+
+        Args: those of `forward`.
 
         Returns:
             The embeddings `(batch, length, hidden_size)`, and the features `(placeholders, hidden_size)` if any.
@@ -166,17 +169,21 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
         if dna_input_ids is not None and dna_attention_mask.any():
             outputs = self.get_dna_features(dna_input_ids, dna_attention_mask, dna_pool_ids)
-            found, expected = placeholders.sum(1), outputs.num_features.to(placeholders.device)
-            for row in (found != expected).nonzero().flatten().tolist():
+            features, counts = outputs.pooler_output, outputs.num_features.to(placeholders.device)
+            found = placeholders.sum(1)
+            if num_cached_dna_features is not None and not torch.equal(found, counts):
+                features = without_first(features, counts, num_cached_dna_features)
+                counts = counts - num_cached_dna_features
+            for row in (found != counts).nonzero().flatten().tolist():
                 raise ValueError(
-                    f"DNA features and DNA tokens do not match in row {row}, tokens: {found[row]}, "
-                    f"features: {expected[row]}"
+                    f"DNA features and DNA tokens do not match in row {row}, tokens: {found[row]}, features: "
+                    f"{counts[row]}. With a cache, pass tokens and DNA of the whole conversation, or of what is new."
                 )
-            features = outputs.pooler_output
         elif placeholders.any():
             raise ValueError(
-                "`input_ids` holds DNA placeholders but `dna_input_ids` was not passed. In training, use the collator "
-                "of textgenome: the default one of SFTTrainer drops the DNA."
+                "`input_ids` holds DNA placeholders but `dna_input_ids` was not passed. Make inputs by the processor: "
+                'of pipelines take "any-to-any", since "text-generation" only tokenizes, and in training the collator '
+                "of textgenome, since the default one of SFTTrainer drops the DNA."
             )
         elif self.training:
             # A rank whose batch holds no DNA still has to join the collectives of the encoder and the projector, here
@@ -206,6 +213,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_attention_mask: torch.Tensor | None = None,
         dna_pool_ids: torch.LongTensor | None = None,
         cache: Cache | None = None,
+        num_cached_dna_features: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
         """Run the fused model.
@@ -221,6 +229,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding.
             dna_pool_ids: Same shape, only for the `pooled` projector.
             cache: The cache of the language model.
+            num_cached_dna_features: `(batch,)`, how many of the first DNA features of each sample the cache holds
+                already. For DNA of a whole conversation; by default it is that of `input_ids` only.
 
         Raises:
             ValueError: If placeholders and DNA do not match, or one comes without the other.
@@ -236,7 +246,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         is_prompt = cache is None or cache.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
         if is_prompt or dna_input_ids is not None:
             inputs_embeds, dna_features = self.insert_dna(
-                input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids
+                input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids, num_cached_dna_features
             )
 
         outputs = self.language_model(
@@ -376,6 +386,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         dna_attention_mask: torch.Tensor | None = None,
         dna_pool_ids: torch.LongTensor | None = None,
         cache: Cache | None = None,
+        num_cached_dna_features: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeCausalLMOutputWithPast:
         """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
@@ -395,6 +406,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             dna_input_ids=dna_input_ids,
             dna_attention_mask=dna_attention_mask,
             dna_pool_ids=dna_pool_ids,
+            num_cached_dna_features=num_cached_dna_features,
             return_dict=True,
             **kwargs,
         )
@@ -414,13 +426,44 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             **{CACHE_NAME: outputs.get(CACHE_NAME)},
         )
 
+    def generate(self, inputs=None, generation_config=None, **kwargs):
+        """Continue prompts, see `GenerationMixin.generate`.
+
+        Raises:
+            ValueError: If prompts are padded on the right, or what is asked for cannot read DNA.
+        """
+        mask = kwargs.get("attention_mask")
+        if mask is not None and mask.dim() == 2 and not mask[:, -1].all():
+            raise ValueError(
+                "The model would go on after the padding. Pad prompts on the left: `padding_side='left'` in "
+                "`processor_kwargs`, or `pipeline.tokenizer.padding_side = 'left'`."
+            )
+        options = {**(generation_config or self.generation_config).to_dict(), **kwargs}
+        if options.get("assistant_early_exit"):
+            raise ValueError(
+                "`assistant_early_exit` takes the first layers of one network, and this model is two: use "
+                "`prompt_lookup_num_tokens`, or a smaller model of textgenome as `assistant_model`."
+            )
+        if kwargs.get("dna_input_ids") is not None:
+            self.check_reads_dna(options.get("assistant_model"), options.get("prefill_chunk_size"), mask)
+        return super().generate(inputs, generation_config, **kwargs)
+
+    def check_reads_dna(
+        self, assistant: PreTrainedModel | None, chunk_size: int | None, attention_mask: torch.Tensor | None
+    ) -> None:
+        """Raise ValueError if a draft model cannot read DNA, or the prompt would not be read in one piece."""
+        if assistant is not None and assistant.config.model_type != self.config.model_type:
+            raise ValueError(
+                f"`assistant_model` is a {assistant.config.model_type} model, which reads no DNA and so cannot draft "
+                "what is said of it: use a smaller model of textgenome, or `prompt_lookup_num_tokens`."
+            )
+        if chunk_size and (attention_mask is None or attention_mask.shape[1] > chunk_size):
+            raise ValueError(
+                "`prefill_chunk_size` would cut the prompt and part DNA tokens from their features: leave it unset."
+            )
+
     def prepare_inputs_for_generation(
-        self,
-        input_ids,
-        attention_mask=None,
-        inputs_embeds=None,
-        is_first_iteration=False,
-        **kwargs,
+        self, input_ids, attention_mask=None, inputs_embeds=None, is_first_iteration=False, **kwargs
     ):
         inputs = super().prepare_inputs_for_generation(
             input_ids,
@@ -429,10 +472,24 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             is_first_iteration=is_first_iteration,
             **kwargs,
         )
-        # The placeholders are in the prompt only: past it the cache already holds them.
-        if not is_first_iteration and kwargs.get("use_cache", True):
+        cache, new = kwargs.get(CACHE_NAME), inputs.get("input_ids")
+        if kwargs.get("dna_input_ids") is None or new is None or cache is None or cache.get_seq_length() == 0:
+            return inputs
+        # Only a prompt holds placeholders, the first one or that of a later turn: past it the cache has the features.
+        is_dna = (input_ids == self.config.dna_token_id) if is_first_iteration else None
+        if is_first_iteration and (is_dna[:, -new.shape[1] :].any() or not is_dna.any()):
+            inputs["num_cached_dna_features"] = is_dna[:, : -new.shape[1]].sum(1)
+        else:
             inputs["dna_input_ids"] = inputs["dna_attention_mask"] = inputs["dna_pool_ids"] = None
         return inputs
+
+
+def without_first(features: torch.Tensor, counts: torch.LongTensor, left_out: torch.LongTensor) -> torch.Tensor:
+    """Leave out the first features of each row; `counts` says how many of them, `(features, width)`, a row has."""
+    ends = counts.cumsum(0)
+    rows = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    places = torch.arange(len(rows), device=counts.device) - (ends - counts)[rows]
+    return features[(places >= left_out[rows]).to(features.device)]
 
 
 @torch.no_grad()

@@ -56,7 +56,7 @@ def test_fused_alone_in_a_batch_and_on_either_side(processor, encoder, projector
     for name, value in settings.items():
         setattr(processor, name, value)
     model = TextGenomeForConditionalGeneration(tiny_config(dna_config=encoder, **settings)).eval()
-    for side in ("left", "right"):
+    for side in ("right", "left"):
         batch = encode(processor, PROMPTS, side)
         together = model(**batch).logits
         for i, prompt in enumerate(PROMPTS):
