@@ -6,6 +6,8 @@ from conftest import TINY_CHECKPOINT, variant_row
 from typer.testing import CliRunner
 
 from textgenome.commands import app
+from textgenome.commands.ask import read_labels
+from textgenome.commands.options import read_synonyms
 
 
 @pytest.fixture
@@ -63,10 +65,32 @@ def test_of_a_single_file_the_split_is_to_be_named(table, tmp_path):
     assert "no split 'validation', only train. Name one by --split" in result.output
 
 
-def test_a_bad_table_of_synonyms_is_named(table, tmp_path):
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("a,b\nc\n", "row 1: expected two columns"),
+        ("a,b\n,c\n", "row 1: a name or a meaning is empty"),
+        ("a,b\nc,\u200b\n", "row 1: a name or a meaning is empty"),
+        ("AD,b\nad.,c\n", "row 1: 'ad.' has another meaning"),
+        ('a,b\n"c,d\n', "is each double quote closed"),
+    ],
+)
+def test_a_bad_table_of_synonyms_is_named(table, tmp_path, content, message):
     synonyms = tmp_path / "synonyms.csv"
-    synonyms.write_text("a,b\nc\n")
+    synonyms.write_text(content)
     flags = ["--dataset_name", table, "--output_dir", tmp_path / "out", "--synonyms", synonyms]
     result = invoke("baselines", *flags)
     assert result.exit_code == 2
-    assert "row 1: expected two columns" in " ".join(result.output.replace("│", " ").split())
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_synonyms_and_labels_are_read_in_any_encoding_with_a_mark(tmp_path, encoding):
+    path = tmp_path / "names"
+    path.write_bytes("AD,Alzheimer’s disease\n\nGBM,glioma\n".encode(encoding))
+    assert read_synonyms(path) == {"AD": "Alzheimer’s disease", "GBM": "glioma"}
+    path.write_bytes("naïve\u2028one\r\n\u200b\n<5 %\n".encode(encoding))
+    assert read_labels(str(path)) == ["naïve\u2028one", "<5 %"]
+    path.write_bytes("one\nnaïve".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"names, line 2: the text holds the byte 0xEF, which is not UTF-8"):
+        read_labels(str(path))
