@@ -84,8 +84,8 @@ class DataArguments(RowArguments):
     generation_rows: int = field(
         default=0,
         metadata={
-            "help": "After training, answer so many rows of the test split by generation, unchanged, with the "
-            "DNA exchanged between rows and with it removed, and print the three accuracies."
+            "help": "After training, answer so many rows of the test split, drawn by the seed, by generation: "
+            "unchanged, with the DNA exchanged between rows and with it removed. Print the three accuracies."
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})

@@ -14,6 +14,7 @@ loses what came after the last one. A finished run is only evaluated again; for 
 or name another. Research use only, not for diagnosis.
 """
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,6 +133,11 @@ def load_data(
     return rows, test_rows
 
 
+def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
+    """So many rows, drawn by the seed, in their order: the first of a sorted table would all be of one kind."""
+    return rows.select(sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows)))))
+
+
 def show(rows: Dataset, script_args: DataArguments) -> Dataset:
     """What the model sees of rows."""
     return as_conversations(rows, script_args.dna, script_args.dna_truncation)
@@ -236,7 +242,7 @@ def measure(
         accuracies = compare_controls(
             trainer.model,
             processor,
-            test_rows.select(range(min(script_args.generation_rows, len(test_rows)))).to_list(),
+            sample_rows(test_rows, script_args.generation_rows, trainer.args.seed).to_list(),
             max_new_tokens=script_args.max_new_tokens,
             seed=trainer.args.seed,
         )

@@ -16,6 +16,7 @@ from trl import SFTConfig, SFTTrainer
 
 from textgenome import HyenaDNAModel
 from textgenome.data import TextGenomeCollator
+from textgenome.training.sft import sample_rows
 
 
 @pytest.fixture
@@ -195,3 +196,14 @@ def test_accumulated_batches_give_the_same_course(table):
         train(table, output_dir=out, max_steps=4, lora_dropout=0, save_strategy="steps", **batches)
         courses.append([entry["loss"] for entry in log_of(out / "checkpoint-4") if "loss" in entry])
     assert courses[0] == pytest.approx(courses[1], abs=1e-3)
+
+
+def test_a_sorted_table_is_evaluated_by_rows_drawn_from_all_of_it():
+    table = Dataset.from_dict({"answer": sorted("AB" * 50)})
+    drawn = sample_rows(table, 40, seed=0)["answer"]
+    assert 10 < list(drawn).count("A") < 30
+    assert list(sample_rows(table, 40, seed=0)["answer"]) == list(drawn)
+    places = Dataset.from_dict({"row": range(100)})
+    rows = [list(sample_rows(places, 40, seed)["row"]) for seed in (0, 1)]
+    assert rows[0] != rows[1] and rows[0] == sorted(rows[0]) and len(set(rows[0])) == 40
+    assert list(sample_rows(places, 1000, 0)["row"]) == list(range(100))
