@@ -1,7 +1,8 @@
 """The DNA encoder inside a model: building and loading one, and encoding padded batches with it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -171,23 +172,54 @@ class DNAEncoderMixin:
         feature = find_modules(self.dna_encoder, name)[0]
         return sum(place[layer] <= place[feature] for layer in find_layers(self.dna_encoder, count)[0])
 
-    def encode_dna(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
+    def encode_dna(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.LongTensor,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The features that the configuration chooses: `(sequences, length)` to `(sequences, states, width)`.
 
         Args:
             input_ids: `(sequences, length)`.
             attention_mask: Same shape, 1 for tokens and 0 for padding. With both strands padding is on the right.
+            inputs_embeds: `(sequences, length, width)`, in place of what the embedding of the encoder gives for the
+                tokens. If it requires gradients, they flow to it also through a frozen encoder.
 
         Returns:
             A state for each token, or for as many of them as `bases_per_state` of the encoder says.
 
         Raises:
-            ValueError: If `dna_feature_module` gives something else than a state for each token.
+            ValueError: If `dna_feature_module` gives something else than a state for each token, or `inputs_embeds`
+                is given where both strands are read.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_dna_encoder):
+        asked = inputs_embeds is not None and inputs_embeds.requires_grad
+        with (
+            torch.set_grad_enabled(torch.is_grad_enabled() and (self.trains_dna_encoder or asked)),
+            self.replace_embeds(inputs_embeds),
+        ):
             if self.config.both_strands == "none":
                 return self.encode_strand(input_ids, attention_mask)
             return self.encode_both_strands(input_ids, attention_mask)
+
+    @contextmanager
+    def replace_embeds(self, inputs_embeds: torch.Tensor | None) -> Iterator[None]:
+        """Let the embedding of the encoder give these embeddings, whatever tokens it is called with."""
+        if inputs_embeds is None:
+            yield
+            return
+        strands = self.config.both_strands != "none" or getattr(self.config.dna_config, "average_strands", False)
+        embedding = None if strands else self.dna_encoder.get_input_embeddings()
+        if embedding is None:
+            raise ValueError(
+                "`dna_inputs_embeds` needs an encoder that embeds tokens and reads one strand: the embeddings of the "
+                "other strand are not those of its tokens."
+            )
+        hook = embedding.register_forward_hook(lambda _, args, output: inputs_embeds.to(output.dtype))
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def encode_both_strands(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> torch.Tensor:
         """The features of sequences and of their reverse complements, each beside or averaged with that of its base.
@@ -249,12 +281,15 @@ class DNAEncoderMixin:
             raise ValueError(f"The module {name!r} of the DNA encoder gives {found} instead of states of {expected}.")
         return states[0]
 
-    def encode_distinct_dna(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor) -> EncodedDNA:
+    def encode_distinct_dna(
+        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor, inputs_embeds: torch.Tensor | None = None
+    ) -> EncodedDNA:
         """Encode a batch in one pass, equal sequences once; a frozen encoder builds no graph.
 
         Args:
             input_ids: `(sequences, length)`.
             attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side; each sequence has a token.
+            inputs_embeds: `(sequences, length, width)`, see `encode_dna`. With them each sequence is encoded.
         """
         # Tokens to the left and padding to the right, at most as wide as needed: what an encoder makes of a sequence
         # then depends neither on the side of the padding nor on its neighbours in the batch.
@@ -264,9 +299,16 @@ class DNAEncoderMixin:
         order = find_order(mask)[:, :width]
         mask = torch.arange(width, device=mask.device) < lengths[:, None]
         tokens = input_ids.gather(1, order).masked_fill(~mask, -1)
-        tokens, index = torch.unique(tokens, dim=0, return_inverse=True)
         padding = self.config.dna_config.pad_token_id or 0
-        states = self.encode_dna(tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long())
+        if inputs_embeds is None:
+            tokens, index = torch.unique(tokens, dim=0, return_inverse=True)
+            states = self.encode_dna(tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long())
+        else:
+            index = torch.arange(len(tokens), device=tokens.device)
+            embeds = inputs_embeds.gather(1, order[..., None].expand(-1, -1, inputs_embeds.shape[-1]))
+            # By the class: a cache may stand in for the method, and knows sequences by their tokens only.
+            ids, mask = tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long()
+            states = type(self).encode_dna(self, ids, mask, embeds)
         step = bases_per_state(self.config.dna_config)
         return EncodedDNA(states, tokens[:, ::step], index, order[:, ::step])
 

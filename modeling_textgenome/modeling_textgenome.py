@@ -105,6 +105,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_input_ids: torch.LongTensor,
         dna_attention_mask: torch.Tensor,
         dna_pool_ids: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
     ) -> TextGenomeDNAOutput:
         """Encode and project DNA. Equal sequences are encoded once; a frozen encoder builds no graph.
 
@@ -114,9 +115,12 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
                 any token only fill up the batch.
             dna_pool_ids: Same shape, for the `pooled` projector: which placeholder of its sequence each token goes
                 into, counted from 0.
+            dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, in place of what the encoder's embedding
+                gives for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
         """
         present = dna_attention_mask.any(-1)
-        encoded = self.encode_distinct_dna(dna_input_ids[present], dna_attention_mask[present])
+        embeds = None if dna_inputs_embeds is None else dna_inputs_embeds[present]
+        encoded = self.encode_distinct_dna(dna_input_ids[present], dna_attention_mask[present], embeds)
         # Not in the type of quantized weights, which is not the one that is computed in.
         wide = (each.dtype for each in self.projector.parameters() if each.is_floating_point() and each.itemsize > 1)
         index, states = encoded.index, encoded.states.to(next(wide, encoded.states.dtype))
@@ -152,6 +156,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_attention_mask: torch.Tensor | None,
         dna_pool_ids: torch.LongTensor | None = None,
         num_cached_dna_features: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Put the DNA features and the learnt markers into the prompt.
 
@@ -168,7 +173,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         if dna_input_ids is not None and dna_attention_mask is None:
             raise ValueError("`dna_input_ids` needs `dna_attention_mask`: without it padding would pass for DNA.")
         if dna_input_ids is not None and dna_attention_mask.any():
-            outputs = self.get_dna_features(dna_input_ids, dna_attention_mask, dna_pool_ids)
+            outputs = self.get_dna_features(dna_input_ids, dna_attention_mask, dna_pool_ids, dna_inputs_embeds)
             features, counts = outputs.pooler_output, outputs.num_features.to(placeholders.device)
             found = placeholders.sum(1)
             if num_cached_dna_features is not None and not torch.equal(found, counts):
@@ -214,6 +219,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         dna_pool_ids: torch.LongTensor | None = None,
         cache: Cache | None = None,
         num_cached_dna_features: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
         """Run the fused model.
@@ -231,6 +237,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             cache: The cache of the language model.
             num_cached_dna_features: `(batch,)`, how many of the first DNA features of each sample the cache holds
                 already. For DNA of a whole conversation; by default it is that of `input_ids` only.
+            dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, see `get_dna_features`; `dna_input_ids` is
+                given beside it.
 
         Raises:
             ValueError: If placeholders and DNA do not match, or one comes without the other.
@@ -245,9 +253,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         # Past the prompt a decoding step holds one token and no DNA.
         is_prompt = cache is None or cache.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
         if is_prompt or dna_input_ids is not None:
-            inputs_embeds, dna_features = self.insert_dna(
-                input_ids, inputs_embeds, dna_input_ids, dna_attention_mask, dna_pool_ids, num_cached_dna_features
-            )
+            dna = (dna_input_ids, dna_attention_mask, dna_pool_ids, num_cached_dna_features, dna_inputs_embeds)
+            inputs_embeds, dna_features = self.insert_dna(input_ids, inputs_embeds, *dna)
 
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
@@ -387,6 +394,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         dna_pool_ids: torch.LongTensor | None = None,
         cache: Cache | None = None,
         num_cached_dna_features: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeCausalLMOutputWithPast:
         """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
@@ -407,6 +415,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             dna_attention_mask=dna_attention_mask,
             dna_pool_ids=dna_pool_ids,
             num_cached_dna_features=num_cached_dna_features,
+            dna_inputs_embeds=dna_inputs_embeds,
             return_dict=True,
             **kwargs,
         )
@@ -480,7 +489,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         if is_first_iteration and (is_dna[:, -new.shape[1] :].any() or not is_dna.any()):
             inputs["num_cached_dna_features"] = is_dna[:, : -new.shape[1]].sum(1)
         else:
-            inputs["dna_input_ids"] = inputs["dna_attention_mask"] = inputs["dna_pool_ids"] = None
+            inputs |= dict.fromkeys(("dna_input_ids", "dna_attention_mask", "dna_pool_ids", "dna_inputs_embeds"))
         return inputs
 
 

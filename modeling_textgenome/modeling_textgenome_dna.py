@@ -100,6 +100,7 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
         dna_input_ids: torch.LongTensor,
         dna_attention_mask: torch.Tensor,
         dna_spans: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
     ) -> TextGenomeDNAModelOutput:
         """Encode the sequences of all rows in one pass of the encoder, equal ones once.
 
@@ -108,6 +109,8 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side. All 0 where a row has
                 fewer sequences than others.
             dna_spans: Same shape, how many bases each token covers, 0 for padding.
+            dna_inputs_embeds: `(batch, sequences, dna_length, width)`, in place of what the encoder's embedding gives
+                for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
 
         Returns:
             `last_hidden_state` of shape `(batch, sequences, states, width)`, and `state_spans`. Each state stands
@@ -116,7 +119,8 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
         """
         mask = dna_attention_mask.bool()
         present, step = mask.any(-1), bases_per_state(self.config.dna_config)
-        encoded = self.encode_distinct_dna(dna_input_ids[present], mask[present])
+        embeds = None if dna_inputs_embeds is None else dna_inputs_embeds[present]
+        encoded = self.encode_distinct_dna(dna_input_ids[present], mask[present], embeds)
         places, given = encoded.order, mask
         if step > 1:
             if dna_spans is not None:
@@ -161,6 +165,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         dna_attention_mask: torch.Tensor,
         dna_spans: torch.LongTensor | None = None,
         labels: torch.LongTensor | None = None,
+        dna_inputs_embeds: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Classify pairs of sequences, all of them in one pass of the encoder.
 
@@ -169,6 +174,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
             dna_spans: Not read: which bases a state covers makes no difference where all of them are pooled.
             labels: `(batch,)`, the class of each row, or -100 for none of them: such a row has no loss.
+            dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
 
         Returns:
             `logits` of shape `(batch, num_labels)`, float32, and with labels the `loss`, the mean over rows.
@@ -181,7 +187,8 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
                 "`dna_input_ids` must hold a reference and a variant for each row, as (batch, 2, dna_length), got "
                 f"{tuple(dna_input_ids.shape)}" + (" with an empty sequence." if dna_input_ids.dim() == 3 else ".")
             )
-        encoded = self.model.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1))
+        embeds = None if dna_inputs_embeds is None else dna_inputs_embeds.flatten(0, 1)
+        encoded = self.model.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1), embeds)
         states = encoded.states.to(self.pooling.query.dtype)
         pooled = self.pooling(states, encoded.tokens >= 0)[encoded.index]
         logits = self.classifier(pooled.view(len(dna_input_ids), -1)).float()
