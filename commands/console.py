@@ -1,5 +1,6 @@
 """The app to which each command adds itself, and what all commands have in common."""
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,12 @@ class Command(TyperCommand):
         return [options, "[MODEL]", *arguments] if "--model" in self._options() else [options, *arguments]
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self._name_model(args))
+        rest = super().parse_args(ctx, self._name_model(args))
+        for param in self.params:
+            value = ctx.params.get(param.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise typer.BadParameter(f"{value} is not a finite number.", ctx, param)
+        return rest
 
     def invoke(self, ctx: typer.Context) -> None:
         if ctx.obj is not None:

@@ -1,5 +1,6 @@
 """`textgenome serve`: a model behind HTTP."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -10,39 +11,53 @@ from textgenome.serving.limits import Limits
 
 
 DEFAULTS = Limits()
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets others in.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api_key", help="What clients must send as bearer token; in TEXTGENOME_API_KEY others here cannot see it."
+    ),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option("--allow_host", help="Another name of the service, such as that of a proxy; may be repeated."),
+]
+AllowOrigin = Annotated[
+    list[str] | None, typer.Option("--allow_origin", help="Another site whose pages may ask; may be repeated.")
+]
+MaxSeconds = Annotated[float, typer.Option("--max_seconds", min=0, help="For a request, the time it waits included.")]
+
+
+def at_least_1(name: str, meaning: str):
+    return typer.Option(name, min=1, help=meaning)
 
 
 @command()
 def serve(
     model: Model,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     revision: Revision = "main",
     dtype: Dtype = "auto",
-    api_key: Annotated[
-        str | None,
-        typer.Option("--api_key", envvar="TEXTGENOME_API_KEY", help="What clients must send as bearer token."),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option("--allow_origin", help="Another site whose pages may ask; may be repeated.")
-    ] = None,
-    max_body_bytes: Annotated[
-        int, typer.Option("--max_body_bytes", min=1, help="Of a request.")
-    ] = DEFAULTS.body_bytes,
-    max_bases: Annotated[int, typer.Option("--max_bases", min=1, help="Of a sequence.")] = DEFAULTS.bases,
-    max_sequences: Annotated[int, typer.Option("--max_sequences", min=1, help="Of a request.")] = DEFAULTS.sequences,
+    api_key: ApiKey = None,
+    allow_host: AllowHost = None,
+    allow_origin: AllowOrigin = None,
+    max_body_bytes: Annotated[int, at_least_1("--max_body_bytes", "Of a request.")] = DEFAULTS.body_bytes,
+    max_waiting_bytes: Annotated[
+        int, at_least_1("--max_waiting_bytes", "Of all requests that are read or wait; more get 429.")
+    ] = DEFAULTS.waiting_bytes,
+    max_bases: Annotated[int, at_least_1("--max_bases", "Of a sequence.")] = DEFAULTS.bases,
+    max_sequences: Annotated[int, at_least_1("--max_sequences", "Of a request.")] = DEFAULTS.sequences,
     max_tokens: Annotated[
-        int, typer.Option("--max_tokens", min=1, help="Of prompt and answer together, at most what the model takes.")
+        int, at_least_1("--max_tokens", "Of prompt and answer together, at most what the model takes.")
     ] = DEFAULTS.tokens,
-    max_queue: Annotated[
-        int, typer.Option("--max_queue", min=1, help="Requests that wait; more get 429.")
-    ] = DEFAULTS.queue,
-    max_seconds: Annotated[
-        float, typer.Option("--max_seconds", min=0, help="For a request, the time it waits included.")
-    ] = DEFAULTS.seconds,
-    batch_size: Annotated[
-        int, typer.Option("--batch_size", min=1, help="Requests answered together.")
-    ] = DEFAULTS.batch_size,
+    max_queue: Annotated[int, at_least_1("--max_queue", "Requests that wait; more get 429.")] = DEFAULTS.queue,
+    max_connections: Annotated[
+        int, at_least_1("--max_connections", "Clients connected at once; more get 503.")
+    ] = DEFAULTS.connections,
+    max_seconds: MaxSeconds = DEFAULTS.seconds,
+    batch_size: Annotated[int, at_least_1("--batch_size", "Requests answered together.")] = DEFAULTS.batch_size,
 ) -> None:
     """Answer questions about DNA over HTTP: as OpenAI's chat completions, as POST /predict, and on a page at /.
 
@@ -57,11 +72,15 @@ def serve(
 
     limits = Limits(
         body_bytes=max_body_bytes,
+        waiting_bytes=max_waiting_bytes,
         bases=max_bases,
         sequences=max_sequences,
         tokens=max_tokens,
         queue=max_queue,
+        connections=max_connections,
         seconds=max_seconds,
         batch_size=batch_size,
     )
-    run_service(model, limits, host, port, revision, dtype, api_key, tuple(allow_origin or ()))
+    # Read here and not by the option, which takes an empty variable for none.
+    key = os.environ.get("TEXTGENOME_API_KEY") if api_key is None else api_key
+    run_service(model, limits, host, port, revision, dtype, key, tuple(allow_host or ()), tuple(allow_origin or ()))

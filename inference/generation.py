@@ -8,6 +8,7 @@ from tqdm import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.processing.processing_dna import min_tokens
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -126,6 +127,8 @@ def count_prompt_tokens(
 ) -> int:
     """How many tokens a prompt has, the placeholders of its DNA included.
 
+    Lengths are compared before anything is tokenized: that takes far more time and memory.
+
     Args:
         processor: The processor.
         conversation: It ends where the assistant is to speak.
@@ -133,8 +136,15 @@ def count_prompt_tokens(
         enable_thinking: As in `generate_batches`.
 
     Raises:
-        ValueError: If that leaves no room for an answer.
+        ValueError: If that leaves no room for an answer, or if the encoder does not read a sequence of that length.
     """
+    lengths = [len(sequence) for shown in processor.dna_of(conversation) for sequence in shown]
+    longest, reads = max(lengths, default=0), processor.dna_tokenizer.model_max_length
+    if min_tokens(processor.dna_tokenizer, longest) > reads:
+        raise ValueError(f"a sequence has {longest} bases, more than the {reads} tokens that the encoder reads")
+    fewest = sum(map(processor.min_placeholders, lengths))
+    if fewest >= positions:
+        raise ValueError(f"its DNA alone is {fewest} tokens or more, prompt and answer may have {positions} together")
     tokens = int(prompt_inputs(processor, [conversation], enable_thinking)["attention_mask"].sum())
     if tokens >= positions:
         raise ValueError(f"the prompt has {tokens} tokens, prompt and answer may have {positions} together")

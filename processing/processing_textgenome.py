@@ -10,6 +10,7 @@ from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
     common_prefix,
+    min_tokens,
     normalize_dna,
     tokenize_dna,
     variant_window,
@@ -123,6 +124,14 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
             return pool_ids[-1] + 1
         states = ids[:: self.bases_per_state]
         return len(states) - sum(states.count(token) for token in self.dna_hidden_token_ids or ())
+
+    def min_placeholders(self, bases: int) -> int:
+        """Fewest placeholders that a sequence of so many bases can take, without tokenizing it."""
+        if self.projector_type == "resampler":
+            return self.projector_num_queries
+        # Rounded down: a state that starts with a hidden token is hidden with all its tokens.
+        states = min_tokens(self.dna_tokenizer, bases) // self.bases_per_state
+        return -(-states // self.projector_pool_size) if self.projector_type == "pooled" else states
 
     def __call__(
         self,

@@ -6,28 +6,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
-from textgenome.serving.engine import Answer, ModelFailed, hold_back
-
-
-NOTICE = "Research use only, not for diagnosis."
-THINK, END_THINK = "<think>", "</think>"
-
-
-def split_reasoning(text: str, finished: bool = True) -> tuple[str, str]:
-    """What the assistant says, without the think block it may begin with.
-
-    Args:
-        text: All it said, or as much as there is.
-        finished: If not, an end that may be the beginning of a tag is left out.
-
-    Returns:
-        The reasoning and the content. Those of more text begin with those of less.
-    """
-    text = text.lstrip() if finished else hold_back(text.lstrip(), (THINK, END_THINK))
-    if not text.startswith(THINK):
-        return "", text.strip()
-    reasoning, _, content = text.removeprefix(THINK).partition(END_THINK)
-    return reasoning.strip(), content.strip()
+from textgenome.serving.engine import ModelFailed
+from textgenome.serving.questions import Answer
+from textgenome.serving.reasoning import split_reasoning
+from textgenome.serving.responses import NOTICE
 
 
 def usage(answer: Answer) -> dict[str, int]:
@@ -87,4 +69,4 @@ async def stream_completion(answers: AsyncIterator[Answer], model: str, include_
     yield "data: [DONE]\n\n"
 
 
-__all__ = ["NOTICE", "completion", "split_reasoning", "stream_completion"]
+__all__ = ["completion", "stream_completion"]

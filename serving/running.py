@@ -6,12 +6,15 @@ import math
 import socket
 from pathlib import Path
 
-import uvicorn
-
 from textgenome.inference.checkpoints import pin_revision
 from textgenome.serving.app import create_app
+from textgenome.serving.connections import Seldom, allowed_connections, server_of, tell_exhaustion
 from textgenome.serving.engine import Engine
+from textgenome.serving.guard import Callers
 from textgenome.serving.limits import Limits
+
+
+logger = logging.getLogger(__name__)
 
 
 def run_service(
@@ -22,6 +25,7 @@ def run_service(
     revision: str = "main",
     dtype: str = "auto",
     api_key: str | None = None,
+    allow_hosts: tuple[str, ...] = (),
     allow_origins: tuple[str, ...] = (),
 ) -> None:
     """Answer questions over HTTP until the process is told to stop.
@@ -34,25 +38,26 @@ def run_service(
         revision: Of a model on the Hub.
         dtype: Of the weights.
         api_key: What clients must send as bearer token, if anything.
+        allow_hosts: Other names of the service, see `Callers`.
         allow_origins: Other sites whose pages may ask.
 
     Raises:
         OSError: If there is no such model, or the port cannot be listened on.
+        ValueError: If the key, a name or a site is malformed.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logger = logging.getLogger("textgenome")
-    logger.setLevel(logging.INFO)
-    revision = pin_revision(model, revision)
+    log_to_terminal()
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
-    app = create_app(engine, name, api_key, allow_origins)
+    app = create_app(engine, name, api_key, Callers(host, allow_hosts, allow_origins))
+    revision = pin_revision(model, revision)
     check_port(host, port)
-    # Paths may hold anything, so none are logged. A stop waits as long as a request may take, not for clients that
-    # do not read.
+    # A stop waits as long as a request may take, not for clients that do not read.
     stop = math.ceil(limits.seconds)
-    server = uvicorn.Server(uvicorn.Config(app, host, port, access_log=False, timeout_graceful_shutdown=stop))
+    connections = allowed_connections(limits.connections)
+    server = server_of(app, connections, host=host, port=port, timeout_graceful_shutdown=stop)
 
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(tell_exhaustion)
         serving = asyncio.create_task(server.serve())
         try:
             await engine.load(model, revision, dtype)
@@ -62,6 +67,15 @@ def run_service(
             await serving
 
     asyncio.run(run())
+
+
+def log_to_terminal() -> None:
+    """Log to the terminal; what goes wrong a thousand times in a minute is one line."""
+    handler = logging.StreamHandler()
+    handler.addFilter(Seldom())
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
+    for name in ("textgenome", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def check_port(host: str, port: int) -> None:

@@ -42,22 +42,28 @@ function fold(sequence) {
 
 /** The change, where it is, and the windows around it as the processor cuts them: flank, changed bases, flank. */
 function cut(reference, variant) {
+  const pair = [reference, variant];
   const shorter = Math.min(reference.length, variant.length);
   let start = 0;
   while (start < shorter && reference[start] === variant[start]) start++;
   let suffix = 0;
   while (suffix < shorter - start && reference.at(-1 - suffix) === variant.at(-1 - suffix)) suffix++;
-  const change = [reference, variant].map((sequence) => sequence.slice(start, sequence.length - suffix));
+  const change = pair.map((sequence) => sequence.slice(start, sequence.length - suffix));
   const spare = size - Math.max(...change.map((bases) => bases.length));
+  const from = Math.max(0, start - Math.floor(size / 2));
   if (spare < 0) {
-    const left = Math.max(0, start - Math.floor(size / 2));
-    const shown = [reference, variant].map((sequence) => sequence.slice(start, left + size));
-    return { start, change, shown, flanks: [reference.slice(left, start), ""] };
+    const windows = pair.map((sequence) => [sequence.slice(from, start), sequence.slice(start, from + size), ""]);
+    return { start, change, windows };
   }
   const left = Math.min(start, Math.max(Math.floor(spare / 2), spare - suffix));
   const right = Math.min(suffix, spare - left);
-  const end = reference.length - suffix;
-  return { start, change, shown: change, flanks: [reference.slice(start - left, start), reference.slice(end, end + right)] };
+  const windows = pair.map((sequence, i) => {
+    const end = sequence.length - suffix;
+    const window = [sequence.slice(start - left, start), change[i], sequence.slice(end, end + right)];
+    // An insertion or deletion that fills the window leaves the other one none: that shows where it happens.
+    return window.join("") ? window : [sequence.slice(from, start), "", sequence.slice(start, from + size)];
+  });
+  return { start, change, windows };
 }
 
 /** Two lines of bases in blocks of ten, which wrap together. */
@@ -65,15 +71,16 @@ function showWindows() {
   const [reference, variant] = [$("reference"), $("variant")].map((box) => fold(readFasta(box.value)[0]));
   $("windows").hidden = !reference || !variant || reference === variant;
   if ($("windows").hidden) return;
-  const { start, change, shown, flanks } = cut(reference, variant);
-  const width = Math.max(...shown.map((bases) => bases.length));
-  const lines = shown.map((bases) => flanks[0] + bases.padEnd(width, "-") + flanks[1]);
-  const from = flanks[0].length;
+  const { start, change, windows } = cut(reference, variant);
+  const [before, width, after] = [0, 1, 2].map((part) => Math.max(...windows.map((window) => window[part].length)));
+  const lines = windows.map(([left, changed, right]) =>
+    left.padStart(before, "-") + changed.padEnd(width, "-") + right.padEnd(after, "-"),
+  );
   const blocks = [];
   for (let at = 0; at < lines[0].length; at += 10) {
     const block = document.createElement("span");
     lines.forEach((line, i) => {
-      const [a, b] = [from, from + width].map((place) => Math.min(Math.max(place - at, 0), 10));
+      const [a, b] = [before, before + width].map((place) => Math.min(Math.max(place - at, 0), 10));
       const ten = line.slice(at, at + 10);
       const mark = document.createElement("mark");
       mark.textContent = ten.slice(a, b);

@@ -13,6 +13,7 @@ from textgenome.processing import (
     chat_template,
     train_text_tokenizer,
 )
+from textgenome.processing.processing_dna import min_tokens
 
 
 THINK = "<think>\n\n</think>\n\n"
@@ -218,3 +219,20 @@ def test_any_text_encodes(tiny_processor):
     text = "Crème brûlée 🧬 \x00 日本"
     ids = tiny_processor.tokenizer(text)["input_ids"]
     assert tiny_processor.tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("vocabulary", ["hyenadna", "bytes", "nucleotide_transformer_v2"])
+@pytest.mark.parametrize("projector", ["linear", "pooled", "resampler"])
+@pytest.mark.parametrize("bases_per_state", [1, 4])
+def test_the_fewest_placeholders_are_known_before_tokens_are(vocabulary, projector, bases_per_state):
+    options = {"projector_type": projector, "bases_per_state": bases_per_state}
+    processor = build_processor(train_text_tokenizer(["a"], 260), build_dna_tokenizer(vocabulary), **options)
+    processor.dna_hidden_token_ids = [token for token in [processor.dna_tokenizer.cls_token_id] if token is not None]
+    fewest = {}
+    for length in (1, 5, 6, 7, 48, 100, 1000):
+        [ids] = processor.dna_tokenizer([random_dna(length)])["input_ids"]
+        fewest[length] = processor.min_placeholders(length)
+        pools = processor.pool_ids(ids) if projector == "pooled" else None
+        assert 0 <= fewest[length] <= processor.num_placeholders(ids, pools)
+        assert 1 <= min_tokens(processor.dna_tokenizer, length) <= len(ids)
+    assert fewest[1000] > 3 * fewest[48] or projector == "resampler"

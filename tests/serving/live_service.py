@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import requests
-import uvicorn
 from conftest import random_dna
 
 from textgenome.serving.app import create_app
+from textgenome.serving.connections import server_of
 from textgenome.serving.engine import Engine
 from textgenome.serving.limits import Limits
 
@@ -55,7 +55,7 @@ def serving(model, processor, limits: Limits | None = None, **options):
         gate.wait()
 
     hook = model.register_forward_pre_hook(wait)
-    server = uvicorn.Server(uvicorn.Config(create_app(engine, "tiny", **options), access_log=False, log_level="error"))
+    server = server_of(create_app(engine, "tiny", **options), engine.limits.connections)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

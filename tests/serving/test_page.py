@@ -1,3 +1,4 @@
+import random
 import re
 import shutil
 from pathlib import Path
@@ -20,6 +21,13 @@ PAIRS = [
     (REFERENCE[:60], REFERENCE[:58] + "TTTTTT" + REFERENCE[58:60]),
     (REFERENCE, REFERENCE[:100] + REFERENCE[220:]),  # a change longer than the window
     (REFERENCE[:20].lower().replace("t", "u"), REFERENCE[:20] + "RG"),
+    # insertions and deletions that fill the window of 64, in the middle and at either end
+    *[
+        pair
+        for start in (0, 100, 200)
+        for shorter in (REFERENCE[:start] + REFERENCE[start + 64 :],)
+        for pair in ((REFERENCE, shorter), (shorter, REFERENCE))
+    ],
 ]
 
 
@@ -107,6 +115,29 @@ def test_the_windows_are_those_of_the_model(page, tiny_model, tiny_processor):
             for name, sequence in zip(("reference", "variant"), pair):
                 page.locator(f"#{name}").fill(sequence)
             assert shown_windows(page) == list(variant_window(*pair, size=64))
+
+
+def test_no_window_is_empty(page, tiny_model, tiny_processor):
+    """Insertions, deletions and replacements of all lengths around that of the window."""
+    draw = random.Random(0)
+    with serving(tiny_model, tiny_processor) as service:
+        with page.expect_response("**/v1/models"):
+            page.goto(service.url)
+        expect(page).to_have_title(re.compile("^tiny"))
+        for _ in range(100):
+            start, lost, gained = (
+                draw.randrange(300),
+                draw.choice((0, draw.randrange(60, 68))),
+                draw.choice((0, 1, 63, 64)),
+            )
+            variant = REFERENCE[:start] + random_dna(gained, draw.random()) + REFERENCE[start + lost :]
+            if variant == REFERENCE:
+                continue
+            for name, sequence in (("reference", REFERENCE), ("variant", variant)):
+                page.locator(f"#{name}").fill(sequence)
+            windows = shown_windows(page)
+            assert all(windows)
+            assert windows == list(variant_window(REFERENCE, variant, size=64))
 
 
 def test_fasta_fills_both_boxes(page, tiny_model, tiny_processor, tmp_path):

@@ -1,0 +1,201 @@
+"""What can be asked under which path."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
+
+from textgenome.inference.answers import split_output
+from textgenome.serving.bodies import parse, read_body
+from textgenome.serving.chat import completion, stream_completion
+from textgenome.serving.engine import Engine
+from textgenome.serving.errors import LEFT, FieldError
+from textgenome.serving.limits import SMALL
+from textgenome.serving.metrics import CONTENT_TYPE
+from textgenome.serving.openapi import CHAT, HEALTH, METRICS, MODEL, MODELS, PREDICT
+from textgenome.serving.questions import Answer, Question
+from textgenome.serving.reading import read_question
+from textgenome.serving.reasoning import split_reasoning
+from textgenome.serving.responses import Health, Model, ModelList, PredictResponse
+from textgenome.serving.schema import PREDICT_FIELDS, ChatRequest, PredictRequest
+
+
+PAGE = Path(__file__).parent / "page"
+bearer = HTTPBearer(auto_error=False, description="Only where the service was started with a key.")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all routes share.
+
+    Args:
+        engine: Answers the questions; its model may be loaded later.
+        model_name: What clients call the model.
+        api_key: What they must send as bearer token, if anything.
+        readers: Threads that read requests, of which large ones take one at most.
+        large: Held while a large request is read: however many come, they take memory and time one after the other.
+    """
+
+    engine: Engine
+    model_name: str
+    api_key: str | None = None
+    readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "reader"))
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+def get_service(request: Request) -> Service:
+    return request.app.state.service
+
+
+Serving = Annotated[Service, Depends(get_service)]
+
+
+def check_key(service: Serving, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    """Refuse who has no key, before anything of the body is read."""
+    given = credentials.credentials.encode("latin-1") if credentials else b""  # as the bytes of a header are read
+    if service.api_key is not None and not secrets.compare_digest(given, service.api_key.encode()):
+        message = "Send the key of this service as `Authorization: Bearer KEY`."
+        raise HTTPException(401, message, {"WWW-Authenticate": "Bearer"})
+
+
+public, router = APIRouter(), APIRouter(dependencies=[Depends(check_key)])
+
+
+@router.post("/v1/chat/completions", summary="Continue a conversation about DNA", **CHAT)
+async def chat(request: Request, service: Serving) -> Response:
+    question = await read(request, service, read_chat)
+    answers = await start(service.engine, question)
+    if question.stream:
+        stream = stream_completion(answers, service.model_name, question.include_usage)
+        # Proxies that collect a response before they send it would undo the streaming.
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return JSONResponse(completion(await finish(answers, request), service.model_name))
+
+
+@router.post("/predict", summary="Ask about a variant", **PREDICT)
+async def predict(request: Request, service: Serving) -> PredictResponse:
+    started = time.monotonic()
+    question = await read(request, service, read_predict)
+    answer = await finish(await start(service.engine, question), request)
+    reasoning, content = split_reasoning(answer.text)
+    before, given = split_output(answer.text)  # as `textgenome ask` does
+    return PredictResponse(
+        answer=given or content,
+        reasoning=before if given else reasoning,
+        processing_time=time.monotonic() - started,
+        model_loaded=service.engine.ready,
+    )
+
+
+def describe_model(service: Service) -> Model:
+    return Model(
+        id=service.model_name,
+        dna_window=service.engine.processor.dna_window if service.engine.ready else None,
+    )
+
+
+@router.get("/v1/models", summary="The models: there is one", **MODELS)
+async def models(service: Serving) -> ModelList:
+    return ModelList(data=[describe_model(service)])
+
+
+@router.get("/v1/models/{model:path}", summary="The model", **MODEL)
+async def model(model: str, service: Serving) -> Model:
+    check_model(model, service)
+    return describe_model(service)
+
+
+@router.get("/metrics", summary="What the service counts, for Prometheus", response_class=PlainTextResponse, **METRICS)
+async def metrics(service: Serving) -> Response:
+    engine = service.engine
+    text = engine.metrics.text(
+        textgenome_ready=int(engine.ready),
+        textgenome_questions_waiting=len(engine.waiting),
+        textgenome_questions_running=engine.running,
+        textgenome_waiting_bytes=engine.budget.held,
+    )
+    return Response(text, media_type=CONTENT_TYPE)
+
+
+@public.get("/health", summary="Is the service live, and is the model loaded?", **HEALTH)
+async def health(service: Serving, response: Response) -> Health:
+    response.status_code = 200 if service.engine.ready else 503
+    return Health(ready=service.engine.ready)
+
+
+@public.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    return FileResponse(PAGE / "index.html")
+
+
+async def read(request: Request, service: Service, read_body_as: Callable[[bytearray, Service], Question]) -> Question:
+    """The question of a request. Nothing else of it is kept while that waits."""
+    engine = service.engine
+    if not engine.ready:
+        raise HTTPException(503, "The model is being loaded.", {"Retry-After": "5"})
+    engine.refuse_if_full()
+    with engine.budget.share() as share:
+        body = await read_body(request, engine.limits, share)
+        async with service.large if len(body) > SMALL else nullcontext():
+            return await asyncio.get_running_loop().run_in_executor(service.readers, read_body_as, body, service)
+
+
+def read_chat(body: bytearray, service: Service) -> Question:
+    request = parse(body, ChatRequest)
+    if request.model is not None:
+        check_model(request.model, service)
+    return read_question(request, service.engine)
+
+
+def read_predict(body: bytearray, service: Service) -> Question:
+    request = parse(body, PredictRequest)
+    try:
+        return read_question(request.as_chat(), service.engine)
+    except FieldError as error:
+        raise FieldError(PREDICT_FIELDS[error.field], str(error), error.status) from error
+
+
+def check_model(name: str, service: Service) -> None:
+    if name != service.model_name:
+        raise FieldError("model", f"this service knows {service.model_name!r} only", status=404)
+
+
+async def start(engine: Engine, question: Question) -> AsyncIterator[Answer]:
+    """Put a question in the queue, or raise that it is full."""
+    answers = engine.ask(question)
+    await anext(answers)
+    return answers
+
+
+async def finish(answers: AsyncIterator[Answer], request: Request) -> Answer:
+    """Wait for the whole answer, as long as the client does."""
+
+    async def last() -> Answer:
+        return [answer async for answer in answers][-1]
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answering, leaving = asyncio.create_task(last()), asyncio.create_task(leave())
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise HTTPException(LEFT, "The client has left.")
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+__all__ = ["PAGE", "Service", "public", "router"]
