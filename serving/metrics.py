@@ -60,34 +60,39 @@ class Metrics:
     def text(self, **gauges: float) -> str:
         """All of it, with what is measured at this moment: by name its value."""
         lines = []
-        for name, kind, meaning, values in self._families(gauges):
-            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", *values]
+        for name, kind, meaning, samples in [*self._counters(), *self._histograms(), *self._gauges(gauges)]:
+            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", *samples]
         return "\n".join(lines) + "\n"
 
-    def _families(self, gauges: dict[str, float]) -> Iterator[tuple[str, str, str, list[str]]]:
+    def _counters(self) -> Iterator[tuple[str, str, str, list[str]]]:
         name = "textgenome_requests_total"
-        values = [
-            f'{name}{{path="{path}",status="{status}"}} {count}'
-            for (path, status), count in sorted(self.requests.items())
-        ]
-        yield name, "counter", "Requests, by path and status.", values
-        name = "textgenome_request_seconds"
-        values = [
-            line for path, each in sorted(self.request_seconds.items()) for line in each.lines(name, f'path="{path}"')
-        ]
-        yield name, "histogram", "Time from a request to the end of its response.", values
+        counts = sorted(self.requests.items())
+        samples = [f'{name}{{path="{path}",status="{status}"}} {count}' for (path, status), count in counts]
+        yield name, "counter", "Requests, by path and status.", samples
         name = "textgenome_answers_total"
-        values = [f'{name}{{outcome="{outcome}"}} {count}' for outcome, count in sorted(self.answers.items())]
-        yield name, "counter", "Questions by what became of them.", values
-        for name, kind, meaning in (
-            ("textgenome_first_token_seconds", self.first_token_seconds, "Time from a question to its first token."),
-            ("textgenome_answer_seconds", self.answer_seconds, "Time from a question to the end of its answer."),
-        ):
-            yield name, "histogram", meaning, list(kind.lines(name))
-        for name, count in (("prompt", self.prompt_tokens), ("completion", self.completion_tokens)):
-            total = f"textgenome_{name}_tokens_total"
-            yield total, "counter", f"Tokens of the {name}s of all questions.", [f"{total} {count}"]
-        for name, value in (gauges | memory() | {"process_start_time_seconds": self.started}).items():
+        samples = [f'{name}{{outcome="{outcome}"}} {count}' for outcome, count in sorted(self.answers.items())]
+        yield name, "counter", "Questions, by what became of them.", samples
+        for part, count in (("prompt", self.prompt_tokens), ("completion", self.completion_tokens)):
+            name = f"textgenome_{part}_tokens_total"
+            yield name, "counter", f"Tokens of the {part}s of all questions.", [f"{name} {count}"]
+
+    def _histograms(self) -> Iterator[tuple[str, str, str, list[str]]]:
+        name, paths = "textgenome_request_seconds", sorted(self.request_seconds.items())
+        samples = [line for path, latencies in paths for line in latencies.lines(name, f'path="{path}"')]
+        yield name, "histogram", "Time from a request to the end of its response, by path.", samples
+        name = "textgenome_first_token_seconds"
+        samples = list(self.first_token_seconds.lines(name))
+        yield name, "histogram", "Time from a question to its first token.", samples
+        name = "textgenome_answer_seconds"
+        yield (
+            name,
+            "histogram",
+            "Time from a question to the end of its answer.",
+            list(self.answer_seconds.lines(name)),
+        )
+
+    def _gauges(self, values: dict[str, float]) -> Iterator[tuple[str, str, str, list[str]]]:
+        for name, value in (values | memory() | {"process_start_time_seconds": self.started}).items():
             yield name, "gauge", GAUGES[name], [f"{name} {value}"]
 
 
