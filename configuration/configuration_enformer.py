@@ -19,7 +19,8 @@ class EnformerConfig(PreTrainedConfig):
         heads: Attention heads, also readable as `num_attention_heads`. Each has `dim / heads` value channels and reads
             as many position features, so that `dim` must be a multiple of six times `heads`.
         attn_dim_key: Key channels of a head.
-        num_downsamples: How often the sequence is halved before the transformer.
+        num_downsamples: How often the sequence is halved before the transformer. At least 3: the stem halves it once,
+            and the tower after it widens from `dim / 2` to `dim` in its first and last layer.
         dim_divisible_by: The widths of the convolutions are rounded to multiples of it.
         output_heads: Number of tracks for each species, of `EnformerForTrackPrediction` only.
         target_length: How many states in the middle of a sequence `EnformerForTrackPrediction` predicts tracks for;
@@ -59,6 +60,11 @@ class EnformerConfig(PreTrainedConfig):
             raise ValueError(
                 f"Field 'dim' is {self.dim}, but must be a multiple of 6 x 'heads' = {6 * self.heads}: each head "
                 "reads three kinds of position features, with and without the sign of the distance."
+            )
+        if self.num_downsamples < 3:
+            raise ValueError(
+                f"Field 'num_downsamples' is {self.num_downsamples}, but must be at least 3: the stem and two "
+                "layers of convolutions halve the sequence before its width is 'dim'."
             )
         super().__post_init__(**kwargs)
 

@@ -183,3 +183,16 @@ def test_exponential_and_central_features():
 def test_a_width_that_cannot_be_shared_among_positions_is_refused():
     with pytest.raises(ValueError, match="'dim' is 32, but must be a multiple of 6 x 'heads' = 12"):
         EnformerConfig(dim=32, heads=2)
+
+
+@pytest.mark.parametrize("num_downsamples", [3, 4])
+def test_the_convolutions_end_in_the_width_of_the_transformer(num_downsamples):
+    config = EnformerConfig(dim=24, depth=1, heads=2, num_downsamples=num_downsamples, dim_divisible_by=4)
+    widths = conv_widths(config)
+    assert (len(widths), widths[0], widths[-1]) == (num_downsamples, 12, 24)
+
+
+@pytest.mark.parametrize("num_downsamples", [0, 1, 2])
+def test_too_few_convolutions_to_reach_the_width_of_the_transformer_are_refused(num_downsamples):
+    with pytest.raises(ValueError, match=f"'num_downsamples' is {num_downsamples}, but must be at least 3"):
+        EnformerConfig(dim=24, heads=2, num_downsamples=num_downsamples)
