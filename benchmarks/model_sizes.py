@@ -1,4 +1,4 @@
-"""The table of model sizes in docs/encoders.md: counted on the meta device, from the committed sizes, no network.
+"""The tables of model sizes in docs/encoders.md: counted on the meta device, from the committed sizes, no network.
 
 Example run:
 
@@ -6,7 +6,7 @@ Example run:
 """
 
 import random
-from pathlib import Path
+import re
 
 import torch
 import yaml
@@ -21,14 +21,12 @@ from textgenome import (
 )
 from textgenome.configuration.arguments import ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
+from textgenome.configuration.recipe_paths import RECIPES, find_recipe
 from textgenome.modeling_dna_encoder import build_dna_encoder
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, is_ntv2
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
 from textgenome.training.finetuning import prepare_model
-
-
-RECIPES = Path(__file__).parents[1] / "configuration" / "recipes"
 
 
 def count(model: torch.nn.Module) -> int:
@@ -58,25 +56,39 @@ def base_models() -> None:
     print()
 
 
+def published_pairs() -> list[tuple[str, str]]:
+    """Hub ids of language model and encoder of each command line beside the recipes, but for models never released."""
+    lines = re.findall(r"^textgenome .*", (RECIPES / "sft" / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pairs = [tuple(re.findall(r"--(?:text|dna)_model (\S+)", line)) for line in lines]
+    # A converted encoder is named by its folder there.
+    ids = {hub_id.rpartition("/")[2]: hub_id for hub_id in BASE_MODELS}
+    pairs = [(text, ids.get(dna, dna)) for text, dna in pairs]
+    return [(text, dna) for text, dna in pairs if text in BASE_MODELS]
+
+
+def fused_model(text_model: str, dna_model: str, dna_window: int) -> str:
+    """A row of the table."""
+    text, dna = base_model_config(text_model), base_model_config(dna_model)
+    tokenizer = build_dna_tokenizer(vocabulary_of(dna))
+    ids = tokenizer("".join(random.Random(0).choices("ACGT", k=dna_window)))["input_ids"]
+    placeholders = 2 * sum(token not in tokenizer.all_special_ids for token in ids)
+    arguments = ModelArguments(text_model=text_model, dna_model=dna_model)
+    with torch.device("meta"):
+        model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna))
+        total = count(model)
+        adapted = get_peft_model(model, prepare_model(model, arguments))
+    trained, _ = adapted.get_nb_trainable_parameters()
+    names = " | ".join(name.rpartition("/")[2] for name in (text_model, dna_model))
+    return f"| {names} | {total:,} | {trained:,} | {2 * total / 1e9:.1f} GB | {placeholders:,} |"
+
+
 def main() -> None:
     base_models()
+    recipe = yaml.safe_load(find_recipe("kegg", "sft").read_text(encoding="utf-8"))
     print("| language model | encoder | parameters | trained (LoRA r32, projector, markers) | bf16 | placeholders |")
     print("|---|---|---|---|---|---|")
-    for recipe in sorted(RECIPES.glob("kegg_qwen3_*.yaml")):
-        settings = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        text, dna = (base_model_config(settings[name]) for name in ("text_model", "dna_model"))
-        tokenizer = build_dna_tokenizer(vocabulary_of(dna))
-        window = "".join(random.Random(0).choices("ACGT", k=settings["dna_window"]))
-        ids = tokenizer(window)["input_ids"]
-        placeholders = 2 * sum(token not in tokenizer.all_special_ids for token in ids)
-        arguments = ModelArguments(text_model=settings["text_model"], dna_model=settings["dna_model"])
-        with torch.device("meta"):
-            model = TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna))
-            total = count(model)
-            adapted = get_peft_model(model, prepare_model(model, arguments))
-        trained, _ = adapted.get_nb_trainable_parameters()
-        names = (settings[name].split("/")[1] for name in ("text_model", "dna_model"))
-        print(f"| {' | '.join(names)} | {total:,} | {trained:,} | {2 * total / 1e9:.1f} GB | {placeholders:,} |")
+    for text_model, dna_model in published_pairs():
+        print(fused_model(text_model, dna_model, recipe["dna_window"]), flush=True)
 
 
 if __name__ == "__main__":
