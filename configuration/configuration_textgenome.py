@@ -3,18 +3,24 @@
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 
 def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type: str) -> PreTrainedConfig:
     """Turn what stands in a `config.json` into a config object of this package or of transformers, by its type.
 
     Remote code that a checkpoint names is not used.
+
+    Raises:
+        ValueError: If neither has models of this type.
     """
     if isinstance(config, PreTrainedConfig):
         return config
     values = dict(config or {})
-    return AutoConfig.for_model(values.pop("model_type", default_model_type), **values)
+    model_type = values.pop("model_type", default_model_type)
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(f"Models of the type {model_type!r} need code that is not of transformers or textgenome.")
+    return AutoConfig.for_model(model_type, **values)
 
 
 def bases_per_state(dna_config: PreTrainedConfig) -> int:

@@ -91,8 +91,7 @@ def write_card(
         FileNotFoundError: If there is no such file as `metrics`.
         ValueError: If its figures are those of other weights.
     """
-    settings = training_settings(str(checkpoint))
-    trainer = settings.pop("trainer", None) or {}
+    settings, changes = trained_with(checkpoint)
     results = read_results(checkpoint, metrics)
     head, facts = origin(checkpoint, config, settings)
     if base:
@@ -115,16 +114,36 @@ def write_card(
         "adapter_of": base,
         "parameters": count_parameters(folder),
         "on_hub": on_hub,
-        "recipe": recipe(settings, trainer),
+        "recipe": recipe(settings),
+        "changes": changes,
         "training": read_json(checkpoint / "train_results.json") or {},
         "evaluated_on": as_text(dataset),
         "files": sorted(path.name for path in folder.glob("*.py")),
     }
     facts |= {"settings": as_text(settings), "results": as_text(results), "training": as_text(facts["training"])}
-    told = {"name": name, "config": config, "kind": kind, **facts, "fence": fence_of(facts["recipe"] or "")}
+    code = [facts["recipe"] or "", *(before for _, before in changes)]
+    told = {"name": name, "config": config, "kind": kind, **facts, "fence": fence_of("".join(code))}
     ModelCard.from_template(data, template_path=TEMPLATE, **told).save(folder / "README.md")
     if evaluated and is_hub_id(results["dataset_name"]):
         write_eval_results(folder / ".eval_results" / "textgenome.yaml", results)
+
+
+def trained_with(checkpoint: Path) -> tuple[dict, list[tuple[int, str]]]:
+    """The settings that the weights were trained with in the end, and what others were until which step, as YAML.
+
+    What was changed for a start that trained no step of these weights counts for nothing.
+    """
+    settings = training_settings(checkpoint)
+    # Of runs that do not have those of the trainer among their settings.
+    settings = {**(settings.pop("trainer", None) or {}), **settings}
+    steps = (read_json(checkpoint / "train_results.json") or {}).get("train_steps", math.inf)
+    if number := re.fullmatch(r"checkpoint-(\d+)", checkpoint.resolve().name):
+        steps = int(number[1])
+    changes = settings.pop("changes", [])
+    while changes and changes[-1]["step"] >= steps:
+        settings |= changes.pop()["before"]
+    told = [(each["step"], as_yaml(each["before"])) for each in changes if each["step"]]
+    return settings, told
 
 
 def read_results(checkpoint: Path, metrics: Path | None) -> dict:
@@ -248,20 +267,24 @@ def license_of(base: dict[str, str]) -> str:
     return base.get("license_name") or base["license"]
 
 
-def recipe(settings: dict, training: dict) -> str | None:
+def recipe(settings: dict) -> str | None:
     """The settings that are not at their default, and the trainer's, as a recipe for `train_sft.py`."""
     chosen = {}
     for each in (*fields(DataArguments), *fields(ModelArguments)):
         default = each.default if each.default_factory is MISSING else each.default_factory()
         if settings.get(each.name, default) != default:
             chosen[each.name] = settings[each.name]
-    for name in ("dataset_name", "model_name_or_path", "text_model", "dna_model", "dna_tokenizer"):
-        if name in chosen:
-            chosen[name] = without_path(chosen[name])
-    chosen |= {name: training[name] for name in TRAINER_SETTINGS if training.get(name) not in (None, {}, "")}
+    chosen |= {name: settings[name] for name in TRAINER_SETTINGS if settings.get(name) not in (None, {}, "")}
     if "max_steps" in chosen:
         chosen.pop("num_train_epochs" if chosen["max_steps"] > 0 else "max_steps", None)
-    return yaml.safe_dump(chosen, sort_keys=False).strip() if chosen else None
+    return as_yaml(chosen) if chosen else None
+
+
+def as_yaml(settings: dict) -> str:
+    """Settings as lines of a recipe, without what says something about this machine."""
+    named = ("dataset_name", "model_name_or_path", "text_model", "dna_model", "dna_tokenizer")
+    names = {name: without_path(settings[name]) for name in named if name in settings}
+    return yaml.safe_dump({**settings, **names}, sort_keys=False).strip()
 
 
 def eval_results(results: dict, dataset: str, task: str) -> list[EvalResult]:

@@ -181,6 +181,21 @@ def test_a_checkpoint_of_a_run_knows_what_lies_one_folder_up(run, tmp_path):
     assert "learning_rate: 5.0e-05" in card.text
 
 
+def test_settings_that_were_changed_on_the_way_are_told_if_they_were_trained_with(run, tmp_path):
+    changes = [
+        {"step": 0, "before": {"seed": 1}},
+        {"step": 20, "before": {"max_steps": 30, "text_model": "/home/somebody/qwen"}},
+        {"step": 50, "before": {"max_steps": 50, "lora_alpha": 8}},
+    ]
+    settings = {**SETTINGS, **TRAINING, "max_steps": 70, "seed": 2, "lora_alpha": 16, "changes": changes}
+    checkpoint = run(settings=settings, training_arguments={"seed": 3}, train_results={**RESULTS, "train_steps": 50})
+    text = card_of(checkpoint, tmp_path).text
+    first, *others = [yaml.safe_load(code) for code in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert (first["max_steps"], first["seed"], first["lora_alpha"]) == (50, 2, 8), "nothing was trained behind step 50"
+    assert others == [{"max_steps": 30, "text_model": "qwen"}]
+    assert "Until step 20 it was trained with others" in text
+
+
 def test_figures_of_other_weights_are_left_out_or_refused(run, tmp_path):
     checkpoint = run(metrics={**METRICS, "weights": fingerprint_weights(str(TINY_CHECKPOINT))})
     assert "| as is |" in card_of(checkpoint, tmp_path).text

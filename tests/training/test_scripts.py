@@ -1,6 +1,9 @@
+import os
+
 import pytest
 
-from textgenome.configuration.arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
+from textgenome.configuration.arguments import DNAArguments, DNAModelArguments, DNATrainingArguments, TrainingArguments
+from textgenome.training.planning import plan_run
 from textgenome.training.scripts import parse_arguments
 
 
@@ -45,3 +48,33 @@ def test_help_keeps_the_lines_of_the_description_and_shows_defaults(capsys):
         parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "One.\n\n    Two.", ["--help"])
     shown = capsys.readouterr().out
     assert "One.\n\n    Two.\n" in shown and "(default: classification)" in shown
+
+
+@pytest.mark.parametrize(
+    "recipe, message",
+    [
+        ("env:\n  HF_ENDPOINT: http://127.0.0.1:9\n", "sets env, which no recipe may. Set variables"),
+        ('"env": {}\n', "sets env"),
+        ("a: &a {HF_TOKEN: x}\nenv: *a\n", "sets env"),
+        ("<<: {env: {HF_TOKEN: x}}\n", "sets env"),
+        ("hub_token: hf_somebody\n", r"sets hub_token, which no recipe may. Log in"),
+        ("seed: [1\n", "is not YAML: while parsing"),
+        ("- seed\n", "is no recipe"),
+        ("", "is no recipe"),
+    ],
+)
+def test_a_recipe_sets_what_a_run_has_and_nothing_else(tmp_path, monkeypatch, recipe, message):
+    (tmp_path / "recipe.yaml").write_text(f"dataset_name: starter\ndna_config: {{}}\n{recipe}" if recipe else "")
+    if recipe.startswith("-"):
+        (tmp_path / "recipe.yaml").write_text(recipe)
+    environment = dict(os.environ)
+    with pytest.raises(ValueError, match=message):
+        parse("--config", str(tmp_path / "recipe.yaml"))
+    with pytest.raises(ValueError, match=message):
+        plan_run(tmp_path / "recipe.yaml")
+    assert dict(os.environ) == environment
+
+
+def test_code_of_a_repository_is_not_run_whatever_a_recipe_says():
+    with pytest.raises(ValueError, match="trust_remote_code: no code of a repository is run in training"):
+        TrainingArguments(output_dir="out", use_cpu=True, bf16=False, trust_remote_code=True)
