@@ -66,6 +66,23 @@ def test_settings_of_the_output_may_change(table):
     train(table, **CHECKPOINTS, do_eval=False, dataset_test_split="train", attn_implementation="eager")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"save_strategy": "steps", "save_steps": 1},
+        {"logging_steps": 3, "per_device_eval_batch_size": 1},
+        {"dataloader_num_workers": 1, "activation_checkpointing": True},
+    ],
+    ids=str,
+)
+def test_settings_that_may_change_do_not_change_the_weights(tmp_path, settings):
+    table = write_table(tmp_path)
+    options = {"max_steps": 3, "freeze_dna_encoder": False, "dna_config": {**HYENA, "embed_dropout": 0.3}}
+    runs = [train(table, output_dir=table / name, **options, **more) for name, more in (("a", {}), ("b", settings))]
+    first, second = (load_file(run / "model.safetensors") for run in runs)
+    assert all((first[name] == second[name]).all() for name in first)
+
+
 def test_other_rows_are_refused_and_the_same_rows_in_another_place_are_not(table):
     shutil.copytree(table / "rows", table / "moved")
     train(table, **CHECKPOINTS, dataset_name=table / "moved")
