@@ -19,18 +19,23 @@ app = typer.Typer(
 )
 
 
+# What the libraries say that write weights, tokenizers and the state of an optimizer, where the system refuses.
+NOT_WRITTEN = ("(os error ", "inline_container.cc")
+
+
 @contextmanager
 def errors_without_traceback() -> Iterator[None]:
     """Tell the user what went wrong, not where, and exit with the status 1."""
     try:
         yield
     except Exception as error:
-        # The Rust libraries that write weights and tokenizers have errors of their own for what the system refuses.
-        if not isinstance(error, OSError | ValueError) and "(os error " not in str(error):
+        is_told = isinstance(error, OSError | ValueError)
+        if not is_told and not any(words in str(error) for words in NOT_WRITTEN):
             raise
         from textgenome.genome.intervals import printable
 
-        print(f"Error: {printable(str(error))}", file=sys.stderr)
+        message = str(error) if is_told else f"A file could not be written. Is the disk full? {error}"
+        print(f"Error: {printable(message)}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -61,7 +61,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: If `folder` is there and not empty.
-        OSError: If another process writes it.
+        OSError: If another process writes it, or the disk is full.
     """
     refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +88,12 @@ def _scratch(place: Path) -> Iterator[Path]:
             shutil.rmtree(place.parent / left, ignore_errors=True)
         with TemporaryDirectory(prefix=prefix, dir=place.parent) as scratch:
             yield Path(scratch) / place.name  # unlike the folder around it, as readable as any
+    except Exception as error:
+        # Of a full disk and the like the system names no file, nor do the Rust libraries, with errors of their own.
+        unnamed = isinstance(error, OSError) and error.errno is not None and error.filename is None
+        if unnamed or "(os error " in str(error):
+            raise OSError(f"{place} could not be written: {error}") from error
+        raise
     finally:
         lock.release()
 

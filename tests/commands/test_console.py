@@ -6,6 +6,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from textgenome.commands import app
+from textgenome.commands.console import errors_without_traceback
 
 
 COMMANDS = get_command(app).commands
@@ -89,3 +90,24 @@ def test_training_commands_take_the_flags_of_their_scripts(name, tmp_path):
     assert result.exit_code == 1 and "Error: no_such_recipe is neither a file nor" in result.output
     result = CliRunner().invoke(app, [name, "--config", "starter", "--dna_window", "-1", "--no_such_flag"])
     assert result.exit_code == 1 and "['--no_such_flag']" in result.output
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (ValueError("the rows are bad"), "Error: the rows are bad\n"),
+        (OSError(28, "No space left on device"), "Error: [Errno 28] No space left on device\n"),
+        (Exception("I/O error: No space left on device (os error 28)"), "Is the disk full? I/O error"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 52 vs 51"), "Is the disk full?"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, told):
+    with pytest.raises(SystemExit) as end, errors_without_traceback():
+        raise error
+    assert end.value.code == 1
+    assert told in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="size mismatch"), errors_without_traceback():
+        raise RuntimeError("size mismatch")

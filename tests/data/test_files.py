@@ -73,3 +73,28 @@ def test_what_is_there_is_not_overwritten_but_an_empty_folder_is_filled(tmp_path
     with written_whole(tmp_path / "empty") as folder:
         (folder / "file").touch()
     assert (tmp_path / "empty" / "file").exists()
+
+
+class RustError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RustError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["system", "Rust"],
+)
+def test_a_full_disk_is_told_with_the_place(tmp_path, error):
+    with pytest.raises(OSError, match=r"out could not be written: .*No space left on device"):
+        with written_whole(tmp_path / "out"):
+            raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^There is no such model"):
+        with written_whole(tmp_path / "out"):
+            raise FileNotFoundError("There is no such model")
