@@ -5,9 +5,16 @@ from tiny_evo2 import BASES, CONVERTED, DIRECT, golden_model, seeded_ids, seeded
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForCausalLM
 
-from textgenome import Evo2Config, Evo2ForCausalLM, Evo2Model, modeling_evo2
+from textgenome import (
+    Evo2Config,
+    Evo2ForCausalLM,
+    Evo2Model,
+    TextGenomeDNAConfig,
+    TextGenomeDNAModel,
+    modeling_evo2,
+)
 from textgenome.configuration.base_models import base_model_config
-from textgenome.modeling_dna_encoder import DNAEncoderMixin, load_dna_encoder
+from textgenome.modeling_dna_encoder import load_dna_encoder
 
 
 @pytest.fixture
@@ -133,18 +140,12 @@ def test_padding_changes_nothing(model, side, use_cache):
         torch.testing.assert_close(own[kept], model.model(row[None]).last_hidden_state[0], atol=1e-4, rtol=1e-4)
 
 
-class Encoder(DNAEncoderMixin, torch.nn.Module):
-    def __init__(self, config: Evo2Config, encoder: Evo2Model):
-        super().__init__()
-        self.config = type("Config", (), {"dna_config": config, "dna_feature_layer": -1})
-        self.dna_encoder = encoder
-
-
 @pytest.mark.parametrize("quantization", ["none", "fp8_e4m3"])
 @torch.no_grad()
 def test_as_an_encoder_the_side_of_the_padding_and_the_neighbours_change_nothing(quantization):
     config = Evo2Config(**{**DIRECT.to_dict(), "projection_quantization": quantization, "use_cache": False})
-    encoder = Encoder(config, golden_model(config).model)
+    encoder = TextGenomeDNAModel(TextGenomeDNAConfig(dna_config=config, pooling_num_heads=2)).eval()
+    encoder.dna_encoder = golden_model(config).model
     rows = [seeded_ids(7, length) for length in (20, 33, 150, 33)]
     left, right = (encoder.encode_distinct_dna(*padded(rows, side)) for side in ("left", "right"))
     torch.testing.assert_close(left.states, right.states, atol=1e-5, rtol=1e-5)

@@ -34,7 +34,7 @@ def test_projectors_alone_in_a_batch_and_on_either_side(tiny_processor, projecto
     settings = {"projector_type": projector, "dna_hidden_token_ids": hidden, **PROJECTORS[projector]}
     processor, model = with_projector(tiny_processor, **settings)
     conversations = [*PROMPTS, PAIRS[0]]
-    for side in ("left", "right"):
+    for side in ("right", "left"):  # to go on, the left one
         batch = encode(processor, conversations, side)
         together = model(**batch).logits
         for i, prompt in enumerate(conversations):
