@@ -38,7 +38,7 @@ from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.joining import choose_features
 from textgenome.training.precision import KeepFloat32
 from textgenome.training.resuming import ResumesMixin, train_or_resume
-from textgenome.training.scripts import begin_run, end_run, lock_run, parse_arguments
+from textgenome.training.scripts import parse_arguments, run_locked
 
 
 logger = logging.get_logger(__name__)
@@ -66,10 +66,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 def run(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> None:
     """Train, measure and push; or go on with a run that was stopped, in its output folder."""
-    pushes = begin_run(training_args)
-    with lock_run(training_args) as lock:
-        trainer = train(script_args, training_args, model_args, lock)
-    end_run(trainer, pushes)
+    run_locked(train, script_args, training_args, model_args)
 
 
 def train(

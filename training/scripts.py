@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -85,6 +85,26 @@ def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> 
     return os.path.join("outputs", "_".join([name, *(model.name.lower() for model in models)]))
 
 
+def run_locked(
+    train: Callable[..., Trainer],
+    script_args: RowArguments,
+    training_args: TrainingArguments,
+    model_args: EncoderArguments,
+) -> None:
+    """Set up, train in an output folder that is locked, and push.
+
+    Args:
+        train: The part of a script that trains and measures. It also gets the lock of the folder.
+        script_args: For `train`, like the following.
+        training_args: The trainer.
+        model_args: The model.
+    """
+    pushes = begin_run(training_args)
+    with lock_run(training_args) as lock:
+        trainer = train(script_args, training_args, model_args, lock)
+    end_run(trainer, pushes)
+
+
 def begin_run(training_args: TrainingArguments) -> bool:
     """Set up logging and seeds. Returns whether to push the model at the end.
 
@@ -116,9 +136,7 @@ def end_run(trainer: Trainer, pushes: bool) -> None:
 
 
 __all__ = [
-    "begin_run",
-    "end_run",
-    "lock_run",
     "name_output_dir",
     "parse_arguments",
+    "run_locked",
 ]
