@@ -13,17 +13,18 @@ _PACKAGE_MODULE = re.compile(rf"^from ({PACKAGE}[\w.]*) import ", re.MULTILINE)
 
 
 class SavesCodeMixin:
-    """For a model or a processor: `save_pretrained` and `push_to_hub` write its code beside it.
+    """For a processor: `save_pretrained` and `push_to_hub` write its code beside it. See `SavesModelCodeMixin` for a
+    model.
 
     Loaded by `Auto*.from_pretrained(..., trust_remote_code=True)`, a class is not of this package any more, and the
     library copies its code itself.
     """
 
-    auto_map_file = "config.json"
+    auto_map_file = "processor_config.json"
 
     def auto_classes(self) -> dict[str, type]:
         """Which class each Auto class is to load, by the name of the Auto class."""
-        raise NotImplementedError
+        return {"AutoProcessor": packaged_class(self)}
 
     def remote_code(self) -> dict[str, str]:
         """Sources by the name of their module."""

@@ -106,6 +106,7 @@ class SavesModelCodeMixin(SavesCodeMixin):
     The modules of a model name no encoder: encoders register themselves. So its modules are made to import this one.
     """
 
+    auto_map_file = "config.json"
     auto_class_names: tuple[str, ...] = ("AutoModel",)
 
     def auto_classes(self) -> dict[str, type]:

@@ -5,7 +5,7 @@ from itertools import islice
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
+from textgenome.configuration.configuration_remote_code import SavesCodeMixin
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
@@ -86,11 +86,6 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         self.dna_start_token_id = vocabulary[dna_start_token]
         self.dna_end_token_id = vocabulary[dna_end_token]
         super().__init__(tokenizer, dna_tokenizer, chat_template=chat_template)
-
-    auto_map_file = "processor_config.json"
-
-    def auto_classes(self) -> dict[str, type]:
-        return {"AutoProcessor": packaged_class(self)}
 
     @property
     def model_input_names(self) -> list[str]:

@@ -3,7 +3,7 @@
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from textgenome.configuration.configuration_remote_code import SavesCodeMixin, packaged_class
+from textgenome.configuration.configuration_remote_code import SavesCodeMixin
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
@@ -25,11 +25,6 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
     def __init__(self, dna_tokenizer=None, dna_window: int = DNA_WINDOW):
         self.dna_window = dna_window
         super().__init__(dna_tokenizer)
-
-    auto_map_file = "processor_config.json"
-
-    def auto_classes(self) -> dict[str, type]:
-        return {"AutoProcessor": packaged_class(self)}
 
     @property
     def model_input_names(self) -> list[str]:
