@@ -39,6 +39,7 @@ from textgenome.inference.predictions import (
     generate_predictions,
     join_processes,
     one_writer,
+    prediction_settings,
     score_predictions,
 )
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -126,18 +127,13 @@ class Evaluation:
     def settings(self) -> dict:
         """What the predictions depend on."""
         settings = {
-            "model": self.model,
-            "revision": self.checkpoint.revision,
-            "weights": fingerprint_weights(self.model),
             "dataset_name": self.dataset_name,
             "split": self.split,
-            "data_fingerprint": fingerprint_rows(self.rows),
-            "dtype": self.dtype,
-            "enable_thinking": self.enable_thinking,
-            **self.reading,
             "seed": self.seed,
             "description": asdict(self.described),
-            "generation": {"do_sample": False, **self.generation_options},
+            **prediction_settings(
+                self.checkpoint, self.rows, self.dtype, self.enable_thinking, self.generation_options
+            ),
         }
         if self.mode != "generate":
             settings["labels"] = self.labels

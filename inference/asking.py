@@ -10,18 +10,19 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from textgenome.data.conversations import BadRow
 from textgenome.data.files import write_rows
 from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
-from textgenome.data.rows import fingerprint_rows, load_rows
+from textgenome.data.rows import load_rows
 from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
 from textgenome.genome.annotating import NOTICE, annotate_vcf, check_vcf
 from textgenome.inference.answers import normalize_answer, split_output
-from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, open_checkpoint
+from textgenome.inference.checkpoints import Checkpoint, open_checkpoint
 from textgenome.inference.generation import check_prompts, check_question, generate, most_positions
 from textgenome.inference.predictions import (
     Predictions,
     generate_predictions,
     join_processes,
     one_writer,
+    prediction_settings,
     score_predictions,
 )
 from textgenome.inference.scoring import check_labels, score_labels
@@ -215,23 +216,12 @@ def _ask_rows(
         raise ValueError("There is nothing to ask about.")
     state, processor = join_processes(), checkpoint.processor
     check_labels(labels or [], processor)
-    reading = reading_options(processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
-    windows = cut_windows(rows, **reading)
+    windows = cut_windows(rows, **reading_options(processor))
     check_prompts(processor, list(map(as_prompt, windows)), most_positions(checkpoint.config), thinks)
-    settings = {
-        "model": checkpoint.name,
-        "revision": checkpoint.revision,
-        "weights": fingerprint_weights(checkpoint.name),
-        "data_fingerprint": fingerprint_rows(rows),
-        "labels": labels,
-        "dtype": dtype,
-        "enable_thinking": thinks,
-        **reading,
-        "generation": {"do_sample": False, **generation_options},
-    }
+    settings = prediction_settings(checkpoint, rows, dtype, thinks, generation_options)
     if state.is_main_process:
-        remember_settings(settings, output_dir, "asking")
+        remember_settings({**settings, "labels": labels}, output_dir, "asking")
     predictions = Predictions(output_dir)
     model = checkpoint.load(dtype).to(state.device)
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}

@@ -1,7 +1,7 @@
 """What a model says to each row under each condition, kept in a file as it comes, so that a killed run resumes."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +12,11 @@ from transformers import PreTrainedModel
 
 from textgenome.data.files import write_rows
 from textgenome.data.locks import locked
-from textgenome.data.prompts import as_prompt
+from textgenome.data.prompts import as_prompt, reading_options
+from textgenome.data.rows import fingerprint_rows
 from textgenome.data.settings import FRESH_START
 from textgenome.inference.answers import hide_bases
+from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
 from textgenome.inference.classification import classify_batches
 from textgenome.inference.generation import generate_batches
 from textgenome.inference.scoring import score_labels
@@ -36,6 +38,30 @@ def join_processes() -> PartialState:
 def one_writer(folder: str | Path) -> AbstractContextManager:
     """The lock of a folder (see `locked`), which the main one of the processes that share the work holds for all."""
     return locked(Path(folder)) if PartialState().is_main_process else nullcontext()
+
+
+def prediction_settings(
+    checkpoint: Checkpoint, rows: list[Mapping], dtype: str, enable_thinking: bool, generation_options: Mapping
+) -> dict:
+    """What predictions depend on: a run that is to go on must have the same.
+
+    Args:
+        checkpoint: The model.
+        rows: That it is asked about.
+        dtype: Data type of the weights.
+        enable_thinking: Whether it reasons first.
+        generation_options: For `model.generate`.
+    """
+    return {
+        "model": checkpoint.name,
+        "revision": checkpoint.revision,
+        "weights": fingerprint_weights(checkpoint.name),
+        "data_fingerprint": fingerprint_rows(rows),
+        "dtype": dtype,
+        "enable_thinking": enable_thinking,
+        **reading_options(checkpoint.processor),
+        "generation": {"do_sample": False, **generation_options},
+    }
 
 
 class Predictions:
@@ -181,5 +207,6 @@ __all__ = [
     "generate_predictions",
     "join_processes",
     "one_writer",
+    "prediction_settings",
     "score_predictions",
 ]
