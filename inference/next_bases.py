@@ -1,12 +1,12 @@
 """How well a causal DNA model predicts the next base of given sequences: the check of the authors of Evo2."""
 
-import csv
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from textgenome.data.tables import read_text, split_csv
 from textgenome.processing.processing_dna import normalize_dna
 
 
@@ -16,12 +16,10 @@ def read_prompts(path: str | Path) -> list[str]:
     Raises:
         ValueError: If there are none, or one is not DNA; the message names the line.
     """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.reader(file))[1:]
     sequences = []
-    for number, row in enumerate(rows, start=2):
+    for number, (sequence, *_) in enumerate(list(split_csv(read_text(path)))[1:], start=2):
         try:
-            sequences.append(normalize_dna(row[0] if row else ""))
+            sequences.append(normalize_dna(sequence))
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
     if not sequences:
