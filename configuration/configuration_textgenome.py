@@ -7,7 +7,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 
 def build_sub_config(config: dict | PreTrainedConfig | None, default_model_type: str) -> PreTrainedConfig:
-    """Turn what stands in a `config.json` into a config object of this package or of transformers, by its type.
+    """Turn the content of a `config.json` into a config object of this package or of transformers, by its type.
 
     Remote code that a checkpoint names is not used.
 

@@ -56,7 +56,7 @@ def row_to_messages(
             the reasoning may be anything.
 
     Returns:
-        The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning stands in
+        The messages. Those of a table are one turn of the user and one of the assistant, whose reasoning is in
         `reasoning_content` and whose content is `Answer: <answer>`.
 
     Raises:
@@ -141,7 +141,7 @@ def truncate_pair(row: Mapping, dna_truncation: str) -> tuple[str, str]:
     """The pair of a row as it is cut before its windows are: see `row_to_messages`.
 
     Raises:
-        ValueError: If `per_side` cuts off a difference, or a sequence is no DNA.
+        ValueError: If `per_side` cuts off a difference, or a sequence is not DNA.
     """
     if dna_truncation != "per_side":
         return tuple(row[column] for column in DNA_COLUMNS)

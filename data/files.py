@@ -13,7 +13,7 @@ from textgenome.data.locks import Lock
 
 
 def read_json(path: Path) -> dict | None:
-    """The object in a JSON file, None if there is no file.
+    """The object in a JSON file, or None if the file does not exist.
 
     Raises:
         ValueError: If the file was cut off, or holds something else.

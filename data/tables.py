@@ -91,7 +91,7 @@ def check_values(value, column: str = "all", depth: int = 0) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file that is no table: see `decode`.
+    """The text of a file that is not a table, see `decode`.
 
     Raises:
         ValueError: If it is not text in UTF-8. The message names file and line.
