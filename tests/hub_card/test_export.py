@@ -59,6 +59,7 @@ def adapter(tmp_path):
     return save_adapter(tmp_path / "adapter")
 
 
+@pytest.mark.slow
 def test_strangers_load_a_folder_by_every_auto_class_whatever_the_encoder(tmp_path):
     folders = {encoder: export(*build(encoder), tmp_path / encoder) for encoder in ENCODERS}
     result = stranger(LOAD_ALL, json.dumps([str(f) for f in folders.values()]), json.dumps(MESSAGES), folder=tmp_path)
@@ -295,6 +296,7 @@ for auto_class in (AutoModelForMultimodalLM, AutoProcessor):
 """
 
 
+@pytest.mark.slow
 def test_what_a_stranger_saves_again_is_loaded_by_strangers(tmp_path):
     folder = export(*build("hyenadna"), tmp_path / "first")
     for name in ("one", "two"):
