@@ -13,7 +13,7 @@ train: .venv/.installed
 test: .venv/.installed
 	$(BIN)/pytest -m "not slow"
 
-test-slow: outputs/starter/train_results.json .venv/.deepspeed
+test-slow: outputs/starter/train_results.json .venv/.slow
 	$(BIN)/pytest -m slow
 
 # Upper bounds in setup.cfg move when this passes. It needs the package registry, and .venv-newest for itself.
@@ -22,6 +22,7 @@ test-newest: .venv-newest/.installed
 	$(NEWEST)/pip list | grep -E "^($$(echo $(LIBRARIES) torch | tr ' ' '|')) "
 	$(NEWEST)/pytest -W error::FutureWarning tests/hub_card/test_whole_way.py
 	$(NEWEST)/pytest -W error::FutureWarning -m "not slow" tests/modeling_textgenome
+	$(NEWEST)/pytest tests/modeling_textgenome/test_quantized_and_offloaded.py
 	rm -rf outputs/newest && $(NEWEST)/textgenome export tests/tiny_checkpoint outputs/newest
 	$(NEWEST)/python benchmarks/transformers_versions.py outputs/newest
 
@@ -43,9 +44,10 @@ outputs/starter/train_results.json: .venv/.installed
 
 .venv-newest/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-newest
-	$(NEWEST)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(NEWEST)/pip install --quiet --constraint constraints.txt --editable ".[test,quantization]"
 	touch $@
 
-.venv/.deepspeed: .venv/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[deepspeed]"
+# Not for `make test` and `make train`: libraries import torchao where it is, which slows every start.
+.venv/.slow: .venv/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[deepspeed,quantization]"
 	touch $@

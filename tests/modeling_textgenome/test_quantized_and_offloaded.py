@@ -73,6 +73,7 @@ def test_a_classifier_can_be_offloaded():
         assert torch.equal(cpu_offload(model, CPU)(dna, torch.ones_like(dna)).logits, logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, 8])
 def test_bitsandbytes_answers_as_its_own_weights_do(tiny_processor, bits):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install bitsandbytes")
@@ -89,6 +90,7 @@ def test_bitsandbytes_answers_as_its_own_weights_do(tiny_processor, bits):
     assert (logits - expected).norm() < (0.05 if bits == 8 else 0.01) * expected.norm()
 
 
+@pytest.mark.slow
 def test_torchao_int8_answers_as_before(tiny_model, tiny_processor):
     quantization = pytest.importorskip("torchao.quantization", reason="torchao is not installed: pip install torchao")
     model = load(quantization_config=TorchAoConfig(quantization.Int8WeightOnlyConfig()))
@@ -103,6 +105,7 @@ def test_torchao_int8_answers_as_before(tiny_model, tiny_processor):
 
 
 # Not Caduceus: the mixer of transformers reads the weights of its `dt_proj`.
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", sorted(ALL.keys() - {"caduceus"}))
 def test_every_encoder_is_near_itself_in_int8(encoder):
     quantization = pytest.importorskip("torchao.quantization", reason="torchao is not installed: pip install torchao")
