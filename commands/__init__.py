@@ -3,6 +3,7 @@
 from textgenome.commands import (  # noqa: F401
     ask,
     baselines,
+    build,
     convert,
     dna,
     env,

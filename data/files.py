@@ -6,10 +6,21 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas
+
 from textgenome.data.locks import Lock
+
+
+TABLES = {
+    ".tsv": partial(pandas.DataFrame.to_csv, sep="\t", index=False),
+    ".csv": partial(pandas.DataFrame.to_csv, index=False),
+    ".jsonl": partial(pandas.DataFrame.to_json, orient="records", lines=True),
+    ".parquet": partial(pandas.DataFrame.to_parquet, index=False),
+}
 
 
 def read_json(path: Path) -> dict | None:
@@ -55,6 +66,28 @@ def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
     return number
 
 
+def write_table(rows: list[Mapping], path: str | Path) -> None:
+    """Write rows as the ending of a new file says: .tsv, .csv, .jsonl or .parquet.
+
+    Raises:
+        OSError: If another process writes it.
+        ValueError: If the ending is another, or the file is there already.
+    """
+    refuse_unknown_table(path)
+    frame = pandas.DataFrame.from_records(list(rows))
+    with _scratch(Path(path)) as unfinished:
+        TABLES[unfinished.suffix](frame, unfinished)
+        unfinished.replace(path)
+
+
+def refuse_unknown_table(path: str | Path) -> None:
+    """Raise ValueError where `write_table` cannot write."""
+    if Path(path).suffix not in TABLES:
+        raise ValueError(f"{path}: name a file that ends with {', '.join(TABLES)}.")
+    if Path(path).exists():
+        raise ValueError(f"{path} is there already. Remove it, or name another file.")
+
+
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
     """A folder to write into, which gets its name when all is written, and is gone if that fails.
@@ -98,4 +131,12 @@ def _scratch(place: Path) -> Iterator[Path]:
         lock.release()
 
 
-__all__ = ["read_json", "refuse_existing", "write_json", "write_rows", "written_whole"]
+__all__ = [
+    "read_json",
+    "refuse_existing",
+    "refuse_unknown_table",
+    "write_json",
+    "write_rows",
+    "write_table",
+    "written_whole",
+]

@@ -111,3 +111,10 @@ def test_what_goes_wrong_is_one_line_and_a_status(capsys, error, told):
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(RuntimeError, match="size mismatch"), errors_without_traceback():
         raise RuntimeError("size mismatch")
+
+
+@pytest.mark.parametrize("name", COMMANDS["build"].commands)
+def test_help_of_what_can_be_built_imports_neither_torch_nor_transformers(name):
+    lines = run_script("build", name, "--help", then="print({'torch', 'transformers'} & sys.modules.keys())")
+    assert lines[0].startswith(f"Usage: textgenome build {name} [OPTIONS]")
+    assert lines[-1] == "set()"

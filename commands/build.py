@@ -1,0 +1,52 @@
+"""`textgenome build WHAT`: tables and files to train on, made from the files of genomes."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgenome.commands.console import Command, app
+from textgenome.commands.options import FASTA, VCF
+
+
+build = typer.Typer(
+    help="Make tables and files to train on from the files of genomes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(build, name="build")
+command = partial(build.command, cls=Command)
+
+Table = Annotated[Path, typer.Option("--output", help="New table: .tsv, .csv, .jsonl or .parquet.")]
+
+
+@command()
+def hotspots(
+    vcf: Annotated[Path, VCF],
+    output: Table,
+    fasta: Annotated[Path | None, FASTA] = None,
+    tile: Annotated[int, typer.Option("--tile", min=1, help="Bases of a tile.")] = 8192,
+    fdr: Annotated[
+        float, typer.Option("--fdr", min=0, max=1, help="Share of false hotspots among those that are named.")
+    ] = 0.05,
+) -> None:
+    """Cut contigs into tiles, and find those with more variants than their contig's mean explains.
+
+    A row for each tile between the first and the last one with a variant: contig, start, end, variants, expected,
+    p_value (Poisson, upper tail), q_value (Benjamini-Hochberg over all tiles), label (hotspot or background). A
+    position counts once, however many alleles it has. With --fasta the rows also have the sequence, so that
+    `textgenome dna --task classification` can learn them; tiles of N alone are left out.
+
+    Example: textgenome build hotspots --vcf calls.vcf.gz --fasta genome.fa --tile 8192 --output hotspots.parquet
+    """
+    from collections import Counter
+
+    from textgenome.data.files import refuse_unknown_table, write_table
+    from textgenome.data.hotspots import find_hotspots
+
+    refuse_unknown_table(output)
+    rows = find_hotspots(vcf, tile, fdr, fasta)
+    write_table(rows, output)
+    labels = Counter(row["label"] for row in rows)
+    typer.echo(f"{len(rows)} tiles in {output}: {labels['hotspot']} hotspots at a false discovery rate of {fdr:g}")
