@@ -30,4 +30,40 @@ class TextGenomeAttentionPooling(nn.Module):
         return self.attention(query, states, mask)[:, 0]
 
 
-__all__ = ["TextGenomeAttentionPooling"]
+def states_to_bases(states: torch.Tensor, spans: torch.LongTensor, bases: int = 1) -> torch.Tensor:
+    """Bring states to the resolution that is asked for: a state is repeated over its bases, and states that share a
+    position are averaged by the bases that each of them has there.
+
+    Args:
+        states: `(batch, states, width)`.
+        spans: `(batch, states)`, how many bases each state covers, in the order of the bases: 1, 6 and 1 of 6-mers,
+            32 or 128; 0 for padding, on either side, and for tokens that the tokenizer added.
+        bases: How many bases a position covers.
+
+    Returns:
+        `(batch, positions, width)`, of the type of the states. Position `i` covers the bases from `i * bases` on,
+        counted from the first base of each row; there are as many as the longest row needs, and those after the last
+        base of a row are 0.
+    """
+    ends = spans.cumsum(-1)
+    positions = -(-int(ends[:, -1].max()) // bases)
+    if bases == 1:
+        places = torch.arange(positions, device=spans.device).expand(len(spans), -1)
+        index = torch.searchsorted(ends, places.contiguous(), right=True)
+        known = places < ends[:, -1:]
+        index = index.clamp(max=spans.shape[1] - 1)[..., None].expand(-1, -1, states.shape[-1])
+        return states.gather(1, index) * known[..., None]
+    starts = ends - spans
+    first = starts // bases
+    total = states.new_zeros(len(states), positions + 1, states.shape[-1])
+    for step in range((int(spans.max()) - 1) // bases + 2):
+        position = first + step
+        shared = (ends.clamp(max=(position + 1) * bases) - starts.clamp(min=position * bases)).clamp(min=0)
+        position = torch.where(shared > 0, position, positions)  # the last one collects what is nowhere
+        weighted = states * shared[..., None].to(states.dtype)
+        total = total.scatter_add(1, position[..., None].expand_as(weighted), weighted)
+    covered = (ends[:, -1:] - torch.arange(positions, device=spans.device) * bases).clamp(1, bases)
+    return total[:, :positions] / covered[..., None].to(states.dtype)
+
+
+__all__ = ["TextGenomeAttentionPooling", "states_to_bases"]
