@@ -1,9 +1,8 @@
-"""The settings of `train_sft.py` and `train_dna.py`, one field a flag or a line of a recipe."""
+"""The settings of `train_sft.py` and what both training scripts share, one field a flag or a line of a recipe."""
 
 import json
 from dataclasses import dataclass, field, fields
 
-import transformers
 from trl import SFTConfig
 
 
@@ -49,8 +48,13 @@ class RowArguments:
         },
     )
 
+    @property
+    def needs_table(self) -> bool:
+        """Whether the rows come from a table: some tasks make theirs of genome files."""
+        return True
+
     def __post_init__(self):
-        if self.dataset_name is None:
+        if self.needs_table and self.dataset_name is None:
             raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
         check_choices(self)
 
@@ -239,38 +243,6 @@ class ModelArguments(EncoderArguments):
 
 
 @dataclass
-class DNAArguments(RowArguments):
-    """What to train a model of DNA alone for, and on which rows."""
-
-    task: str = field(
-        default="classification",
-        metadata={"help": "`classification` chooses among the answers of the table.", "choices": ["classification"]},
-    )
-
-
-@dataclass
-class DNAModelArguments(EncoderArguments):
-    """Which DNA encoder a head is put on. Give one of two: `dna_model` or `dna_config`."""
-
-    dtype: str = field(
-        default="auto",
-        metadata={
-            "help": "Data type of a frozen encoder, by default that of its checkpoint. The head is float32, and so is "
-            "an encoder that is trained.",
-            "choices": ["auto", "bfloat16", "float16", "float32"],
-        },
-    )
-    pooling_num_heads: int = field(
-        default=8, metadata={"help": "Heads of the attention pooling; they must divide the width of the encoder."}
-    )
-
-    def __post_init__(self):
-        super().__post_init__()
-        if (self.dna_model is None) == (self.dna_config is None):
-            raise ValueError("Give one encoder: dna_model, or dna_config for random weights.")
-
-
-@dataclass
 class PublishedDefaults:
     """The settings of the trainer that BioReason (arXiv 2505.23579) and Genos share."""
 
@@ -327,21 +299,12 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
             )
 
 
-@dataclass
-class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
-    """The `TrainingArguments` of transformers with the published defaults for a model of DNA alone."""
-
-    num_train_epochs: float = field(default=10, metadata={"help": "Passes over the rows."})
-    do_eval: bool = field(default=True, metadata={"help": "Evaluate on the test split after training."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
-
-
 __all__ = [
-    "DNAArguments",
-    "DNAModelArguments",
-    "DNATrainingArguments",
     "DataArguments",
+    "EncoderArguments",
     "ModelArguments",
+    "PublishedDefaults",
     "RowArguments",
     "TrainingArguments",
+    "check_choices",
 ]

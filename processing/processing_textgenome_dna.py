@@ -1,4 +1,4 @@
-"""The processor of the DNA-only model: pairs of sequences to what it reads."""
+"""The processor of the DNA family: sequences, or pairs of them, to what its models read."""
 
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
@@ -15,7 +15,7 @@ from textgenome.processing.processing_dna import (
 
 
 class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
-    """Cuts pairs of sequences around their difference, and tokenizes them.
+    """Tokenizes sequences; pairs of a reference and its variant are cut around their difference first.
 
     Args:
         dna_tokenizer: The tokenizer of the DNA encoder.
@@ -32,41 +32,46 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
 
     def __call__(
         self,
-        reference: str | list[str],
-        variant: str | list[str],
+        sequences: str | list[str],
+        variants: str | list[str] | None = None,
         are_windows: bool = False,
         return_tensors: str | None = None,
         **padding,
     ) -> BatchFeature:
-        """Tokenize pairs of a reference and its variant.
+        """Tokenize one sequence a row, or pairs of a reference and its variant.
 
         Args:
-            reference: A sequence or a list of them.
-            variant: The same stretches with their variants.
-            are_windows: The sequences are windows already. They are not cut, and those of a pair may be equal: a
-                control that shows no variant.
+            sequences: A sequence or a list of them, the references if there are variants. Without variants they are
+                not cut.
+            variants: The same stretches with their variants.
+            are_windows: The sequences of pairs are windows already. They are not cut, and those of a pair may be
+                equal: a control that shows no variant.
             return_tensors: `pt` for tensors.
             padding: For the tokenizer's `pad` (`padding`, `padding_side`, `max_length`, `pad_to_multiple_of`).
 
         Returns:
-            `dna_input_ids`, `dna_attention_mask` and `dna_spans` of shape `(batch, 2, dna_length)`. Spans are the
-            bases that each token covers: 0 for padding and for tokens that the tokenizer adds, such as `<cls>`. A
-            tokenizer written in Python, which does not tell, gives none.
+            `dna_input_ids`, `dna_attention_mask` and `dna_spans` of shape `(batch, 1, dna_length)`, or with variants
+            `(batch, 2, dna_length)`. Spans are the bases that each token covers: 0 for padding and for tokens that
+            the tokenizer adds, such as `<cls>`. A tokenizer written in Python, which does not tell, gives none.
 
         Raises:
             ValueError: If references and variants differ in number, if a sequence holds anything but bases or is
-                longer than the encoder reads, or if a pair is equal or has equal tokens. The message names the pair.
+                longer than the encoder reads, or if a pair is equal or has equal tokens. The message names the
+                sequence or the pair.
         """
-        references = [reference] if isinstance(reference, str) else list(reference)
-        variants = [variant] if isinstance(variant, str) else list(variant)
-        if len(references) != len(variants) or not references:
-            raise ValueError(f"Each reference needs its variant, got {len(references)} and {len(variants)} sequences.")
+        columns = [
+            [each] if isinstance(each, str) else list(each) for each in (sequences, variants) if each is not None
+        ]
+        if len({len(column) for column in columns}) > 1 or not columns[0]:
+            counts = " and ".join(str(len(column)) for column in columns)
+            raise ValueError(f"Each reference needs its variant, got {counts} sequences.")
+        what, count = ("Pair", 2) if variants is not None else ("Sequence", 1)
         encoded, spans = [], []
-        for i, pair in enumerate(zip(references, variants)):
+        for i, row in enumerate(zip(*columns)):
             try:
-                ids, offsets = self._encode(pair, are_windows)
+                ids, offsets = self._encode(row, are_windows or variants is None)
             except ValueError as error:
-                raise ValueError(f"Pair {i}: {error}") from error
+                raise ValueError(f"{what} {i}: {error}") from error
             encoded += ids
             spans += map(token_spans, offsets or [])
         padded = self.dna_tokenizer.pad({"input_ids": encoded}, verbose=False, **padding)
@@ -74,16 +79,16 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         if spans:
             columns.append([_pad(row, mask) for row, mask in zip(spans, padded["attention_mask"])])
         data = {
-            name: [column[i : i + 2] for i in range(0, len(encoded), 2)]
+            name: [column[i : i + count] for i in range(0, len(encoded), count)]
             for name, column in zip(self.model_input_names, columns)
         }
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _encode(
-        self, pair: tuple[str, str], are_windows: bool
+        self, row: tuple[str, ...], are_windows: bool
     ) -> tuple[list[list[int]], list[list[tuple[int, int]]] | None]:
-        """The tokens of both sequences, and where each of them starts and ends, if the tokenizer tells."""
-        windows = list(map(normalize_dna, pair) if are_windows else variant_window(*pair, self.dna_window))
+        """The tokens of the sequences, and where each of them starts and ends, if the tokenizer tells."""
+        windows = list(map(normalize_dna, row) if are_windows else variant_window(*row, self.dna_window))
         encoded, offsets = tokenize_dna(self.dna_tokenizer, windows, offsets=self.dna_tokenizer.is_fast)
         if not are_windows:
             check_tokens_differ(*encoded)

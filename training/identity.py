@@ -4,11 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from datasets import Dataset
 from transformers import TrainingArguments
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
-from textgenome.data.rows import fingerprint_rows
 from textgenome.data.settings import FRESH_START, SETTINGS, remember_settings
 from textgenome.training.resuming import step_of_last_checkpoint
 
@@ -33,7 +31,7 @@ FREE_TRAINER_PREFIXES = (
 # Not free, though their beginning is: these decide what a run goes on with.
 KEPT = {"save_only_model"}
 KEPT_WITH_THE_BEST = {"save_strategy", "save_steps"}
-DERIVED = {"labels", "reasons", "weights"}  # which the scripts add
+DERIVED = {"data_fingerprint", "labels", "reasons", "weights"}  # which the scripts add
 # An optimizer goes on with what its checkpoint holds, whatever the flags say.
 OF_THE_OPTIMIZER = {
     *("learning_rate", "weight_decay", "optim", "optim_args"),
@@ -41,16 +39,13 @@ OF_THE_OPTIMIZER = {
 }
 
 
-def run_settings(
-    script_args: RowArguments, model_args: EncoderArguments, training_args: TrainingArguments, rows: Dataset
-) -> dict:
-    """All settings of a run but those of the trainer that do not change its result.
+def run_settings(script_args: RowArguments, model_args: EncoderArguments, training_args: TrainingArguments) -> dict:
+    """All flags of a run but those of the trainer that do not change its result.
 
     Args:
         script_args: The rows.
         model_args: The model.
         training_args: The trainer.
-        rows: That are trained on, as they were read.
 
     Raises:
         ValueError: If `allow_change` names a setting that there is not.
@@ -61,7 +56,7 @@ def run_settings(
     chosen = {**asdict(script_args), **asdict(model_args)}
     del chosen["allow_change"]
     devices = training_args.world_size * max(1, training_args.n_gpu)
-    settings = {**chosen, **trainer, "devices": devices, "data_fingerprint": fingerprint_rows(rows)}
+    settings = {**chosen, **trainer, "devices": devices}
     unknown = sorted(set(script_args.allow_change) - (settings.keys() | DERIVED))
     if unknown:
         raise ValueError(f"allow_change {', '.join(unknown)}: no setting of a run that would change its result.")

@@ -78,8 +78,9 @@ def check_recipe(path: Path) -> None:
 
 
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
-    """A folder named after the rows and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
-    rows, *models = (Path(name).resolve() for name in (script_args.dataset_name, *model_args.base_models))
+    """A folder named after the rows, or the task, and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
+    name = script_args.dataset_name or script_args.task
+    rows, *models = (Path(name).resolve() for name in (name, *model_args.base_models))
     ending = table_format(rows)
     name = rows.name[: rows.name.lower().rindex(ending)] if ending else rows.name
     return os.path.join("outputs", "_".join([name, *(model.name.lower() for model in models)]))

@@ -30,7 +30,7 @@ from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.data.prompts import reasons
-from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.data.rows import as_conversations, estimate_lengths, fingerprint_rows, load_rows
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.inference.checkpoints import check_models, find_revisions, fingerprint_weights, pin_revision
@@ -72,7 +72,8 @@ def train(
     tokenizers = load_tokenizers(model_args)
     rows, test_rows = load_data(script_args, training_args, *tokenizers)
     thinks = any(map(reasons, rows))
-    settings = {**run_settings(script_args, model_args, training_args, rows), "reasons": thinks}
+    settings = run_settings(script_args, model_args, training_args)
+    settings |= {"data_fingerprint": fingerprint_rows(rows), "reasons": thinks}
     remember_run(settings, script_args, training_args)
     if model_args.model_name_or_path is None:
         save_base(script_args, training_args, model_args, tokenizers, rows)

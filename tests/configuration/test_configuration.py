@@ -3,15 +3,9 @@ from transformers import AutoConfig
 from trl import TrlParser
 
 from textgenome import HyenaDNAConfig, TextGenomeConfig
-from textgenome.configuration.arguments import (
-    DataArguments,
-    DNAArguments,
-    DNAModelArguments,
-    DNATrainingArguments,
-    ModelArguments,
-    TrainingArguments,
-)
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.configuration_textgenome import max_dna_tokens
+from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 
 
 RANDOM_MODEL = ["--text_config", '{"model_type": "qwen3"}', "--dna_config", '{"model_type": "hyenadna"}']

@@ -40,6 +40,19 @@ def test_a_single_pair_and_padding_on_the_left(processor):
     assert batch["dna_attention_mask"][0, 1, 0] == 0
 
 
+def test_one_sequence_a_row_is_not_cut(processor):
+    sequences = ["ACGT" * 9, "acgu"]
+    batch = processor(sequences, padding_side="left", return_tensors="pt")
+    assert batch["dna_input_ids"].shape[:2] == (2, 1)
+    assert batch["dna_spans"].sum(-1).tolist() == [[36], [4]]
+    assert batch["dna_attention_mask"][1, 0].tolist() == sorted(batch["dna_attention_mask"][1, 0].tolist())
+    assert processor("ACGT")["dna_input_ids"] == [[processor.dna_tokenizer("ACGT")["input_ids"]]]
+    with pytest.raises(ValueError, match="Sequence 1: The character 'X' at position 2"):
+        processor(["ACGT", "ACXT"])
+    with pytest.raises(ValueError, match="got 0 sequences"):
+        processor([])
+
+
 dna = st.text("ACGTN", min_size=1, max_size=40)
 PROCESSORS = {name: TextGenomeDNAProcessor(build_dna_tokenizer(name), dna_window=10**6) for name in VOCABULARIES}
 

@@ -13,9 +13,9 @@ from tiny_encoders import ENCODERS, TOKENIZERS
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
 from textgenome import HyenaDNAConfig, HyenaDNAModel
-from textgenome.configuration.arguments import DNAArguments
+from textgenome.configuration.dna_arguments import DNAArguments
 from textgenome.inference import classify
-from textgenome.training.dna import load_split
+from textgenome.training.classification import load_split
 
 
 @pytest.fixture

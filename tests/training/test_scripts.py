@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from textgenome.configuration.arguments import DNAArguments, DNAModelArguments, DNATrainingArguments, TrainingArguments
+from textgenome.configuration.arguments import TrainingArguments
+from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.training.planning import plan_run
 from textgenome.training.scripts import parse_arguments
 
