@@ -16,6 +16,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, AutoTokenizer,
 from transformers.utils import logging
 
 import textgenome  # noqa: F401
+from textgenome.data.starter_genome import write_starter_genome
 from textgenome.processing import build_dna_tokenizer, build_processor
 
 
@@ -40,6 +41,11 @@ def tiny_processor():
 @pytest.fixture
 def tiny_model():
     return AutoModelForMultimodalLM.from_pretrained(TINY_CHECKPOINT).eval()
+
+
+@pytest.fixture(scope="session")
+def starter_genome(tmp_path_factory):
+    return write_starter_genome(tmp_path_factory.mktemp("genome"))
 
 
 @pytest.fixture(scope="session")
