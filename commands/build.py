@@ -50,3 +50,22 @@ def hotspots(
     write_table(rows, output)
     labels = Counter(row["label"] for row in rows)
     typer.echo(f"{len(rows)} tiles in {output}: {labels['hotspot']} hotspots at a false discovery rate of {fdr:g}")
+
+
+@command(name="starter_genome")
+def starter_genome(
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the files.")],
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all that is random.")] = 0,
+) -> None:
+    """Write a small genome with planted rules, to try training on: 8 contigs of 50,000 bases.
+
+    genome.fa; genes.gtf and genes.bed; tracks.tsv with bigWig files; train.bed and valid.bed, regions on different
+    contigs; people.vcf.gz, 60 phased people; expression.bed.gz and covariates.tsv. It takes seconds, and the same seed
+    gives the same files. Training, docs and tests use it.
+
+    Example: textgenome build starter_genome --output_dir outputs/genome
+    """
+    from textgenome.data.starter_genome import write_starter_genome
+
+    folder = write_starter_genome(output_dir, seed)
+    typer.echo(f"{len([*folder.rglob('*.*')])} files in {folder}")
