@@ -106,9 +106,9 @@ def scan_contigs(path: str | Path, file: BinaryIO) -> list[Contig]:
 
 def _read_line(line: bytes, number: int, offset: int, scans: list["_Scan"], line_of: dict[str, int]) -> None:
     if number == 1:
-        _check_start(line)
+        check_start(line)
     if line.startswith(b">"):
-        name = _name_of(line)
+        name = contig_name(line)
         if name in line_of:
             raise ValueError(f"the contig {printable(name)} is there already, on line {line_of[name]}")
         line_of[name] = number
@@ -157,13 +157,15 @@ class _Scan:
         self.length += bases
 
 
-def _check_start(line: bytes) -> None:
+def check_start(line: bytes) -> None:
+    """Raise `ValueError` if the first line of a FASTA file starts with the mark of an encoding."""
     for mark, name in _MARKS.items():
         if line.startswith(mark):
             raise ValueError(f"the file starts with {name}, which is not part of FASTA: save it as plain ASCII text")
 
 
-def _name_of(header: bytes) -> str:
+def contig_name(header: bytes) -> str:
+    """The name in the line of a FASTA file that starts with `>`; raises `ValueError` where it has none."""
     if b"\r" in header.rstrip(b"\r\n"):
         raise ValueError(_CR)
     if header[1:2].isspace() or not header[1:]:
@@ -231,4 +233,4 @@ def _write(path: str, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-__all__ = ["Contig", "ensure_index", "scan_contigs"]
+__all__ = ["Contig", "check_start", "contig_name", "ensure_index", "scan_contigs"]

@@ -1,9 +1,12 @@
 """Reading FASTA files."""
 
+import gzip
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from textgenome.genome.faidx import ensure_index
+from textgenome.genome.faidx import check_start, contig_name, ensure_index
 from textgenome.genome.intervals import printable
 
 
@@ -45,6 +48,48 @@ def fetch(genome: "pysam.FastaFile", contig: str, start: int, end: int) -> str:
         raise ValueError(f"{genome.filename.decode()}: {place} cannot be read: it holds no bases.") from error
 
 
+def read_records(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Name and letters of each record of a FASTA file or pipe, plain or compressed by gzip, one after the other.
+
+    Needs neither pysam nor an index, and lines may differ in length; the memory is that of the longest record.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If it is no FASTA file, or a record has no name, the name of another one, or no bases. The message
+            gives the line.
+    """
+    names, name, bases, began, number = {}, None, [], 0, 0
+    with open(path, "rb") as file:
+        lines = gzip.open(file) if file.peek(2)[:2] == b"\x1f\x8b" else file
+        try:
+            for number, line in enumerate(lines, 1):
+                if number == 1:
+                    check_start(line)
+                if line.startswith(b">"):
+                    if name is not None:
+                        yield name, _letters(name, bases, began)
+                    name, bases, began = contig_name(line), [], number
+                    if name in names:
+                        raise ValueError(f"the record {printable(name)} is there already, on line {names[name]}")
+                    names[name] = number
+                elif name is not None:
+                    bases.append(line.strip())
+                elif line.strip():
+                    raise ValueError("a FASTA file starts with `>` and the name of a record")
+            if name is None:
+                raise ValueError("there is no record")
+            yield name, _letters(name, bases, began)
+        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {error}.") from error
+
+
+def _letters(name: str, lines: list[bytes], began: int) -> str:
+    letters = b"".join(lines).decode("utf-8", "surrogateescape")
+    if not letters:
+        raise ValueError(f"the record {printable(name)}, which begins on line {began}, has no bases")
+    return letters
+
+
 def read_record(path: str | Path) -> str:
     """The letters of the only record of a FASTA file or pipe, whitespace included.
 
@@ -65,4 +110,4 @@ def read_record(path: str | Path) -> str:
     return "".join(text.split("\n")[1:])
 
 
-__all__ = ["fetch", "open_fasta", "read_record"]
+__all__ = ["fetch", "open_fasta", "read_record", "read_records"]

@@ -142,11 +142,11 @@ def tokenize_dna(
 
 def min_tokens(dna_tokenizer: PreTrainedTokenizerBase, bases: int) -> int:
     """Fewest tokens that so many bases can be, without tokenizing them."""
-    return -(-bases // _longest_token(dna_tokenizer))
+    return -(-bases // longest_token(dna_tokenizer))
 
 
 @lru_cache(maxsize=8)
-def _longest_token(dna_tokenizer: PreTrainedTokenizerBase) -> int:
+def longest_token(dna_tokenizer: PreTrainedTokenizerBase) -> int:
     """Bases of the longest token."""
     tokens = set(dna_tokenizer.get_vocab()).difference(dna_tokenizer.all_special_tokens)
     return max(1, *(sum(letter in BASES for letter in token.upper()) for token in tokens))
@@ -227,6 +227,7 @@ __all__ = [
     "check_tokens_differ",
     "common_prefix",
     "complement_map",
+    "longest_token",
     "min_tokens",
     "normalize_dna",
     "token_spans",
