@@ -156,7 +156,7 @@ def test_variants_are_pairs_of_windows(tmp_path, fasta):
 
 def test_a_reference_allele_of_another_assembly_is_named(tmp_path, fasta):
     other = {"A": "C"}.get(GENOME["chr1"][100], "A")
-    with pytest.raises(ValueError, match=r"1 of 1 rows are bad(.|\n)*1:101, ALT 1, column.*'REF': it is . but the genome has"):
+    with pytest.raises(ValueError, match=r"1 of 1 rows(.|\n)*1:101, ALT 1.*'REF': it is ., but the genome has"):
         list(read_sequences(vcf=write_vcf(tmp_path, other), fasta=fasta, window=21))
 
 
