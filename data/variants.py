@@ -141,7 +141,7 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
         raise BadRow("POS", f"REF is not within the contig {printable(contig)}, which has {length} bases")
     left = max(0, start - window)
     before, found = fetch(genome, contig, left, start), fetch(genome, contig, start, end)
-    if not _agree(reference, found):
+    if not bases_agree(reference, found):
         raise BadRow("REF", f"it is {_shorten(reference)}, but the genome has {_shorten(found.upper())} there")
     if reference.upper() == allele.upper():
         raise BadRow("ALT", "it is the same as REF")
@@ -160,7 +160,7 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
         raise BadRow("ALT", str(error)) from error
 
 
-def _agree(reference: str, found: str) -> bool:
+def bases_agree(reference: str, found: str) -> bool:
     """Whether REF is what the genome holds; for an ambiguity letter it may have N, as the model sees it."""
     pairs = zip(reference.upper(), found.upper())
     return all(
@@ -173,4 +173,4 @@ def _shorten(bases: str) -> str:
     return printable(bases if len(bases) <= LETTERS_SHOWN else f"{bases[:LETTERS_SHOWN]}... ({len(bases)} bases)")
 
 
-__all__ = ["QUESTION", "read_sequence", "read_variants"]
+__all__ = ["QUESTION", "bases_agree", "read_sequence", "read_variants"]

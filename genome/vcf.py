@@ -80,6 +80,11 @@ class VcfFile:
         self.header, self.columns = _read_header(path, lines)
 
     @property
+    def samples(self) -> list[str]:
+        """Names of the people whose genotypes it has."""
+        return self.columns[9:]
+
+    @property
     def info_numbers(self) -> dict[str, str]:
         """By the keys of INFO that the header declares: how many values each has (`1`, `A`, `.`)."""
         return {key: number for key, number in map(declared_info, self.header) if key is not None}
