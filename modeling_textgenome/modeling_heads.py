@@ -30,6 +30,54 @@ class TextGenomeAttentionPooling(nn.Module):
         return self.attention(query, states, mask)[:, 0]
 
 
+def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Make one vector of the states of each sequence, in float32.
+
+    Args:
+        states: `(sequences, length, width)`.
+        mask: `(sequences, length)`, bool: the states that there are, at least one a sequence; padding may stand on
+            either side.
+        pooling: `mean`, `max`, `min` or `last`, the state of the last token.
+
+    Returns:
+        `(sequences, width)`.
+    """
+    states, there = states.float(), mask[..., None]
+    if pooling == "mean":
+        return (states * there).sum(1) / there.sum(1)
+    if pooling == "max":
+        return states.masked_fill(~there, -torch.inf).amax(1)
+    if pooling == "min":
+        return states.masked_fill(~there, torch.inf).amin(1)
+    if pooling == "last":
+        last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
+        return states[torch.arange(len(states), device=states.device), last]
+    raise ValueError(f"There is no pooling {pooling!r}: choose mean, max, min or last.")
+
+
+def find_changed_tokens(tokens: torch.LongTensor) -> tuple[torch.LongTensor, torch.LongTensor]:
+    """Where the sequences of a pair differ, between what they begin and what they end with alike.
+
+    Where one of them lacks what the other has, as in an insertion, it is the token that follows in it.
+
+    Args:
+        tokens: `(pairs, 2, length)`, tokens on the left, then -1 for padding.
+
+    Returns:
+        The first changed token of each sequence and the one after the last, `(pairs, 2)` each. Of equal sequences the
+        last token.
+    """
+    lengths = (tokens >= 0).sum(-1)
+    shorter = lengths.min(-1, keepdim=True).values
+    places = torch.arange(tokens.shape[-1], device=tokens.device)
+    ends = tokens.gather(-1, (lengths[..., None] - 1 - places).clamp(min=0))  # from the last token backwards
+    prefix, suffix = ((each[:, 0] == each[:, 1]).cumprod(-1).sum(-1, keepdim=True) for each in (tokens, ends))
+    prefix = prefix.minimum(shorter)
+    stop = lengths - suffix.minimum(shorter - prefix)
+    start = prefix.minimum(lengths - 1)
+    return start, stop.maximum(start + 1)
+
+
 def states_to_bases(states: torch.Tensor, spans: torch.LongTensor, bases: int = 1) -> torch.Tensor:
     """Bring states to the resolution that is asked for: a state is repeated over its bases, and states that share a
     position are averaged by the bases that each of them has there.
@@ -66,4 +114,4 @@ def states_to_bases(states: torch.Tensor, spans: torch.LongTensor, bases: int = 
     return total[:, :positions] / covered[..., None].to(states.dtype)
 
 
-__all__ = ["TextGenomeAttentionPooling", "states_to_bases"]
+__all__ = ["TextGenomeAttentionPooling", "find_changed_tokens", "pool_states", "states_to_bases"]

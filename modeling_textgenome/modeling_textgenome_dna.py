@@ -14,13 +14,14 @@ from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 from textgenome.modeling_dna_encoder import (
     DNAEncoderMixin,
+    EncodedDNA,
     SavesModelCodeMixin,
     build_dna_encoder,
     find_order,
     load_dna_encoder,
     without_heads,
 )
-from textgenome.modeling_heads import TextGenomeAttentionPooling
+from textgenome.modeling_heads import TextGenomeAttentionPooling, find_changed_tokens, pool_states
 
 
 @dataclass
@@ -136,9 +137,11 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
 
 
 class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
-    """The model of DNA alone that the Genos text-genome fusion is compared with.
+    """Says of a sequence, or of a pair of reference and variant, a class, several labels or a value.
 
-    Attention pooling of each sequence, reference and variant beside each other, and two linear layers.
+    The states of each sequence are pooled (see `TextGenomeDNAConfig`), those of a pair stand beside each other, and
+    two linear layers follow. By default it is the model of DNA alone that the Genos text-genome fusion is compared
+    with: attention pooling of pairs.
     """
 
     auto_class_names = ("AutoModelForSequenceClassification",)
@@ -149,9 +152,11 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         super().__init__(config)
         width = config.dna_feature_size
         self.model = TextGenomeDNAModel(config)
-        self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
+        if config.pooling == "attention":
+            self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
+        vectors = 1 if config.pooling == "site_difference" else config.num_sequences
         self.classifier = nn.Sequential(
-            nn.Linear(2 * width, width),
+            nn.Linear(vectors * width, width),
             nn.ReLU(),
             nn.Dropout(config.classifier_dropout),
             nn.Linear(width, config.num_labels),
@@ -164,39 +169,74 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         dna_input_ids: torch.LongTensor,
         dna_attention_mask: torch.Tensor,
         dna_spans: torch.LongTensor | None = None,
-        labels: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
         dna_inputs_embeds: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Classify pairs of sequences, all of them in one pass of the encoder.
+        """Classify sequences or pairs of them, all in one pass of the encoder.
 
         Args:
-            dna_input_ids: `(batch, 2, dna_length)`: the reference, and the variant.
+            dna_input_ids: `(batch, num_sequences, dna_length)`: the sequence; or the reference, and the variant.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
-            dna_spans: Not read: which bases a state covers makes no difference where all of them are pooled.
-            labels: `(batch,)`, the class of each row, or -100 for none of them: such a row has no loss.
+            dna_spans: Not read: what is pooled are states, whatever number of bases each of them covers.
+            labels: By `problem_type` of the configuration: the class of each row, int64 of shape `(batch,)`, or -100
+                for none of them: such a row has no loss. Of several labels a row, 0 or 1 for each, float of shape
+                `(batch, num_labels)`. Of a regression the value, float of shape `(batch,)`.
             dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
 
         Returns:
-            `logits` of shape `(batch, num_labels)`, float32, and with labels the `loss`, the mean over rows.
+            `logits` of shape `(batch, num_labels)`, float32, of a regression in the unit of the labels. With labels
+            also `loss`, the mean over rows of cross entropy, binary cross entropy or the squared error.
 
         Raises:
-            ValueError: If a row is no pair of sequences.
+            ValueError: If rows have another number of sequences than the model was made for, or an empty one.
         """
-        if dna_input_ids.dim() != 3 or dna_input_ids.shape[1] != 2 or not dna_attention_mask.any(-1).all():
+        count = self.config.num_sequences
+        if dna_input_ids.dim() != 3 or dna_input_ids.shape[1] != count or not dna_attention_mask.any(-1).all():
+            what = "a reference and a variant" if count == 2 else "one sequence"
             raise ValueError(
-                "`dna_input_ids` must hold a reference and a variant for each row, as (batch, 2, dna_length), got "
+                f"`dna_input_ids` must hold {what} for each row, as (batch, {count}, dna_length), got "
                 f"{tuple(dna_input_ids.shape)}" + (" with an empty sequence." if dna_input_ids.dim() == 3 else ".")
             )
         embeds = None if dna_inputs_embeds is None else dna_inputs_embeds.flatten(0, 1)
         encoded = self.model.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1), embeds)
-        states = encoded.states.to(self.pooling.query.dtype)
-        pooled = self.pooling(states, encoded.tokens >= 0)[encoded.index]
-        logits = self.classifier(pooled.view(len(dna_input_ids), -1)).float()
-        loss = None
-        if labels is not None:
-            # The mean over rows with a class, which is 0 where there is none of them.
-            loss = F.cross_entropy(logits, labels, reduction="sum") / (labels != -100).sum().clamp(min=1)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        if self.config.pooling == "site_difference":
+            pooled = self.pool_site(encoded, dna_input_ids, dna_attention_mask.bool())
+        else:
+            pooled = self.pool(encoded.states, encoded.tokens >= 0)[encoded.index].view(len(dna_input_ids), -1)
+        logits = self.classifier(pooled.to(self.classifier[0].weight.dtype)).float()
+        if self.config.problem_type == "regression":
+            logits = logits * self.config.label_scale + self.config.label_mean
+        return SequenceClassifierOutput(
+            loss=None if labels is None else self.compute_loss(logits, labels), logits=logits
+        )
+
+    def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`(sequences, states, width)` to `(sequences, width)`."""
+        if self.config.pooling == "attention":
+            return self.pooling(states.to(self.pooling.query.dtype), mask)
+        return pool_states(states, mask, self.config.pooling)
+
+    def pool_site(self, encoded: EncodedDNA, input_ids: torch.LongTensor, mask: torch.Tensor) -> torch.Tensor:
+        """The mean of the variant's states at the changed site less that of the reference's: `(batch, width)`."""
+        order = find_order(mask)
+        start, stop = find_changed_tokens(input_ids.gather(-1, order).masked_fill(~mask.gather(-1, order), -1))
+        step = bases_per_state(self.config.dna_config)
+        places = torch.arange(encoded.states.shape[1], device=mask.device)
+        site = (places >= start[..., None] // step) & (places <= (stop[..., None] - 1) // step)
+        pooled = pool_states(encoded.states[encoded.index], site.flatten(0, 1), "mean").view(*start.shape, -1)
+        return pooled[:, 1] - pooled[:, 0]
+
+    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """As transformers has it for each `problem_type`, but 0 where no row has a class."""
+        weights = self.config.class_weights
+        weights = None if weights is None else torch.tensor(weights, dtype=logits.dtype, device=logits.device)
+        if self.config.problem_type == "regression":
+            return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+        if self.config.problem_type == "multi_label_classification":
+            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), pos_weight=weights)
+        known = labels != -100
+        total = known.sum().clamp(min=1) if weights is None else weights[labels[known]].sum().clamp(min=1e-9)
+        return F.cross_entropy(logits, labels, weights, reduction="sum") / total
 
 
 __all__ = [
