@@ -1,8 +1,10 @@
-"""The files of genomes: intervals and variants, FASTA and VCF, read and written. Needs pysam (the extra `genome`)."""
+"""The files of genomes: intervals and variants, FASTA, VCF, GTF, GFF3 and BED, read and written. Needs pysam (the extra `genome`)."""
 
 from textgenome.genome.annotating import annotate_vcf, check_vcf
 from textgenome.genome.fasta import open_fasta
+from textgenome.genome.gtf import Annotation, read_annotation
 from textgenome.genome.intervals import Interval, Variant
+from textgenome.genome.transcripts import Transcript, write_gff3
 from textgenome.genome.vcf import open_vcf
 
 
