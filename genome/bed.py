@@ -14,13 +14,18 @@ _NO_REGION = ("#", "track", "browser")
 
 
 class Region(NamedTuple):
-    """A line of a BED file. Places are 0-based and half-open; `strand` is `+` or `-`."""
+    """A line of a BED file. Places are 0-based and half-open; `strand` is `+` or `-`.
+
+    `has_strand` tells whether the file gives it, and `line` is where in the file the region is, counted from 1.
+    """
 
     contig: str
     start: int
     end: int
     name: str
     strand: str = "+"
+    has_strand: bool = False
+    line: int = 0
 
     @property
     def interval(self) -> Interval:
@@ -45,7 +50,7 @@ def read_bed(path: str | Path) -> Iterator[Region]:
             if not text.strip() or text.startswith(_NO_REGION):
                 continue
             try:
-                yield _region(text)
+                yield _region(text, number)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}.") from error
             found = True
@@ -53,7 +58,7 @@ def read_bed(path: str | Path) -> Iterator[Region]:
         raise ValueError(f"{path}: there is no region in it.")
 
 
-def _region(line: str) -> Region:
+def _region(line: str, number: int) -> Region:
     columns = line.split("\t") if "\t" in line else line.split()
     if len(columns) < 3:
         raise ValueError("a region has at least three columns, contig, start and end, separated by tabs")
@@ -70,7 +75,7 @@ def _region(line: str) -> Region:
     strand = columns[5] if len(columns) > 5 else "."
     if strand not in STRANDS:
         raise ValueError(f"the strand must be +, - or ., got {printable(strand)!r}")
-    return Region(contig, start, end, name, STRANDS[strand])
+    return Region(contig, start, end, name, STRANDS[strand], strand != ".", number)
 
 
 __all__ = ["Region", "read_bed"]

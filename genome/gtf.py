@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from textgenome.genome.bed import read_bed
 from textgenome.genome.intervals import bare_contig, match_contigs, printable
 from textgenome.genome.transcripts import Transcript, next_phase
 
@@ -231,16 +232,19 @@ def read_features(path: str | Path, genes: dict[str, str] | None = None) -> Iter
         ValueError: If a line is wrong; the message gives its number.
     """
     path, genes = Path(path), {} if genes is None else genes
-    is_bed = path.name.lower().endswith(_BED_ENDINGS)
-    kind = path.name[: path.name.lower().rindex(".bed")] if is_bed else ""
+    if path.name.lower().endswith(_BED_ENDINGS):
+        kind = path.name[: path.name.lower().rindex(".bed")]
+        for region in read_bed(path):
+            strand = region.strand if region.has_strand else "."
+            yield Feature(*region.interval, strand, kind, None, (), None, region.line)
+        return
     for number, line in enumerate(_lines_of(path), 1):
         if line.startswith("##FASTA"):
             return
-        if line.startswith("#") or not line.strip() or (is_bed and line.startswith(("track", "browser"))):
+        if line.startswith("#") or not line.strip():
             continue
-        columns = line.split("\t")
         try:
-            yield _read_bed(columns, kind, number) if is_bed else _read_gtf(columns, genes, number)
+            yield _read_gtf(line.split("\t"), genes, number)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}.") from error
 
@@ -255,35 +259,21 @@ def _lines_of(path: Path) -> Iterator[str]:
             raise ValueError(f"{path}: cannot be read: it is damaged or truncated ({error}).") from error
 
 
-def _read_place(start: str, end: str, first: int) -> tuple[int, int]:
+def _read_place(start: str, end: str) -> tuple[int, int]:
     if not (start.isdecimal() and end.isdecimal()):
         raise ValueError(f"its start and end are not numbers: {printable(start)!r} and {printable(end)!r}")
-    if int(start) < first:
-        raise ValueError(f"its start is {start}, but positions count from {first}")
-    if int(start) - first >= int(end):
-        raise ValueError(
-            f"its start, {start}, is not before its end, {end}" if not first else f"{start} is after {end}"
-        )
-    return int(start) - first, int(end)
-
-
-def _read_bed(columns: list[str], kind: str, number: int) -> Feature:
-    if len(columns) < 3:
-        raise ValueError(
-            f"a line of a BED file has at least 3 columns with tabs between them, this has {len(columns)}"
-        )
-    start, end = _read_place(*columns[1:3], 0)
-    strand = columns[5] if len(columns) > 5 else "."
-    if strand not in _STRANDS:
-        raise ValueError(f"its strand is {printable(strand)!r}, not + or - or .")
-    return Feature(columns[0], start, end, strand, kind, None, (), None, number)
+    if int(start) < 1:
+        raise ValueError("its start is 0, but positions count from 1")
+    if int(start) > int(end):
+        raise ValueError(f"its start, {start}, is after its end, {end}")
+    return int(start) - 1, int(end)
 
 
 def _read_gtf(columns: list[str], genes: dict[str, str], number: int) -> Feature:
     if len(columns) != 9:
         raise ValueError(f"a line of GTF or GFF3 has 9 columns with tabs between them, this has {len(columns)}")
     contig, _, kind, start, end, _, strand, phase, attributes = columns
-    start, end = _read_place(start, end, 1)
+    start, end = _read_place(start, end)
     if strand not in _STRANDS:
         raise ValueError(f"its strand is {printable(strand)!r}, not + or - or .")
     if phase not in ("0", "1", "2", "."):

@@ -19,9 +19,9 @@ def test_regions_with_and_without_names_and_strands(tmp_path, compress):
     path = tmp_path / "regions.bed"
     path.write_bytes(gzip.compress(TEXT.encode()) if compress else TEXT.encode())
     assert list(read_bed(path)) == [
-        Region("chr1", 10, 20, "chr1:11-20", "+"),
-        Region("chr1", 5, 9, "peak", "-"),
-        Region("chr2", -3, 4, "chr2:-2-4", "+"),
+        Region("chr1", 10, 20, "chr1:11-20", "+", False, 3),
+        Region("chr1", 5, 9, "peak", "-", True, 4),
+        Region("chr2", -3, 4, "chr2:-2-4", "+", False, 5),
     ]
 
 

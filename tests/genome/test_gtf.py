@@ -105,7 +105,7 @@ def test_compressed_files_are_read(tmp_path, genes):
 FAULTS = {
     "columns": ("c1 . exon 11", "line 1: a line of GTF or GFF3 has 9 columns with tabs between them, this has 4"),
     "numbers": (GENES.replace(" 11 ", " x "), "line 1: its start and end are not numbers: 'x' and '20'"),
-    "start": (GENES.replace(" 11 20", " 21 20"), "line 1: 21 is after 20"),
+    "start": (GENES.replace(" 11 20", " 21 20"), "line 1: its start, 21, is after its end, 20"),
     "zero": (GENES.replace(" 11 20", " 0 20"), "line 1: its start is 0, but positions count from 1"),
     "strand": (GENES.replace("20 . + 0", "20 . x 0"), "line 2: its strand is 'x'"),
     "phase": (GENES.replace("20 . + 0", "20 . + 3"), "line 2: its phase is '3', not 0, 1, 2 or ."),
@@ -120,9 +120,7 @@ def test_a_wrong_line_is_named(tmp_path, lines, message):
         read_annotation(write_lines(tmp_path / "wrong.gtf", lines))
 
 
-@pytest.mark.parametrize(
-    "columns, message", [("c1\t5\t5", "5, is not before its end, 5"), ("c1\t5", "at least 3 col")]
-)
+@pytest.mark.parametrize("columns, message", [("c1\t5\t5", "5 is not before end 5"), ("c1\t5", "at least three col")])
 def test_a_wrong_line_of_bed_is_named(tmp_path, columns, message):
     (tmp_path / "wrong.bed").write_text(f"c1\t0\t5\n{columns}\n")
     with pytest.raises(ValueError, match=f"wrong.bed, line 2: .*{message}"):
