@@ -85,6 +85,17 @@ class DataArguments(RowArguments):
             "choices": ["think", "plain"],
         },
     )
+    question_dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the training rows, other ones in each epoch, that ask the constant question of the data "
+            "set in place of their own, so that only the DNA tells the answer."
+        },
+    )
+    dna_dropout: float = field(
+        default=0.0,
+        metadata={"help": "Share of the other training rows that are asked without DNA, other ones in each epoch."},
+    )
     generation_rows: int = field(
         default=0,
         metadata={
@@ -93,6 +104,14 @@ class DataArguments(RowArguments):
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("question_dropout", "dna_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be a share, from 0 to 1.")
+        if self.dna == "none" and (self.question_dropout or self.dna_dropout):
+            raise ValueError("question_dropout and dna_dropout need the DNA: leave them out with dna: none.")
 
 
 @dataclass

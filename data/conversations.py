@@ -74,13 +74,16 @@ def row_to_messages(
 def build_messages(
     row: Mapping, dna: str = "variant", dna_truncation: str = "variant_window", answered: bool = True
 ) -> list[dict]:
-    """The conversation of a row that `row_to_messages` has checked before; the arguments are the same."""
+    """The conversation of a row that `row_to_messages` has checked before; the arguments are the same.
+
+    A row whose DNA was left out since, None in both columns, gives the question alone.
+    """
     if row.get("messages") is not None:
         return [_without_dna(message) if dna == "none" else message for message in row["messages"]]
 
     question = {"type": "text", "text": row["question"].strip()}
     user = {"role": "user", "content": [question]}
-    if dna != "none":
+    if dna != "none" and row[DNA_COLUMNS[0]] is not None:
         reference, variant = truncate_pair(row, dna_truncation)
         user["content"].insert(0, {"type": "variant", "reference": reference, "variant": variant})
     if not answered:

@@ -98,7 +98,12 @@ def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
         logger.warning(f"Left out {message}")
 
 
-def as_conversations(rows: Dataset, dna: str = "variant", dna_truncation: str = "variant_window") -> Dataset:
+def as_conversations(
+    rows: Dataset,
+    dna: str = "variant",
+    dna_truncation: str = "variant_window",
+    change: Callable[[Mapping], Mapping] | None = None,
+) -> Dataset:
     """A view of rows in which each is a conversation, in the column `messages`, made when it is read.
 
     Args:
@@ -106,13 +111,14 @@ def as_conversations(rows: Dataset, dna: str = "variant", dna_truncation: str = 
             processor to cut them to windows.
         dna: See `row_to_messages`.
         dna_truncation: See `row_to_messages`.
+        change: What each row goes through whenever it is read, such as a `RowDropout`.
     """
-    return rows.with_transform(partial(_as_conversations, dna=dna, dna_truncation=dna_truncation))
+    return rows.with_transform(partial(_as_conversations, change=change, dna=dna, dna_truncation=dna_truncation))
 
 
-def _as_conversations(batch: dict[str, list], **options) -> dict[str, list]:
+def _as_conversations(batch: dict[str, list], change: Callable | None, **options) -> dict[str, list]:
     rows = (dict(zip(batch, values)) for values in zip(*batch.values()))
-    return {"messages": [build_messages(row, **options) for row in rows]}
+    return {"messages": [build_messages(change(row) if change else row, **options) for row in rows]}
 
 
 def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> list[int]:

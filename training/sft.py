@@ -19,7 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import Dataset
-from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+)
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 from transformers.utils import logging
 
@@ -27,6 +33,8 @@ from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.data import TextGenomeCollator
 from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.descriptions import find_description
+from textgenome.data.dropout import RowDropout
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.data.prompts import reasons
@@ -136,9 +144,35 @@ def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
     return rows.select(sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows)))))
 
 
-def show(rows: Dataset, script_args: DataArguments) -> Dataset:
+def show(rows: Dataset, script_args: DataArguments, dropout: RowDropout | None = None) -> Dataset:
     """What the model sees of rows."""
-    return as_conversations(rows, script_args.dna, script_args.dna_truncation)
+    return as_conversations(rows, script_args.dna, script_args.dna_truncation, dropout)
+
+
+def build_dropout(rows: Dataset, script_args: DataArguments, training_args: TrainingArguments) -> RowDropout | None:
+    """What leaves out questions or DNA of training rows, if that was asked for."""
+    if not (script_args.question_dropout or script_args.dna_dropout):
+        return None
+    if training_args.dataloader_persistent_workers:
+        raise ValueError(
+            "dataloader_persistent_workers keeps copies of the rows, which would not learn of new epochs."
+        )
+    question = find_description(rows.to_list()).constant_question
+    logger.info(
+        f"Each epoch, {script_args.question_dropout:.0%} of the rows ask {question!r} instead, and "
+        f"{script_args.dna_dropout:.0%} of the others come without DNA."
+    )
+    return RowDropout(script_args.question_dropout, script_args.dna_dropout, question, training_args.seed)
+
+
+class TellEpoch(TrainerCallback):
+    """Tells a dropout of rows which epoch begins."""
+
+    def __init__(self, dropout: RowDropout):
+        self.dropout = dropout
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.dropout.epoch = int(state.epoch)
 
 
 def save_base(
@@ -211,7 +245,8 @@ def build_trainer(
     peft_config = prepare_model(model, model_args)
     if peft_config is not None:
         peft_config.revision = model_args.model_revision  # beside the name, what the adapter will know its base by
-    conversations = show(rows, script_args)
+    dropout = build_dropout(rows, script_args, training_args)
+    conversations = show(rows, script_args, dropout)
     grouped = training_args.train_sampling_strategy == "group_by_length"
     trainer = TextGenomeTrainer(
         model=model,
@@ -224,6 +259,8 @@ def build_trainer(
         lengths=estimate_lengths(conversations, processor) if grouped else None,
     )
     trainer.add_callback(KeepFloat32(trainer))
+    if dropout:
+        trainer.add_callback(TellEpoch(dropout))
     if training_args.cache_dna_features:
         folder = training_args.dna_cache_dir or Path(training_args.output_dir) / "dna_features"
         trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training_args.dna_cache_gb * 1e9))
