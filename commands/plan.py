@@ -26,7 +26,7 @@ def plan(
     """Print parameters, memory of each GPU under each engine, and steps, without weights, GPU or network.
 
     To compare settings, add flags of `textgenome sft`, which win over the recipe. Engines are DDP, DeepSpeed's ZeRO
-    and FSDP2, without offload to the CPU. Activations are an estimate; docs/throughput.md says what counts.
+    and FSDP2, without offload to the CPU. Activations are an estimate; docs/performance.md says what counts.
 
     Research use only, not for diagnosis.
 

@@ -1,7 +1,16 @@
 """Convolutions along a sequence that do not see what comes later."""
 
+from functools import lru_cache
+
 import torch
 from torch.nn import functional as F
+
+
+@lru_cache(maxsize=64)
+def fft_length(least: int) -> int:
+    """The smallest even length from `least` on whose only prime factors are 2, 3 and 5, which FFTs are fastest at."""
+    sizes = [2 * 3**threes * 5**fives for threes in range(least.bit_length()) for fives in range(least.bit_length())]
+    return min(size << max(0, (-(-least // size) - 1).bit_length()) for size in sizes)
 
 
 def fft_convolution(signal: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
@@ -16,9 +25,10 @@ def fft_convolution(signal: torch.Tensor, filters: torch.Tensor) -> torch.Tensor
         `(batch, channels, length)`, float32.
     """
     length = signal.shape[-1]
-    # Twice the length, or the end of the convolution would wrap around to its beginning.
-    spectrum = torch.fft.rfft(signal, n=2 * length) * torch.fft.rfft(filters, n=2 * length)
-    return torch.fft.irfft(spectrum, n=2 * length)[..., :length]
+    # So long that the end of the convolution does not wrap around to its beginning.
+    padded = fft_length(length + filters.shape[-1] - 1)
+    spectrum = torch.fft.rfft(signal, n=padded) * torch.fft.rfft(filters, n=padded)
+    return torch.fft.irfft(spectrum, n=padded)[..., :length]
 
 
 def depthwise_convolution(signal: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:

@@ -220,6 +220,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         cache: Cache | None = None,
         num_cached_dna_features: torch.LongTensor | None = None,
         dna_inputs_embeds: torch.Tensor | None = None,
+        kept_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
         """Run the fused model.
@@ -239,6 +240,9 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
                 already. For DNA of a whole conversation; by default it is that of `input_ids` only.
             dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, see `get_dna_features`; `dna_input_ids` is
                 given beside it.
+            kept_positions: `(kept,)`, for training on rows that are padded on the right: which of the `batch * length`
+                positions `last_hidden_state`, of shape `(1, kept, hidden_size)`, is to have. These see no padding, so
+                that `attention_mask` is not needed.
 
         Raises:
             ValueError: If placeholders and DNA do not match, or one comes without the other.
@@ -258,15 +262,17 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
+            # Without a mask attention runs in the kernel that skips what comes later.
+            attention_mask=attention_mask if kept_positions is None else None,
             position_ids=position_ids,
             use_cache=use_cache,
             return_dict=True,
             **{CACHE_NAME: cache},
             **kwargs,
         )
+        states = outputs.last_hidden_state
         return TextGenomeModelOutputWithPast(
-            last_hidden_state=outputs.last_hidden_state,
+            last_hidden_state=states if kept_positions is None else states.flatten(0, 1)[kept_positions][None],
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             dna_hidden_states=dna_features,

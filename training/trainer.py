@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
@@ -52,6 +53,27 @@ class StopClock(TrainerCallback):
             self.trainer.stop_clock()
 
     on_epoch_end = on_step_end
+
+
+def keep_supervised(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Let the model give the states of those positions only whose next token has a label.
+
+    TRL multiplies all states by the head, but for what its kernel for CUDA leaves out. Of a row that is answered in a
+    few words, most are not needed.
+
+    Args:
+        inputs: A batch that is padded on the right; any other is left as it is.
+
+    Returns:
+        The batch, with `kept_positions` (see `TextGenomeModel.forward`) and their labels, `shift_labels`.
+    """
+    if not inputs["attention_mask"][:, 0].all():
+        return inputs
+    labels = F.pad(inputs["labels"][:, 1:], (0, 1), value=-100).flatten()
+    kept = (labels != -100).nonzero()[:, 0]
+    if not len(kept):
+        kept = labels.new_zeros(1)  # one that counts for nothing, so that there is a graph to run back through
+    return {**inputs, "kept_positions": kept, "shift_labels": labels[kept][None]}
 
 
 class TextGenomeTrainer(ResumesMixin, SFTTrainer):
@@ -109,6 +131,12 @@ class TextGenomeTrainer(ResumesMixin, SFTTrainer):
         self.counts = self.counts + torch.stack([positions, lengths.sum(), (lengths**2).sum(), labels.sum()])
         return super().training_step(model, inputs, *args, **kwargs)
 
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        needs_all_logits = return_outputs or self.compute_loss_func is not None or self.label_smoother is not None
+        if not needs_all_logits and "shift_labels" not in inputs:
+            inputs = keep_supervised(inputs)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
     def count_dna(self, _, args, kwargs):
         # What goes into the encoder, not what is in the batch: equal sequences go once, cached ones never.
         if self.fused.training:
@@ -149,4 +177,4 @@ class TextGenomeTrainer(ResumesMixin, SFTTrainer):
         return figures | ({"mfu": round(flops_per_second / peak, 4)} if peak else {})
 
 
-__all__ = ["GroupedByLength", "TextGenomeTrainer"]
+__all__ = ["GroupedByLength", "TextGenomeTrainer", "keep_supervised"]

@@ -33,7 +33,7 @@ def test_a_row_alone_equals_the_row_in_a_batch(tiny_model, tiny_processor, side)
     together = tiny_model(**batch).logits
     for i, prompt in enumerate(PROMPTS):
         alone = tiny_model(**encode(tiny_processor, [prompt])).logits[0]
-        torch.testing.assert_close(together[i][batch["attention_mask"][i].bool()], alone, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together[i][batch["attention_mask"][i].bool()], alone, atol=5e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
