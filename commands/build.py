@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -69,3 +69,43 @@ def starter_genome(
 
     folder = write_starter_genome(output_dir, seed)
     typer.echo(f"{len([*folder.rglob('*.*')])} files in {folder}")
+
+
+@command()
+def haplotypes(
+    vcf: Annotated[Path, VCF],
+    fasta: Annotated[Path, FASTA],
+    regions: Annotated[Path, typer.Option("--regions", exists=True, dir_okay=False, help="Places: a BED file.")],
+    output: Annotated[Path, typer.Option("--output", help="New FASTA file, compressed by bgzip if it ends with .gz.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", exists=True, dir_okay=False, help="Names of people, one a line; by default all."),
+    ] = None,
+    indels: Annotated[
+        bool, typer.Option("--indels", help="Apply insertions and deletions, too; by default only SNVs are.")
+    ] = False,
+    unphased: Annotated[
+        Literal["reference", "skip"] | None,
+        typer.Option(
+            "--unphased",
+            help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
+            "people. By default they are refused.",
+        ),
+    ] = None,
+) -> None:
+    """Write the two sequences that each person has at each place, of phased genotypes and the genome.
+
+    The records are called `region|person|1` and `region|person|2`; regions on the minus strand are
+    reverse-complemented. The sequences are those of `bcftools consensus`.
+
+    Example: textgenome build haplotypes --vcf calls.vcf.gz --fasta genome.fa --regions genes.bed --output people.fa
+    """
+    from textgenome.data.haplotypes import read_names, write_haplotypes
+
+    names = read_names(samples) if samples else None
+    counts = write_haplotypes(vcf, fasta, regions, output, names, indels, unphased)
+    records, distinct = counts.pop("records"), counts.pop("distinct")
+    typer.echo(f"{records} sequences in {output}, {distinct} of them distinct at their places")
+    for kind, count in counts.items():
+        if count:
+            typer.echo(f"{kind}: {count}")

@@ -1,23 +1,27 @@
 """The two sequences of people at places of a genome: phased alleles, applied to the reference."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
+from textgenome.data.sequences import GenomeSequence, reverse_complement
 from textgenome.data.variants import bases_agree
-from textgenome.genome.fasta import fetch, open_fasta
-from textgenome.genome.genotypes import Genotypes, Site
+from textgenome.genome.bed import read_bed
+from textgenome.genome.fasta import open_fasta
+from textgenome.genome.genotypes import Genotypes, Site, read_genotypes
 from textgenome.genome.intervals import Interval, Variant, bare_contig, match_contigs, printable
-from textgenome.genome.vcf import kind_without_bases
+from textgenome.genome.vcf import kind_without_bases, pysam
 from textgenome.processing.processing_dna import common_prefix, normalize_dna
 
 
 _BASES = re.compile(r"[A-Za-z]+")
-_COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
 class Haplotype(NamedTuple):
@@ -138,13 +142,13 @@ class HaplotypeReader:
         if contig is None:
             raise ValueError(f"{self.fasta}: the genome has no contig {printable(interval.contig)}.")
         length = self.genome.get_reference_length(contig)
-        start, end = max(interval.start, 0), min(interval.end, length)
-        if start >= end:
+        length = self.genome.get_reference_length(contig)
+        inside = min(interval.end, length) - max(interval.start, 0)
+        if inside <= 0:
             place = f"{printable(contig)}:{interval.start + 1}-{interval.end}"
             raise ValueError(f"{self.fasta}: {place} is not within the contig, which has {length} bases.")
-        before, after = start - interval.start, interval.end - end
-        self.counts["bases beyond the ends of contigs"] += before + after
-        return "N" * before + normalize_dna(fetch(self.genome, contig, start, end)) + "N" * after
+        self.counts["bases beyond the ends of contigs"] += interval.end - interval.start - inside
+        return GenomeSequence(self.genome, Interval(contig, *interval[1:]))[:]
 
     def _check_references(self, interval: Interval, bases: str, sites: list[Site]) -> None:
         wrong = []
@@ -182,8 +186,8 @@ class HaplotypeReader:
 
 
 def _turn(haplotype: Haplotype) -> Haplotype:
-    sequence = haplotype.sequence.translate(_COMPLEMENT)[::-1]
-    return Haplotype(sequence, len(sequence) - 1 - haplotype.places[::-1])
+    places = len(haplotype.sequence) - 1 - haplotype.places[::-1]
+    return Haplotype(reverse_complement(haplotype.sequence), places)
 
 
 def window_around(contig: str, place: int, window: int, strand: str = "+") -> Interval:
@@ -192,4 +196,80 @@ def window_around(contig: str, place: int, window: int, strand: str = "+") -> In
     return Interval(contig, start, start + window)
 
 
-__all__ = ["Haplotype", "HaplotypeReader", "PeopleWindow", "apply_variants", "window_around"]
+def write_haplotypes(
+    vcf: str | Path,
+    fasta: str | Path,
+    regions: str | Path,
+    output: str | Path,
+    samples: Iterable[str] | None = None,
+    indels: bool = False,
+    unphased: str | None = None,
+) -> Counter:
+    """Write the two sequences of each person in each region, as FASTA records `region|person|1` and `region|person|2`.
+
+    Args:
+        vcf: Genotypes, see `read_genotypes`.
+        fasta: The genome.
+        regions: A BED file. Regions on the strand `-` are reverse-complemented.
+        output: FASTA file, compressed by bgzip if it ends with `.gz`.
+        samples: Names of the people, by default all of the file.
+        indels: See `HaplotypeReader`.
+        unphased: See `read_genotypes`.
+
+    Returns:
+        How many `records` there are, how many of them are `distinct`, and the counts of `Genotypes` and
+        `HaplotypeReader`.
+    """
+    regions = list(read_bed(regions))
+    genotypes = read_genotypes(vcf, samples, [region.interval for region in regions], unphased)
+    reader, counts = HaplotypeReader(fasta, genotypes, indels), Counter()
+    with _written(output) as file:
+        for region in tqdm(regions, desc="Writing haplotypes", unit="region", disable=None):
+            window = reader(region.interval, region.strand)
+            counts["distinct"] += len(np.unique(window.index))
+            for sample, row in zip(genotypes.samples, window.index):
+                for number, which in enumerate(row, 1):
+                    sequence = window.haplotypes[which].sequence
+                    file.write(f">{region.name}|{sample}|{number}\n{sequence}\n".encode())
+                    counts["records"] += 1
+    return counts + reader.counts + genotypes.counts
+
+
+@contextmanager
+def _written(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file, compressed by bgzip if its name ends with `.gz`, which is there once it is whole."""
+    if os.path.exists(path):
+        raise FileExistsError(f"{path} is there already. Remove it, or name another file.")
+    unfinished = f"{path}.unfinished"
+    try:
+        with pysam.BGZFile(unfinished, "w") if str(path).endswith(".gz") else open(unfinished, "wb") as file:
+            yield file
+        os.replace(unfinished, path)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Names of people, one a line.
+
+    Raises:
+        ValueError: If there is none, or one is there twice.
+    """
+    names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice or not names:
+        raise ValueError(
+            f"{path}: " + (f"the name {printable(twice[0])} is there twice." if twice else "it is empty.")
+        )
+    return names
+
+
+__all__ = [
+    "Haplotype",
+    "HaplotypeReader",
+    "PeopleWindow",
+    "apply_variants",
+    "read_names",
+    "window_around",
+    "write_haplotypes",
+]
