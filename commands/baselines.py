@@ -25,7 +25,7 @@ def baselines(
     Example: textgenome baselines --dataset_name my_rows --split val --output_dir outputs/baselines
     """
     from textgenome.evaluation import evaluate_baselines
-    from textgenome.evaluation.results import format_table
+    from textgenome.evaluation.reporting import format_table
 
     metrics = evaluate_baselines(
         dataset_name, split, output_dir, synonyms=read_synonyms(synonyms), on_bad_row=on_bad_row, seed=seed

@@ -86,7 +86,7 @@ def evaluate(
     --controls all --baselines
     """
     from textgenome.evaluation import evaluate_model
-    from textgenome.evaluation.results import format_table
+    from textgenome.evaluation.reporting import format_table
 
     options = {"baselines": baselines, "text_only_model": text_only_model, "mode": mode, "revision": revision}
     options |= {"dtype": dtype, "batch_size": batch_size, "enable_thinking": enable_thinking, "seed": seed}

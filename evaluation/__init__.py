@@ -5,11 +5,18 @@ from importlib import import_module
 
 _MODULES = {
     "CONTROLS": "controls",
+    "Figure": "reporting",
+    "Metric": "metrics",
+    "Pooled": "units",
+    "Table": "reporting",
     "compare_controls": "evaluating",
     "evaluate_baselines": "evaluating",
     "evaluate_model": "evaluating",
+    "format_table": "reporting",
     "mcnemar": "metrics",
     "score_answers": "metrics",
+    "summarize_units": "units",
+    "write_results": "reporting",
 }
 
 

@@ -1,10 +1,8 @@
 """Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +22,8 @@ from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS, TEXT_ONLY
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
 from textgenome.evaluation.report import write_report
-from textgenome.evaluation.results import compare, summarize, versions
+from textgenome.evaluation.reporting import save_metrics
+from textgenome.evaluation.results import compare, describe_answers, summarize
 from textgenome.inference.answers import extract_answer, is_right, normalize_answer
 from textgenome.inference.checkpoints import (
     Checkpoint,
@@ -182,7 +181,7 @@ class Evaluation:
         truths = [row["answer"] for row in self.rows]
         metrics = {**settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
-        metrics |= {"wall_time_s": round(time.monotonic() - started, 1), **surroundings()}
+        metrics["wall_time_s"] = round(time.monotonic() - started, 1)
         return write_results(self.output_dir, metrics, self.rows, known)
 
     def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]]) -> None:
@@ -249,7 +248,7 @@ def summarize_conditions(
     return {
         name: {
             **summarize(name, records, truths, synonyms, seed),
-            **(compare(records, known[AS_IS], truths) if name != AS_IS else {}),
+            **(compare(records, known[AS_IS], truths, seed) if name != AS_IS else {}),
         }
         for name, records in known.items()
     }
@@ -278,7 +277,6 @@ def evaluate_baselines(
         "seed": seed,
         "conditions": {name: summarize(name, records, truths, synonyms, seed) for name, records in known.items()},
         "wall_time_s": round(time.monotonic() - started, 1),
-        **surroundings(),
     }
     with locked(Path(output_dir)):
         return write_results(Path(output_dir), metrics, rows, known)
@@ -349,11 +347,7 @@ def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
 
 
-def surroundings() -> dict:
-    return {"versions": versions(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
 def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    metrics = save_metrics(folder, {**describe_answers(metrics["conditions"]), **metrics})
     write_report(folder / "report.html", metrics, rows, known)
     return metrics

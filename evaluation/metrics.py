@@ -1,6 +1,7 @@
-"""Scores of answers with their intervals, and paired tests between two sets of them."""
+"""Names of metrics; scores of answers with their intervals, and paired tests between two sets of them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest
@@ -11,6 +12,40 @@ from textgenome.inference.answers import normalize_answer
 
 BOOTSTRAP_SAMPLES = 1000
 MACRO = ("macro_precision", "macro_recall", "macro_f1")
+
+
+class Metric(NamedTuple):
+    """What tables and verdicts say of a metric.
+
+    Attributes:
+        title: What tables show.
+        chance: Its value where predictions know nothing, or None if that depends on the rows.
+        higher_is_better: False of errors and deviances.
+    """
+
+    title: str
+    chance: float | None = None
+    higher_is_better: bool = True
+
+
+METRICS = {
+    "accuracy": Metric("accuracy"),
+    "accuracy_with_synonyms": Metric("accuracy, synonyms folded"),
+    "scored_accuracy": Metric("accuracy by score"),
+    "mcc": Metric("MCC", chance=0.0),
+    "auroc": Metric("AUROC", chance=0.5),
+    "auprc": Metric("AUPRC"),
+    "pearson": Metric("Pearson r", chance=0.0),
+    "spearman": Metric("Spearman r", chance=0.0),
+    "r2": Metric("R²", chance=0.0),
+    "macro_precision": Metric("macro precision"),
+    "macro_recall": Metric("macro recall"),
+    "macro_f1": Metric("macro F1"),
+    "no_answer": Metric("without answer", higher_is_better=False),
+    "tokens_per_answer": Metric("tokens per answer", higher_is_better=False),
+    "accuracy_single_entry": Metric("first line with “answer:”"),
+    "truth_anywhere": Metric("truth anywhere in output (no measure of answers)"),
+}
 
 
 def accuracy_interval(right: int, total: int) -> tuple[float, float]:
@@ -117,4 +152,4 @@ def resample_macro(true: np.ndarray, given: np.ndarray, labels: int, seed: int) 
     return np.nanmean(np.where(supports > 0, scores, np.nan), axis=-1).T
 
 
-__all__ = ["accuracy_interval", "mcnemar", "resample_macro", "score_answers"]
+__all__ = ["METRICS", "Metric", "accuracy_interval", "mcnemar", "resample_macro", "score_answers"]

@@ -1,11 +1,13 @@
 """The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
 
 import math
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from textgenome.evaluation.conditions import AS_IS
@@ -18,11 +20,42 @@ OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
 KINDS = {"model": "Model", "text-only": "Text only", "control": "Controls", "baseline": "Baselines"}
 
 
-def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
-    """Write what `metrics` says, and the worst mistakes, as a page to read and to print.
+class Figure(NamedTuple):
+    """A picture on the page.
 
-    The unchanged rows or, of baselines alone, the best of them are shown in detail. Base letters in texts, 12 or
-    more in a run, are replaced by their number.
+    Attributes:
+        title: Its heading.
+        picture: An SVG image as text, which becomes a part of the page, or the bytes of a PNG image.
+        caption: A sentence or two on what it shows.
+        wide: Whether it takes the whole width.
+    """
+
+    title: str
+    picture: str | bytes
+    caption: str = ""
+    wide: bool = False
+
+
+class Table(NamedTuple):
+    """A further table on the page.
+
+    Attributes:
+        title: Its heading.
+        columns: Names of the columns.
+        rows: The cells of each row, the first one its name; floats get three digits.
+        caption: A sentence or two on what it shows.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence]
+    caption: str = ""
+
+
+def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
+    """Write what `metrics` says of answers, and the worst mistakes, as a page to read and to print.
+
+    The unchanged rows or, of baselines alone, the best of them are shown in detail.
 
     Args:
         path: The page, an `.html` file.
@@ -33,26 +66,78 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     """
     conditions = metrics["conditions"]
     detailed = AS_IS if AS_IS in conditions else max(conditions, key=lambda name: conditions[name]["accuracy"])
-    groups = [
-        (title, {name: summary for name, summary in conditions.items() if summary["kind"] == kind})
-        for kind, title in KINDS.items()
-    ]
     truths = [normalize_answer(row["answer"]) for row in rows]
     answers = [answer_of(record) for record in known[detailed]]
     bins = conditions[detailed].get("reliability", [])
-    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_hide_bases)
-    page = environment.from_string(template).render(
-        metrics=metrics,
-        groups=[(title, group) for title, group in groups if group],
+    write_page(
+        path,
+        metrics,
         detailed=detailed,
-        summary=conditions[detailed],
         confusion=count_confusions(truths, answers),
         calibration_error=sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(rows),
         mistakes=find_mistakes(rows, truths, answers, known[detailed]),
         wrong=sum(truth != answer for truth, answer in zip(truths, answers)),
     )
+
+
+def write_page(
+    path: Path,
+    metrics: dict,
+    detailed: str | None = None,
+    figures: Sequence[Figure] = (),
+    tables: Sequence[Table] = (),
+    **details,
+) -> None:
+    """Write the page of any task: verdict, results, figures, tables.
+
+    Base letters in texts, 12 or more in a run, are replaced by their number.
+
+    Args:
+        path: The page, an `.html` file.
+        metrics: The content of `metrics.json`.
+        detailed: The condition that is shown in bold, by default the model, or else the best one.
+        figures: Pictures.
+        tables: Further tables.
+        details: `confusion`, `mistakes` and what goes with them, of answers.
+    """
+    conditions, name = metrics["conditions"], metrics["metric"]
+    sign = 1 if metrics["metrics"][name]["higher_is_better"] else -1
+    if detailed is None:
+        known = [each for each in conditions if conditions[each][name] is not None] or [*conditions]
+        best = max(known, key=lambda each: sign * (conditions[each][name] or 0))
+        detailed = AS_IS if AS_IS in conditions else best
+    groups = [
+        (title, {name: summary for name, summary in conditions.items() if summary["kind"] == kind})
+        for kind, title in KINDS.items()
+    ]
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_hide_bases
+    )
+    page = environment.get_template("report.html.jinja").render(
+        metrics=metrics,
+        groups=[(title, group) for title, group in groups if group],
+        detailed=detailed,
+        summary=conditions[detailed],
+        scale=_scale(conditions.values(), name),
+        figures=[(figure, _embed(figure.picture)) for figure in figures],
+        tables=tables,
+        **details,
+    )
     path.write_text(page, encoding="utf-8")
+
+
+def _scale(conditions: Iterable[Mapping], name: str) -> tuple[float, float]:
+    """The ends of the axis of a metric: 0 to 1, or -1 to 1, or what holds all its values and intervals."""
+    ends = [end for summary in conditions for end in (summary.get(name), *(summary.get(f"{name}_interval") or ()))]
+    low, high = (find([0, *(end for end in ends if end is not None)]) for find in (min, max))
+    return (0 if low >= 0 else min(low, -1)), max(high, 1)
+
+
+def _embed(picture: str | bytes) -> Markup:
+    if isinstance(picture, str):
+        return Markup(picture[picture.index("<svg") :])  # without what comes before it in a file
+    return Markup(f'<img alt="" src="data:image/png;base64,{b64encode(picture).decode()}">')
 
 
 def _hide_bases(value: object) -> object:
@@ -98,4 +183,4 @@ def find_mistakes(
     return mistakes[:MISTAKES]
 
 
-__all__ = ["write_report"]
+__all__ = ["Figure", "Table", "write_page", "write_report"]

@@ -1,14 +1,11 @@
-"""From predictions to the table of results."""
+"""From the answers to rows to the figures of each condition."""
 
 import math
-import shutil
-import subprocess
 from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
 
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS
-from textgenome.evaluation.metrics import mcnemar, score_answers
+from textgenome.evaluation.metrics import METRICS, mcnemar, score_answers
+from textgenome.evaluation.units import summarize_units
 from textgenome.inference.answers import (
     extract_answer,
     extract_single_entry,
@@ -18,8 +15,19 @@ from textgenome.inference.answers import (
 )
 
 
-PACKAGES = ("textgenome", "torch", "transformers", "peft", "tokenizers", "scikit-learn")
 BINS = 10
+# In the order of the columns.
+ANSWER_METRICS = (
+    *("accuracy", "macro_f1", "no_answer", "accuracy_with_synonyms", "scored_accuracy", "macro_precision"),
+    *("macro_recall", "tokens_per_answer", "accuracy_single_entry", "truth_anywhere"),
+)
+
+
+def describe_answers(conditions: Mapping[str, Mapping]) -> dict:
+    """What a table and a verdict about conditions (see `summarize`) need to know of their metrics."""
+    found = [name for name in ANSWER_METRICS if any(name in summary for summary in conditions.values())]
+    metrics = {name: METRICS[name]._asdict() for name in found}
+    return {"task": "answers", "unit": "row", "metric": "accuracy", "metrics": metrics}
 
 
 def summarize(
@@ -40,12 +48,15 @@ def summarize(
 
     Returns:
         `title`, `kind` and `meaning` of the condition, and what `score_answers` returns for the answers: generated, or
-        else the best-scored labels. Of a generation also `tokens_per_answer` and the predecessors' figures,
-        `accuracy_single_entry` and `truth_anywhere`; of scores also `scored_accuracy` and `reliability`, a list of
-        bins with `low`, `high`, `rows`, `confidence` and `accuracy`.
+        else the best-scored labels; `only_answer`, if all rows get the same one and not all have the same truth. Of a
+        generation also `tokens_per_answer` and the predecessors' figures, `accuracy_single_entry` and
+        `truth_anywhere`; of scores also `scored_accuracy` and `reliability`, a list of bins with `low`, `high`,
+        `rows`, `confidence` and `accuracy`.
     """
     answers = [answer_of(record) for record in records]
     summary = {**CONDITIONS[condition]._asdict(), **score_answers(truths, answers, synonyms, seed)}
+    if len(set(answers)) == 1 and len(summary["per_class"]) > 1:
+        summary["only_answer"] = answers[0] or "none"
     if "output" in records[0]:
         texts, number = [record["output"] for record in records], len(records)
         entries = [extract_single_entry(text) for text in texts]
@@ -68,13 +79,19 @@ def answer_of(record: Mapping) -> str | None:
     return normalize_answer(max(record["scores"], key=record["scores"].get))
 
 
-def compare(records: list[Mapping], with_records: list[Mapping], truths: list[str]) -> dict:
-    """The difference in accuracy to another condition on the same rows, as `difference`, and the test of `mcnemar`."""
+def compare(records: list[Mapping], with_records: list[Mapping], truths: list[str], seed: int = 0) -> dict:
+    """The difference to another condition on the same rows.
+
+    Returns:
+        `accuracy_difference` with `accuracy_difference_interval` (see `summarize_units`), and the test of `mcnemar`.
+    """
     right, with_right = (
         [is_right(answer_of(record), truth) for record, truth in zip(each, truths)] for each in (records, with_records)
     )
-    test = mcnemar(right, with_right)
-    return {"difference": (test["only_first"] - test["only_second"]) / len(truths), **test}
+    measured = {AS_IS: {"accuracy": with_right}, "compared": {"accuracy": right}}
+    compared = summarize_units(measured, seed=seed)["compared"]
+    differences = {name: compared[name] for name in compared if "difference" in name}
+    return {**differences, **mcnemar(right, with_right)}
 
 
 def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dict:
@@ -97,28 +114,4 @@ def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dic
     return {"scored_accuracy": sum(right) / len(right), "reliability": bins}
 
 
-def versions() -> dict[str, str | None]:
-    """Of the packages that a result may depend on, and of this one its commit, if it runs from a checkout."""
-    found = {name: metadata.version(name) for name in PACKAGES}
-    checkout, commit = Path(__file__).resolve().parents[1], None
-    if (checkout / ".git").exists() and shutil.which("git"):
-        git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
-        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or None
-    return {**found, "commit": commit}
-
-
-def format_table(metrics: Mapping) -> str:
-    """The conditions as a table for a terminal."""
-    difference = f"to {CONDITIONS[AS_IS].title}"
-    lines = [f"{'':<24}{'accuracy':>9}  {'95 % interval':<14}{'macro F1':>9}{difference:>10}{'p':>10}"]
-    for scores in metrics["conditions"].values():
-        low, high = scores["accuracy_interval"]
-        interval = f"{low:.3f}-{high:.3f}"
-        line = f"{scores['title']:<24}{scores['accuracy']:>9.3f}  {interval:<14}{scores['macro_f1']:>9.3f}"
-        if "difference" in scores:
-            line += f"{scores['difference']:>+10.3f}{scores['p_value']:>10.2g}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-__all__ = ["answer_of", "compare", "format_table", "summarize", "versions"]
+__all__ = ["answer_of", "compare", "describe_answers", "summarize"]

@@ -42,6 +42,17 @@ TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
 PARTS = Path(__file__).parent / "card_parts.md.jinja"
 TAGS = ["custom_code", "textgenome", "dna", "genomics", "biology"]
 NOT_KNOWN = "not known"
+# What the Hub calls the metrics that go into `model-index`.
+METRIC_TYPES = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "mcc": "matthews_correlation",
+    "auroc": "roc_auc",
+    "auprc": "average_precision",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "r2": "r_squared",
+}
 NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 # Of the trainer's settings, those that decide what comes out.
 TRAINER_SETTINGS = (
@@ -298,19 +309,28 @@ def eval_results(results: dict, dataset: str, task: str) -> list[EvalResult]:
         "dataset_name": dataset,
         "dataset_split": results["split"],
     }
+    metrics = results.get("metrics", {})
     return [
-        EvalResult(**common, metric_type="accuracy", metric_name="Accuracy", metric_value=scores["accuracy"]),
-        EvalResult(**common, metric_type="f1", metric_name="Macro F1", metric_value=scores["macro_f1"]),
+        EvalResult(
+            **common,
+            metric_type=METRIC_TYPES.get(name, name),
+            metric_name=metrics[name]["title"],
+            metric_value=scores[name],
+        )
+        for name in metrics
+        if (name in METRIC_TYPES or name == results["metric"]) and scores.get(name) is not None
     ]
 
 
 def write_eval_results(path: Path, results: dict) -> None:
+    name, scores = results["metric"], results["conditions"]["as_is"]
+    rows = f"{scores.get('rows') or scores['units']} {results['unit']}s"
     entry = EvalResultEntry(
         dataset_id=results["dataset_name"],
         task_id="default",
-        value=results["conditions"]["as_is"]["accuracy"],
+        value=scores[name],
         date=results["date"],
-        notes=f"accuracy on {results['conditions']['as_is']['rows']} rows of the split {results['split']}",
+        notes=f"{results['metrics'][name]['title']} on {rows} of the split {results['split']}",
     )
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False), encoding="utf-8")

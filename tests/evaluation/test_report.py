@@ -10,7 +10,8 @@ from conftest import variant_row
 from textgenome.evaluation import metrics as metrics_module
 from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.evaluation.report import write_report
-from textgenome.evaluation.results import compare, summarize
+from textgenome.evaluation.results import compare, describe_answers, summarize
+from textgenome.evaluation.verdict import judge
 
 
 LABELS = ("melanoma", "glioma", "leukemia")
@@ -59,6 +60,8 @@ def write(folder, rows, known, **facts):
             for name, records in known.items()
         },
     }
+    metrics |= describe_answers(metrics["conditions"])
+    metrics["verdict"] = judge(metrics)
     write_report(folder / "report.html", metrics, rows, known)
     return metrics, (folder / "report.html").read_text(encoding="utf-8")
 
@@ -125,6 +128,7 @@ def test_a_page_of_a_model_tells_what_was_measured(tmp_path):
     assert page.row("results", "as is")[2:5] == ["0.917", "–", "–"]
     exchanged = metrics["conditions"]["dna_exchanged"]
     assert exchanged["p_value"] == pytest.approx(0.00634766)
+    assert page.text[page.text.index(metrics["model"], 5) :][2] == metrics["verdict"] != ""
     assert page.row("results", "DNA exchanged")[2:5] == ["0.083", "−0.833", "0.006"]
     low, high = exchanged["accuracy_interval"]
     assert f"{low:.3f}–{high:.3f}" in html

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoConfig
 
 from textgenome.evaluation.conditions import CONDITIONS
+from textgenome.evaluation.metrics import METRICS as TITLES
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.hub_card.card import write_card
@@ -24,6 +25,10 @@ METRICS = {
     "split": "validation",
     "data_fingerprint": "ab" * 32,
     "date": "2026-11-21T10:00:00+00:00",
+    "verdict": "The model beats the baseline majority.",
+    "unit": "row",
+    "metric": "accuracy",
+    "metrics": {name: TITLES[name]._asdict() for name in ("accuracy", "macro_f1", "no_answer")},
     "conditions": {
         "as_is": {
             **SCORES,
@@ -40,7 +45,7 @@ METRICS = {
             "accuracy_interval": [0.1142, 0.2052],
             "macro_f1": 0.151,
             "macro_f1_interval": [0.11, 0.2],
-            "difference": -0.8416,
+            "accuracy_difference": -0.8416,
             "p_value": 1.3e-60,
         },
         "majority": {
@@ -50,7 +55,7 @@ METRICS = {
             "accuracy_interval": [0.1249, 0.2189],
             "macro_f1": 0.047,
             "macro_f1_interval": [0.04, 0.06],
-            "difference": -0.8291,
+            "accuracy_difference": -0.8291,
             "p_value": 2e-59,
         },
     },
@@ -109,8 +114,8 @@ def test_figures_are_those_of_the_evaluation(run, tmp_path):
     rows = {row[0]: row[1:] for row in rows_of(card.text, "Results")}
     assert list(rows) == ["as is", "DNA exchanged", "majority"]
     assert CONDITIONS["dna_exchanged"].meaning in card.text and CONDITIONS["dna_removed"].meaning not in card.text
-    assert rows["as is"] == ["model", "240", "0.996 (0.977 to 0.999)", "0.996 (0.987 to 1.000)", "0.013", "-", "-"]
-    assert rows["DNA exchanged"][-2:] == ["-0.842", "1.3e-60"]
+    assert rows["as is"] == ["model", "0.996 (0.977 to 0.999)", "-", "0.996 (0.987 to 1.000)", "0.013"]
+    assert rows["DNA exchanged"][2] == "-0.842" and "The model beats the baseline majority." in card.text
     (entry,) = yaml.safe_load((tmp_path / "out" / ".eval_results" / "textgenome.yaml").read_text())
     assert entry["dataset"] == {"id": "wanglab/kegg", "task_id": "default"}
     assert entry["value"] == 0.9958333333333333
@@ -252,7 +257,7 @@ def test_card_of_a_starter_run_shows_what_the_evaluation_summarized(run, tmp_pat
     assert_complete(card)
     assert card.data.license == "apache-2.0"
     assert {result.metric_value for result in card.data.eval_results} == {0.75, scores["as_is"]["macro_f1"]}
-    shown = {row[0]: row[3].split()[0] for row in rows_of(card.text, "Results")}
+    shown = {row[0]: row[2].split()[0] for row in rows_of(card.text, "Results")}
     assert shown == {"as is": "0.750", "DNA removed": "0.500", "majority": "1.000"}
 
 
