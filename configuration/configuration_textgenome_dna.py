@@ -29,6 +29,19 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
             much it counts a label that a row has. By default all alike.
         label_mean: Of a regression: what is added to the output of the head, in the unit of the labels.
         label_scale: Of a regression: what the output is multiplied by before.
+        track_head: Of `TextGenomeDNAForTrackPrediction`, like the following, whose tracks are the labels: `dilated`
+            (residual convolutions, each of which sees twice as far), `genos` (the two convolutions of Genos) or
+            `linear` (as in Enformer and Borzoi).
+        track_width: Channels of `dilated`.
+        track_layers: Convolutions of `dilated`.
+        track_dropout: Dropout of the convolutions.
+        track_resolution: Bases of a bin, 1 to 128.
+        track_loss: `poisson`, `mse`, `tweedie` or `poisson_multinomial`.
+        tweedie_power: Of the loss `tweedie`, above 1 and below 2.
+        track_total_weight: Of the loss `poisson_multinomial`, the weight of the sum along a row beside its profile.
+        track_means: The mean of each track where it is not 0, if signals are scaled for training; None if they are
+            taken as they come.
+        track_partners: For each track which one takes its place on the reverse complement; None if each does itself.
     """
 
     model_type = "textgenome_dna"
@@ -46,6 +59,16 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
     class_weights: list | None = None
     label_mean: float | int = 0.0
     label_scale: float | int = 1.0
+    track_head: Literal["dilated", "genos", "linear"] = "dilated"
+    track_width: int = 64
+    track_layers: int = 7
+    track_dropout: float | int = 0.1
+    track_resolution: int = 1
+    track_loss: Literal["mse", "poisson", "poisson_multinomial", "tweedie"] = "poisson"
+    tweedie_power: float = 1.5
+    track_total_weight: float | int = 0.2
+    track_means: list[float] | None = None
+    track_partners: list[int] | None = None
 
     def __post_init__(self, **kwargs):
         self.dna_config = build_dna_config(self.dna_config)
@@ -61,7 +84,25 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
                 "DNA encoder."
             )
         super().__post_init__(**kwargs)
+        self.check_tracks()
         self.label2id = {label: index for index, label in self.id2label.items()}
+
+    def check_tracks(self) -> None:
+        """Raise ValueError where the fields of track prediction do not suit each other."""
+        if not 1 <= self.track_resolution <= 128:
+            raise ValueError(f"Field 'track_resolution' is {self.track_resolution}, but must be from 1 to 128 bases.")
+        if not 1 < self.tweedie_power < 2:
+            raise ValueError(f"Field 'tweedie_power' is {self.tweedie_power}, but must be above 1 and below 2.")
+        means, partners = self.track_means, self.track_partners
+        if means is not None and (len(means) != self.num_labels or min(means) <= 0):
+            raise ValueError(f"Field 'track_means' must hold a positive number for each of {self.num_labels} tracks.")
+        if partners is not None and (
+            sorted(partners) != [*range(self.num_labels)]
+            or any(partners[each] != i for i, each in enumerate(partners))
+        ):
+            raise ValueError(
+                f"Field 'track_partners' must pair up the numbers of the {self.num_labels} tracks, from 0 on."
+            )
 
 
 __all__ = ["TextGenomeDNAConfig"]

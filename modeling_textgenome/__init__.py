@@ -27,6 +27,7 @@ from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
+from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -41,7 +42,8 @@ AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
-AutoModel.register(TextGenomeDNAConfig, TextGenomeDNAModel, exist_ok=True)
+# `architectures` of a checkpoint chooses; no Auto class of transformers is for tracks.
+AutoModel.register(TextGenomeDNAConfig, (TextGenomeDNAModel, TextGenomeDNAForTrackPrediction), exist_ok=True)
 AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, exist_ok=True)
 AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
@@ -67,6 +69,7 @@ __all__ = [
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
     "TextGenomeDNAForSequenceClassification",
+    "TextGenomeDNAForTrackPrediction",
     "TextGenomeDNAModel",
     "TextGenomeDNAProcessor",
     "TextGenomeForConditionalGeneration",
