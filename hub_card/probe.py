@@ -54,11 +54,13 @@ def answer(model: PreTrainedModel | PeftModel, processor: ProcessorMixin) -> dic
     """What a model says of a made-up variant.
 
     Returns:
-        `logits`, float32: of the prompt, `(1, length, vocab_size)`, or of the classes, `(1, num_labels)`.
+        `logits`, float32: of the prompt, `(1, length, vocab_size)`, of the classes, `(1, num_labels)`, or of a
+            model along DNA, `(1, positions, num_labels)`.
         `answer`: the tokens of the greedy answer, or the class.
     """
     if not model.can_generate():
-        inputs = processor(VARIANT["reference"], VARIANT["variant"], return_tensors="pt").to(model.device)
+        sequences = (VARIANT["reference"], VARIANT["variant"])[: model.config.num_sequences]
+        inputs = processor(*sequences, return_tensors="pt").to(model.device)
         logits = model(**inputs).logits
         return {"logits": logits.float().cpu(), "answer": logits.argmax(-1).cpu()}
     inputs = processor.apply_chat_template(

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from peft import PeftConfig
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.utils import find_adapter_config_file
 
-from textgenome.data.conversations import check_pair, row_to_messages
+from textgenome.data.conversations import BadRow, check_pair, row_to_messages
 from textgenome.data.files import read_json
 from textgenome.data.rows import is_hub_id
 from textgenome.data.settings import read_settings
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -53,6 +54,15 @@ class Kind:
         return self.model_class.auto_class_names[0]
 
 
+def refuse_rows(row: Mapping) -> None:
+    """For models that predict along a genome: their training measures them on the regions that it holds out.
+
+    Raises:
+        BadRow: Always.
+    """
+    raise BadRow("The model predicts along a genome, not for the rows of a table.")
+
+
 KINDS = [
     Kind(
         model_class=TextGenomeForConditionalGeneration,
@@ -68,6 +78,13 @@ KINDS = [
         check=check_pair,
         writes_text=False,
         task="text-classification",
+    ),
+    Kind(
+        model_class=TextGenomeDNAForTrackPrediction,
+        processor_class=TextGenomeDNAProcessor,
+        check=refuse_rows,
+        writes_text=False,
+        task="other",
     ),
 ]
 

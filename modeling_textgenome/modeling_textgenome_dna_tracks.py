@@ -1,13 +1,13 @@
 """Signals along DNA: a DNA encoder with a head that predicts tracks, such as coverage, for each base or bin."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.modeling_outputs import TokenClassifierOutput
+from transformers.utils import can_return_tuple
 
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 from textgenome.modeling_heads import states_to_bases
@@ -16,20 +16,6 @@ from textgenome.modeling_textgenome_dna import TextGenomeDNAModel, TextGenomeDNA
 
 EPSILON = 1e-6  # added to what a logarithm is taken of
 SOFT_CLIP = 10  # where the scaled signal goes over into a square root
-
-
-@dataclass
-class TextGenomeDNATrackOutput(ModelOutput):
-    """Output of `TextGenomeDNAForTrackPrediction`.
-
-    Args:
-        loss: If labels were given.
-        predictions: `(batch, bins, tracks)`, float32, in the units of the labels, not negative; 0 after the last base
-            of a row.
-    """
-
-    loss: torch.FloatTensor | None = None
-    predictions: torch.FloatTensor | None = None
 
 
 def scale_signal(signal: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
@@ -208,7 +194,7 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
         dna_spans: torch.LongTensor,
         labels: torch.FloatTensor | None = None,
         dna_inputs_embeds: torch.Tensor | None = None,
-    ) -> TextGenomeDNATrackOutput:
+    ) -> TokenClassifierOutput:
         """Predict the tracks of sequences.
 
         Args:
@@ -220,8 +206,9 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
             dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
 
         Returns:
-            `predictions` of shape `(batch, bins, tracks)`, float32, where the bin `i` covers the bases from `i *
-            track_resolution` on; and with labels the `loss`.
+            `logits`: the predicted signals, of shape `(batch, bins, tracks)`, float32, not negative, in the units of
+            the labels. The bin `i` covers the bases from `i * track_resolution` on; after the last base of a row they
+            are 0. And with labels the `loss`.
 
         Raises:
             ValueError: If a row has several sequences, or labels are of another shape.
@@ -242,7 +229,7 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
         loss = None
         if labels is not None:
             loss = track_loss(scaled[:, : labels.shape[1]], self.scale_labels(labels, mask), self.config)
-        return TextGenomeDNATrackOutput(loss=loss, predictions=self.unscale(scaled))
+        return TokenClassifierOutput(loss=loss, logits=self.unscale(scaled))
 
     @property
     def dtype_of_head(self) -> torch.dtype:
@@ -280,7 +267,6 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
 
 __all__ = [
     "TextGenomeDNAForTrackPrediction",
-    "TextGenomeDNATrackOutput",
     "scale_signal",
     "track_loss",
     "unscale_signal",

@@ -62,8 +62,8 @@ def test_any_encoder_trains_a_step_and_loads_the_same(tmp_path, encoder, head):
     model.eval().save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path).eval()
     assert type(again) is TextGenomeDNAForTrackPrediction
-    torch.testing.assert_close(again(**batch).predictions, model(**batch).predictions)
-    assert model(**batch).predictions.shape == (2, 10, 2)
+    torch.testing.assert_close(again(**batch).logits, model(**batch).logits)
+    assert model(**batch).logits.shape == (2, 10, 2)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -72,10 +72,10 @@ def test_any_encoder_trains_a_step_and_loads_the_same(tmp_path, encoder, head):
 def test_padding_and_neighbours_change_nothing(head, length, others, resolution):
     model = tiny_model(track_head=head, track_resolution=resolution)
     sequence = random_dna(length)
-    alone = model(**batch_of(sequence)).predictions[0]
+    alone = model(**batch_of(sequence)).logits[0]
     for side in ("left", "right"):
         batch = batch_of(sequence, *map(random_dna, others), padding_side=side)
-        together = model(**batch).predictions[0]
+        together = model(**batch).logits[0]
         torch.testing.assert_close(together[: len(alone)], alone, atol=1e-5, rtol=1e-4)
         assert not together[len(alone) :].any() and len(alone) == math.ceil(length / resolution)
 
@@ -86,7 +86,7 @@ def test_what_is_planted_at_one_base_shows_in_its_bin(encoder):
     sequence = random_dna(60, 3)
     for place in (0, 7, 8, 33, 59):
         changed = sequence[:place] + ("A" if sequence[place] != "A" else "C") + sequence[place + 1 :]
-        before, after = (model(**batch_of(each, encoder=encoder)).predictions[0] for each in (sequence, changed))
+        before, after = (model(**batch_of(each, encoder=encoder)).logits[0] for each in (sequence, changed))
         difference = (after - before).abs().sum(-1)
         # A token of six bases may have more of its bases in the next bin; convolutions reach further.
         reach = 0 if encoder == "hyenadna" else 1
@@ -98,7 +98,7 @@ def test_a_bin_is_the_mean_of_the_states_of_its_bases():
     model, fine = (tiny_model(track_head="linear", track_resolution=bases) for bases in (5, 1))
     fine.load_state_dict(model.state_dict())
     batch = batch_of(random_dna(17))
-    logits = [each(**batch).predictions[0].expm1().log() for each in (model, fine)]
+    logits = [each(**batch).logits[0].expm1().log() for each in (model, fine)]
     expected = [logits[1][start : start + 5].mean(0) for start in range(0, 17, 5)]
     torch.testing.assert_close(logits[0], torch.stack(expected), atol=1e-4, rtol=1e-4)
 
@@ -127,11 +127,11 @@ def test_predictions_are_in_the_units_of_the_labels():
     plain, scaled = tiny_model(), tiny_model(track_means=[3.0, 50.0])
     scaled.load_state_dict(plain.state_dict())
     batch = batch_of(random_dna(12))
-    expected = unscale_signal(plain(**batch).predictions.detach(), torch.tensor([3.0, 50.0]))
-    torch.testing.assert_close(scaled(**batch).predictions, expected)
+    expected = unscale_signal(plain(**batch).logits.detach(), torch.tensor([3.0, 50.0]))
+    torch.testing.assert_close(scaled(**batch).logits, expected)
     # The loss compares on the scale of training, on which such labels are those that the plain model predicts.
     assert scaled(**batch, labels=expected).loss.item() == pytest.approx(
-        plain(**batch, labels=plain(**batch).predictions.detach()).loss.item(), rel=1e-4
+        plain(**batch, labels=plain(**batch).logits.detach()).loss.item(), rel=1e-4
     )
 
 
