@@ -11,6 +11,7 @@ from textgenome.commands import (  # noqa: F401
     export,
     plan,
     push,
+    score,
     serve,
     sft,
     split,

@@ -80,22 +80,25 @@ def load_rows(
         raise ValueError(f"{name}: a column holds values that do not go together: {error}") from error
 
 
-def report_bad_rows(bad: list[str], number: int, on_bad_row: str) -> None:
+def report_bad_rows(bad: list[str], number: int, on_bad_row: str, hint: str | None = None) -> None:
     """Refuse a table with bad rows, or log each.
 
     Args:
         bad: Where each of them is, and what is wrong.
         number: How many rows there are, bad ones included.
         on_bad_row: `raise` or `skip`.
+        hint: What all of them together say.
     """
+    hints = [hint] if bad and hint else []
     if bad and on_bad_row == "raise":
         shown = "\n".join(bad[:ROWS_SHOWN])
         rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
         raise ValueError(
-            f"{len(bad)} of {number} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n{shown}{rest}"
+            f"{len(bad)} of {number} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n"
+            + "\n".join([f"{shown}{rest}", *hints])
         )
-    for message in bad:
-        logger.warning(f"Left out {message}")
+    for message in (*(f"Left out {each}" for each in bad), *hints):
+        logger.warning_once(message)  # a file may be read twice
 
 
 def as_conversations(

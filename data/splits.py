@@ -163,10 +163,7 @@ def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[st
     Raises:
         ValueError: If validation or test would be empty.
     """
-    links = [_links(*traits[name]) for name in LINKS if name in traits]
-    first, second = (np.concatenate(ends) for ends in zip(*links))
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(answers), len(answers)))
-    _, group_of = connected_components(graph, directed=False)
+    group_of = group_rows(traits, len(answers))
     held_by = [Counter() for _ in range(group_of.max() + 1)]
     for group, answer in zip(group_of, answers):
         held_by[group][answer] += 1
@@ -196,6 +193,22 @@ def split_by_locus(answers: list[str], traits: Traits, seed: int = 0) -> dict[st
                 f"({len(held_by)} groups of {len(answers)} rows)."
             )
     return parts
+
+
+def group_rows(traits: Traits, rows: int) -> np.ndarray:
+    """Number the groups of rows that have a locus, a sequence or a 64-mer in common, or are linked by others that do.
+
+    Args:
+        traits: From `row_traits`.
+        rows: How many rows there are.
+
+    Returns:
+        The number of each row's group, from 0, `(rows,)`, int32.
+    """
+    links = [_links(*traits[name]) for name in LINKS if name in traits]
+    first, second = (np.concatenate(ends) for ends in zip(*links))
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(rows, rows))
+    return connected_components(graph, directed=False)[1]
 
 
 def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict[str, int]]:
@@ -261,4 +274,4 @@ def _links(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return rows[:-1][same], rows[1:][same]
 
 
-__all__ = ["count_leakage", "row_traits", "split_at_random", "split_by_locus", "write_splits"]
+__all__ = ["count_leakage", "group_rows", "row_traits", "split_at_random", "split_by_locus", "write_splits"]

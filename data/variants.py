@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,10 @@ LETTERS_SHOWN = 12
 _BASES = re.compile(r"[A-Za-z]+")
 # VCF 4.3, section 1.6.1: an ambiguity letter of the genome is the first of its bases in REF.
 _FIRST_BASE = str.maketrans("RYSWKMBDHV", "ACCAGACAAA")
+
+
+class _Mismatch(BadRow):
+    """REF is not what the genome holds."""
 
 
 def read_variants(
@@ -60,16 +63,15 @@ def read_variants(
             contig is not in the genome, their REF is not what the genome holds, they have no label. The message names
             up to ten.
     """
-    good, skipped, examples, bad = 0, Counter(), {}, []
+    good, skipped, bad, spellings = 0, {}, [], {}
     with open_vcf(vcf) as records, open_fasta(fasta) as genome:
         label = None if labels is None else partial(label_of, key=labels, values=_values_of_label(records, labels))
         contigs = match_contigs(genome.references)
         for record in tqdm(records, desc="Reading variants", unit="record", disable=None):
+            spellings[record.contig] = contigs.get(record.contig) or contigs.get(bare_contig(record.contig))
             for number, allele in enumerate(record.alleles):
                 if allele and not _BASES.fullmatch(allele):
-                    kind = kind_without_bases(allele)
-                    skipped[kind] += 1
-                    examples.setdefault(kind, record.place)
+                    skipped.setdefault(kind_without_bases(allele), []).append(record.place)
                     continue
                 try:
                     row = {"variant": str(record.variant(allele)), "question": question}
@@ -78,13 +80,38 @@ def read_variants(
                         row["answer"] = _label(label, record, number)
                     row_to_messages(row, answered=label is not None, **conversation_options)
                 except BadRow as error:
-                    bad.append(f"{vcf}, {record.place}, ALT {number + 1}, column {error.column!r}: {error}")
+                    bad.append((f"{vcf}, {record.place}, ALT {number + 1}, column {error.column!r}: {error}", error))
                     continue
                 good += 1
                 yield row
-    for kind, count in skipped.items():
-        logger.warning(f"Left out {count} {kind} of {vcf}, the first at {examples[kind]}.")
-    report_bad_rows(bad, good + len(bad), on_bad_row)
+    for kind, places in skipped.items():
+        logger.warning_once(f"Left out {len(places)} {kind} of {vcf}, the first at {places[0]}.")
+    _log_spellings(vcf, fasta, spellings)
+    _report_bad_alleles(vcf, fasta, bad, good + len(bad), on_bad_row)
+
+
+def read_values(vcf: str | Path, key: str) -> dict[str, str]:
+    """What a VCF file says of its ALT alleles, by the name of the variant. Those without a value are left out.
+
+    Args:
+        vcf: A VCF file, plain or compressed, or a BCF file.
+        key: The column `ID`, `QUAL` or `FILTER`, or the key of INFO.
+
+    Raises:
+        OSError: If pysam is missing, or the file cannot be opened.
+        ValueError: If the header declares no such key.
+    """
+    values = {}
+    with open_vcf(vcf) as records:
+        declared = _values_of_label(records, key)
+    with open_vcf(vcf) as records:
+        for record in records:
+            for number, allele in enumerate(record.alleles):
+                try:
+                    values[str(record.variant(allele))] = label_of(record, number, key, declared)
+                except ValueError:
+                    continue  # it says nothing of this allele
+    return values
 
 
 def read_sequence(source: str) -> str:
@@ -122,6 +149,22 @@ def _values_of_label(records: VcfFile, key: str) -> str:
     raise ValueError(f"{records.path}: no column or key of INFO is named {key!r}: choose from {keys}.")
 
 
+def _log_spellings(vcf: str | Path, fasta: str | Path, spellings: dict[str, str | None]) -> None:
+    """Say once which contigs the genome spells in another way."""
+    other = [f"{printable(ours)} is {printable(name)}" for ours, name in spellings.items() if name not in (None, ours)]
+    if other:
+        more = f", and {len(other) - ROWS_SHOWN} more" if len(other) > ROWS_SHOWN else ""
+        logger.warning_once(f"{vcf}: contigs are those of {fasta}: {', '.join(other[:ROWS_SHOWN])}{more}.")
+
+
+def _report_bad_alleles(vcf, fasta, bad: list[tuple[str, BadRow]], number: int, on_bad_row: str) -> None:
+    mismatches, hint = sum(isinstance(error, _Mismatch) for _, error in bad), None
+    if mismatches:
+        share = f"{mismatches} of {number} alleles ({mismatches / number:.1%})"
+        hint = f"{vcf}: REF differs from {fasta} in {share}. Is it another assembly?"
+    report_bad_rows([message for message, _ in bad], number, on_bad_row, hint)
+
+
 def _label(label: partial, record: Record, number: int) -> str:
     try:
         return label(record, number)
@@ -142,7 +185,7 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
     left = max(0, start - window)
     before, found = fetch(genome, contig, left, start), fetch(genome, contig, start, end)
     if not bases_agree(reference, found):
-        raise BadRow("REF", f"it is {_shorten(reference)}, but the genome has {_shorten(found.upper())} there")
+        raise _Mismatch("REF", f"it is {_shorten(reference)}, but the genome has {_shorten(found.upper())} there")
     if reference.upper() == allele.upper():
         raise BadRow("ALT", "it is the same as REF")
     reach = 2 * window
@@ -173,4 +216,4 @@ def _shorten(bases: str) -> str:
     return printable(bases if len(bases) <= LETTERS_SHOWN else f"{bases[:LETTERS_SHOWN]}... ({len(bases)} bases)")
 
 
-__all__ = ["QUESTION", "bases_agree", "read_sequence", "read_variants"]
+__all__ = ["QUESTION", "bases_agree", "read_sequence", "read_values", "read_variants"]

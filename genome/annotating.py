@@ -17,7 +17,8 @@ except ImportError:
 
 
 NOTICE = "Research use only, not for diagnosis"
-KEYS = ("TG_ANSWER", "TG_SCORE")
+# Keys that are written together: those of an earlier run go, also where there is no new value.
+TOGETHER = {"TG_ANSWER": ("TG_ANSWER", "TG_SCORE")}
 _SAFE_IN_INFO = "()[]{}'/|&+*!?<>@#$^~"
 
 
@@ -47,7 +48,7 @@ def annotate_vcf(
 ) -> None:
     """Copy a VCF file, with values for its ALT alleles in INFO and the notice in the header.
 
-    All else is copied as text, and only what an earlier run left in `TG_ANSWER` and `TG_SCORE` goes.
+    All else is copied as text, and only what an earlier run left in these fields goes.
 
     Args:
         vcf: A VCF file, plain or compressed, or a BCF file.
@@ -56,14 +57,14 @@ def annotate_vcf(
             percent-encoded, as VCF 4.3 has it.
         values: By the name of the variant (see `Variant`) and the key. What is missing is `.`.
     """
-    unfinished = f"{output}.unfinished"
+    unfinished, keys = f"{output}.unfinished", {key for field in fields for key in TOGETHER.get(field, (field,))}
     try:
         with open_vcf(vcf) as file, pysam.BGZFile(unfinished, "w") as copy:
-            for line in (*_annotated_header(file.header, fields), "\t".join(file.columns)):
+            for line in (*_annotated_header(file.header, fields, keys), "\t".join(file.columns)):
                 copy.write(encode_line(line))
             for record in tqdm(file, desc="Writing variants", unit="record", disable=None):
                 known = [values.get(str(record.variant(allele)), {}) for allele in record.alleles]
-                kept = [field for field in record.info if field.partition("=")[0] not in KEYS]
+                kept = [field for field in record.info if field.partition("=")[0] not in keys]
                 if known:
                     for key in fields:
                         kept.append(f"{key}={','.join(_encode(each.get(key)) for each in known)}")
@@ -76,9 +77,9 @@ def annotate_vcf(
         Path(unfinished).unlink(missing_ok=True)
 
 
-def _annotated_header(header: list[str], fields: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+def _annotated_header(header: list[str], fields: Mapping[str, tuple[str, str]], keys: set[str]) -> Iterator[str]:
     notice = f"##textgenome={NOTICE}"
-    yield from (line for line in header if line != notice and declared_info(line)[0] not in KEYS)
+    yield from (line for line in header if line != notice and declared_info(line)[0] not in keys)
     yield notice
     for key, (kind, description) in fields.items():
         description = " ".join(description.split()).replace("\\", "\\\\").replace('"', '\\"')

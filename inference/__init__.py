@@ -4,7 +4,19 @@ from textgenome.inference.answers import extract_answer
 from textgenome.inference.asking import ask_model, ask_table, ask_vcf
 from textgenome.inference.classification import classify
 from textgenome.inference.generation import generate
+from textgenome.inference.language_models import load_language_model
+from textgenome.inference.likelihoods import score_variants
 from textgenome.inference.scoring import score_labels
 
 
-__all__ = ["ask_model", "ask_table", "ask_vcf", "classify", "extract_answer", "generate", "score_labels"]
+__all__ = [
+    "ask_model",
+    "ask_table",
+    "ask_vcf",
+    "classify",
+    "extract_answer",
+    "generate",
+    "load_language_model",
+    "score_labels",
+    "score_variants",
+]

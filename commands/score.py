@@ -1,0 +1,131 @@
+"""`textgenome score`: how likely a language model of DNA takes variants to be, against their references."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from textgenome.commands.console import command
+from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision
+
+
+@command()
+def score(
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="A language model of DNA with its head, causal (HyenaDNA, Evo2, Genos) or masked (Caduceus, "
+            "Nucleotide Transformer): folder or Hub id. The first argument means the same.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", help="New file: a VCF file (.vcf.gz), or a table (.tsv, .csv, .jsonl, .parquet)."),
+    ],
+    vcf: Annotated[Path | None, VCF] = None,
+    fasta: Annotated[Path | None, FASTA] = None,
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset_name",
+            help="Or a table with the columns reference_sequence and variant_sequence, see tables.md.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Split of the table; a file is one split, train.")] = "train",
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=1, help="Bases around a variant; by default 8192, or what the model reads."),
+    ] = None,
+    both_strands: Annotated[
+        Literal["none", "average"], typer.Option("--both_strands", help="Score the other strand, too.")
+    ] = "none",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            help="Compare with known labels: a key of INFO (CLNSIG), or of a table a column. Prints AUROC and AUPRC.",
+        ),
+    ] = None,
+    positive: Annotated[
+        list[str] | None,
+        typer.Option("--positive", help="Label that is positive; may be given again. Of two, the later by default."),
+    ] = None,
+    negative: Annotated[
+        list[str] | None, typer.Option("--negative", help="Label that is negative. All others by default.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", help="Another score, higher for positives: INFO/CADD, or of a table a column."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Variants at a time.")] = 8,
+    on_bad_row: OnBadRow = "raise",
+    dtype: Dtype = "auto",
+    revision: Revision = "main",
+) -> None:
+    """Score variants by the log-likelihood ratio of variant to reference, without any training.
+
+    Negative scores say that the model finds the reference more likely. A causal model compares the likelihoods of both
+    windows, a masked one the tokens that the variant changes. The score is TG_LLR, in INFO or as a column. A run that
+    is stopped goes on where it was when the same command is given again; `accelerate launch -m textgenome.commands
+    score ...` shares the variants among GPUs.
+
+    With --labels it is said whether the scores rank them better than chance, than GC content, CpG transitions and
+    transversions, and than the scores named by --compare.
+
+    Example: textgenome score --model genos-1.2b --vcf calls.vcf.gz --fasta genome.fa --output scored.vcf.gz
+
+    Example: textgenome score --model hyenadna --dataset_name clinvar.parquet --labels answer --output scores.tsv
+    """
+    from textgenome.inference.variant_scores import check_output, open_scoring
+
+    if compare and labels is None:
+        raise typer.BadParameter("--compare needs --labels.")
+    check_output(output, vcf)
+    scoring = open_scoring(
+        model,
+        dataset_name=dataset_name,
+        split=split,
+        vcf=vcf,
+        fasta=fasta,
+        window=window,
+        both_strands=both_strands,
+        on_bad_row=on_bad_row,
+        dtype=dtype,
+        revision=revision,
+    )
+    # Before hours of scoring: labels that cannot be used are refused.
+    known = labels and read_known(list(scoring.rows()), vcf, labels, positive or [], negative or [], compare or [])
+    scores = scoring.write(output, batch_size)
+    if scores is None:
+        return
+    typer.echo(f"{len(scores) - scores.count(None)} of {len(scores)} variants are scored in {output}")
+    if known:
+        print_comparison(scores, *known)
+
+
+def read_known(rows: list, vcf: Path | None, labels: str, positive: list, negative: list, compare: list) -> tuple:
+    """The rows, and what a file says of each: whether it is positive, and other scores."""
+    from textgenome.evaluation.variant_scores import read_labels
+    from textgenome.inference.variant_scores import read_column, read_numbers
+
+    truths, names = read_labels(read_column(rows, labels, vcf), positive, negative)
+    return rows, truths, names, {name: read_numbers(rows, name, vcf) for name in compare}
+
+
+def print_comparison(scores: list, rows: list, truths: list, names: dict, others: dict) -> None:
+    """Print how well scores rank the labels of a file."""
+    from textgenome.evaluation.variant_scores import format_scores, judge, measure_scores
+
+    places = [i for i, each in enumerate(zip(scores, truths, *others.values())) if None not in each]
+    if not places:
+        raise ValueError("No variant has a score, a label, and what it is to be compared with.")
+    left_out, others = len(rows) - len(places), {name: [values[i] for i in places] for name, values in others.items()}
+    rows, scores, truths = ([each[i] for i in places] for each in (rows, scores, truths))
+    summaries = measure_scores(rows, scores, truths, others)
+    positives, negatives = (", ".join(names[kind]) for kind in (True, False))
+    typer.echo(judge(summaries))
+    typer.echo(f"Positive: {positives} ({sum(truths)}). Negative: {negatives} ({len(truths) - sum(truths)}).")
+    if left_out:
+        typer.echo(f"Left out, for they lack a score or a label: {left_out}.")
+    typer.echo(f"\n{format_scores(summaries)}")
