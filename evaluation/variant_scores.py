@@ -43,7 +43,7 @@ def read_labels(
     if not positive:
         if len(found) != 2:
             raise ValueError(
-                f"Say by --positive which labels are positive: there are {len(found)} ({shown}), not two."
+                f"There are {len(found)} labels ({shown}), not two: say by --positive which are positive."
             )
         positive = found[1:]
     negative = negative or [value for value in found if value not in positive]
@@ -102,13 +102,14 @@ def number_loci(rows: Sequence[SequenceRow]) -> np.ndarray:
     if any(row.place is None for row in rows):
         pairs = [dict(zip(DNA_COLUMNS, (row.sequence, row.variant))) for row in rows]
         return group_rows(row_traits(pairs), len(rows))
-    locus, number, end = np.zeros(len(rows), int), -1, {}
+    locus, number, reached = np.zeros(len(rows), int), -1, {}
     for i in sorted(range(len(rows)), key=lambda i: rows[i].place):
-        place, reach = rows[i].place, len(rows[i].sequence) // 2
-        if place.start - reach >= end.get(place.contig, -np.inf):
+        place, bases = rows[i].place, len(rows[i].sequence)
+        start = place.start - (bases - 1) // 2  # where `variant_window` starts, away from the ends of a contig
+        if start >= reached.get(place.contig, -np.inf):
             number += 1
         locus[i] = number
-        end[place.contig] = max(end.get(place.contig, 0), place.end + reach)
+        reached[place.contig] = max(reached.get(place.contig, 0), start + bases)
     return locus
 
 
