@@ -1,11 +1,12 @@
 """Configuration of the DNA family: a DNA encoder and a head."""
 
+from dataclasses import field
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-from textgenome.configuration.configuration_textgenome import DNAFeaturesMixin, build_dna_config
+from textgenome.configuration.configuration_textgenome import DNAFeaturesMixin, bases_per_state, build_dna_config
 
 
 @strict
@@ -25,8 +26,8 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
             more than the reference's, in the mean over the site.
         pooling_num_heads: Heads of the attention pooling; they must divide the width of the features.
         classifier_dropout: Dropout before the last layer.
-        class_weights: How much the loss counts each class, in the order of `id2label`; of several labels a row, how
-            much it counts a label that a row has. By default all alike.
+        class_weights: How much the loss counts each class, in the order of `id2label`; of several labels a row or a
+            base, how much it counts a label that is there. By default all alike.
         label_mean: Of a regression: what is added to the output of the head, in the unit of the labels.
         label_scale: Of a regression: what the output is multiplied by before.
         track_head: Of `TextGenomeDNAForTrackPrediction`, like the following, whose tracks are the labels: `dilated`
@@ -42,6 +43,15 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
         track_means: The mean of each track where it is not 0, if signals are scaled for training; None if they are
             taken as they come.
         track_partners: For each track which one takes its place on the reverse complement; None if each does itself.
+        state_bases: Most bases that a state covers, of a head that labels bases: 1, 6 with tokens of 6-mers, and what
+            the encoder says where its states cover several tokens.
+        base_head: What labels bases: one `linear` layer, or dilated convolutions after it (`cnn`).
+        cnn_channels: Channels of these convolutions.
+        cnn_kernel_size: Bases that each of them reads, an odd number.
+        cnn_dilations: The distance between these bases, of each convolution. Multiples of 3 keep to codons.
+        focal_gamma: Exponent of the focal loss, of a head that labels bases; 0 for none.
+        stranded: Whether the labels of bases are those of the strand that is read; if not, of both strands.
+        cds_has_stop: Whether the label `CDS` covers the stop codon, as in GFF3.
     """
 
     model_type = "textgenome_dna"
@@ -69,10 +79,22 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
     track_total_weight: float | int = 0.2
     track_means: list[float] | None = None
     track_partners: list[int] | None = None
+    state_bases: int | None = None
+    base_head: Literal["linear", "cnn"] = "linear"
+    cnn_channels: int = 64
+    cnn_kernel_size: int = 9
+    cnn_dilations: list[int] = field(default_factory=lambda: [1, 3, 9, 27, 81])
+    focal_gamma: float | int = 0.0
+    stranded: bool = True
+    cds_has_stop: bool = True
 
     def __post_init__(self, **kwargs):
         self.dna_config = build_dna_config(self.dna_config)
         self.check_dna_features()
+        if self.state_bases is None:
+            self.state_bases = bases_per_state(self.dna_config)
+        if self.cnn_kernel_size < 1 or self.cnn_kernel_size % 2 == 0:
+            raise ValueError(f"Field 'cnn_kernel_size' is {self.cnn_kernel_size}, but must be an odd number.")
         width = self.dna_feature_size
         if self.num_sequences not in (1, 2):
             raise ValueError(f"Field 'num_sequences' is {self.num_sequences}, but must be 1 or 2.")

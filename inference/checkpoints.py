@@ -21,6 +21,7 @@ from textgenome.data.rows import is_hub_id
 from textgenome.data.settings import read_settings
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+from textgenome.modeling_textgenome_dna_tokens import TextGenomeDNAForTokenClassification
 from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
@@ -85,6 +86,13 @@ KINDS = [
         check=refuse_rows,
         writes_text=False,
         task="other",
+    ),
+    Kind(
+        model_class=TextGenomeDNAForTokenClassification,
+        processor_class=TextGenomeDNAProcessor,
+        check=refuse_rows,
+        writes_text=False,
+        task="token-classification",
     ),
 ]
 

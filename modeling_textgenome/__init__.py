@@ -7,6 +7,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoProcessor,
 )
 
@@ -27,6 +28,7 @@ from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
+from textgenome.modeling_textgenome_dna_tokens import TextGenomeDNAForTokenClassification
 from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
@@ -45,6 +47,7 @@ for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText,
 # `architectures` of a checkpoint chooses; no Auto class of transformers is for tracks.
 AutoModel.register(TextGenomeDNAConfig, (TextGenomeDNAModel, TextGenomeDNAForTrackPrediction), exist_ok=True)
 AutoModelForSequenceClassification.register(TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, exist_ok=True)
+AutoModelForTokenClassification.register(TextGenomeDNAConfig, TextGenomeDNAForTokenClassification, exist_ok=True)
 AutoProcessor.register(TextGenomeConfig, TextGenomeProcessor, exist_ok=True)
 AutoProcessor.register(TextGenomeDNAConfig, TextGenomeDNAProcessor, exist_ok=True)
 
@@ -69,6 +72,7 @@ __all__ = [
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
     "TextGenomeDNAForSequenceClassification",
+    "TextGenomeDNAForTokenClassification",
     "TextGenomeDNAForTrackPrediction",
     "TextGenomeDNAModel",
     "TextGenomeDNAProcessor",
