@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
+# A file of tests goes to one of two processes: its fixtures are made once.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 LIBRARIES := transformers trl peft accelerate datasets
 
 .PHONY: train test test-slow test-newest quality style
@@ -11,10 +13,10 @@ train: .venv/.installed
 	$(BIN)/python train_sft.py --config starter
 
 test: .venv/.installed
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: outputs/starter/train_results.json .venv/.slow
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 # Upper bounds in setup.cfg move when this passes. It needs the package registry, and .venv-newest for itself.
 test-newest: .venv-newest/.installed
