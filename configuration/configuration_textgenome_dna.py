@@ -23,7 +23,14 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
         num_sequences: Sequences a row: 1, or 2 for the pair of a reference and its variant.
         pooling: What is made of the states of a sequence: `attention` of a learnt query, their `mean`, `max` or `min`,
             or the `last` one. `site_difference` makes of a pair what the variant's states at the changed site have
-            more than the reference's, in the mean over the site.
+            more than the reference's, in the mean over the site. `tower` is the convolutions of gLM2X-Tower, which
+            need sequences of one length, and `center` attention over the states in the middle.
+        combine: How two sequences are combined: `concat` puts what is pooled beside each other, and `mean` takes the
+            mean of the outputs of the head, which is the same whatever their order, as of two haplotypes.
+        state_bin: Average states over so many bases before they are pooled by `tower`. By default they are not.
+        center_states: How many states `center` attends to.
+        pair_loss: Of a regression with `tower` or `center`: the share of the loss that the differences between rows of
+            one group have, see `huber_with_pairs`.
         pooling_num_heads: Heads of the attention pooling; they must divide the width of the features.
         classifier_dropout: Dropout before the last layer.
         class_weights: How much the loss counts each class, in the order of `id2label`; of several labels a row or a
@@ -63,7 +70,11 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
     both_strands: Literal["none", "average", "concat"] = "none"
     dna_complement_map: dict | None = None
     num_sequences: int = 2
-    pooling: Literal["attention", "mean", "max", "min", "last", "site_difference"] = "attention"
+    pooling: Literal["attention", "mean", "max", "min", "last", "site_difference", "tower", "center"] = "attention"
+    combine: Literal["concat", "mean"] = "concat"
+    state_bin: int | None = None
+    center_states: int = 10
+    pair_loss: float | int = 0.0
     pooling_num_heads: int = 8
     classifier_dropout: float | int = 0.1
     class_weights: list | None = None
@@ -100,6 +111,10 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
             raise ValueError(f"Field 'num_sequences' is {self.num_sequences}, but must be 1 or 2.")
         if self.pooling == "site_difference" and self.num_sequences == 1:
             raise ValueError("Field 'pooling' is 'site_difference', which needs pairs: 'num_sequences' must be 2.")
+        if self.state_bin is not None and (self.state_bin < 1 or self.pooling != "tower"):
+            raise ValueError(
+                f"Field 'state_bin' is {self.state_bin}, but must be 1 or more, and is for the pooling 'tower'."
+            )
         if self.pooling == "attention" and (self.pooling_num_heads < 1 or width % self.pooling_num_heads):
             raise ValueError(
                 f"Field 'pooling_num_heads' is {self.pooling_num_heads}, but must divide the {width} channels of the "

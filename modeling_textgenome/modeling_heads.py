@@ -114,4 +114,125 @@ def states_to_bases(states: torch.Tensor, spans: torch.LongTensor, bases: int = 
     return total[:, :positions] / covered[..., None].to(states.dtype)
 
 
-__all__ = ["TextGenomeAttentionPooling", "find_changed_tokens", "pool_states", "states_to_bases"]
+class TextGenomeTowerConv(nn.Conv1d):
+    """A convolution of the tower. Its weights are drawn by their width, unlike those of other heads."""
+
+
+class TextGenomeTower(nn.Module):
+    """The convolutions of gLM2X-Tower, which take a long window to one vector.
+
+    Four blocks of a depthwise convolution that halves to eighths the length, and one over channels; the first three
+    are followed by attention pooling of neighbours (Enformer, Nature Methods 18:1196, 2021).
+    """
+
+    width = 512
+    # Kernel, stride and padding of each block.
+    shapes = ((16, 8, 7), (8, 4, 3), (4, 2, 1), (3, 2, 1))
+
+    def __init__(self, width: int):
+        super().__init__()
+        layers = []
+        for number, (kernel, stride, padding) in enumerate(self.shapes):
+            depthwise = TextGenomeTowerConv(width, width, kernel, stride, padding, groups=width)
+            layers += [depthwise, nn.BatchNorm1d(width), nn.ReLU()]
+            layers += [TextGenomeTowerConv(width, width, 1), nn.BatchNorm1d(width), nn.ReLU()]
+            if number < len(self.shapes) - 1:
+                layers.append(TextGenomePairPooling(width))
+        layers += [TextGenomeTowerConv(width, self.width, 1), nn.BatchNorm1d(self.width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """`(sequences, length, width)` to `(sequences, 512)`.
+
+        Raises:
+            ValueError: If there are too few states for the kernels.
+        """
+        if tower_lengths(states.shape[1])[-1] < 1:
+            raise ValueError(
+                f"The tower reads windows of {shortest_tower()} states or more, got {states.shape[1]}: widen the "
+                "window, or average fewer bases to a state."
+            )
+        return self.layers(states.transpose(1, 2)).mean(-1)
+
+
+def tower_lengths(length: int) -> list[int]:
+    """The length of so many states after each block of the tower, 0 from where the kernel does not fit."""
+    lengths = []
+    for kernel, stride, padding in TextGenomeTower.shapes:
+        length = max(length + 2 * padding - kernel + stride, 0) // stride if length else 0
+        lengths.append(length)
+        length = -(-length // 2)
+    return lengths
+
+
+def shortest_tower() -> int:
+    """The fewest states that the tower reads."""
+    return next(length for length in range(1, 1000) if tower_lengths(length)[-1])
+
+
+class TextGenomePairPooling(nn.Module):
+    """A weighted mean of each two neighbours; the weights, of each channel, come from a softmax over the two."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, width, 1))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """`(sequences, width, length)` to half the length, rounded up."""
+        odd = states.shape[-1] % 2
+        logits = F.pad(F.conv1d(states, self.weight), (0, odd), value=torch.finfo(states.dtype).min).unflatten(
+            -1, (-1, 2)
+        )
+        return (F.pad(states, (0, odd)).unflatten(-1, (-1, 2)) * logits.softmax(-1)).sum(-1)
+
+
+class TextGenomeCenterPooling(nn.Module):
+    """Softmax attention over the states in the middle, as for Enformer and Borzoi where a gene starts there."""
+
+    def __init__(self, width: int, count: int):
+        super().__init__()
+        self.count = count
+        self.logits = nn.Linear(width, 1)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """`(sequences, length, width)` to `(sequences, width)`."""
+        first = max((states.shape[1] - self.count) // 2, 0)
+        middle = states[:, first : first + self.count]
+        return (middle * self.logits(middle).softmax(1)).sum(1)
+
+
+def huber_with_pairs(
+    predictions: torch.Tensor, labels: torch.Tensor, groups: torch.LongTensor | None, share: float
+) -> torch.Tensor:
+    """`(1 - share)` times the Huber loss, and `share` times that of the differences between rows of a group.
+
+    The differences have their sign: a pair that is predicted in the wrong order costs more than one that is predicted
+    equal.
+
+    Args:
+        predictions: `(batch,)`.
+        labels: The same.
+        groups: The same, int64, such as the gene of each row; None for no pairs.
+        share: Of the pairs.
+    """
+    loss = F.huber_loss(predictions, labels)
+    if groups is None or not share:
+        return loss
+    first, second = (groups[:, None] == groups).triu(1).nonzero(as_tuple=True)
+    pairs = F.huber_loss(
+        predictions[first] - predictions[second], labels[first] - labels[second], reduction="sum"
+    ) / max(len(first), 1)
+    return (1 - share) * loss + share * pairs
+
+
+__all__ = [
+    "TextGenomeAttentionPooling",
+    "TextGenomeCenterPooling",
+    "TextGenomePairPooling",
+    "TextGenomeTower",
+    "TextGenomeTowerConv",
+    "find_changed_tokens",
+    "huber_with_pairs",
+    "pool_states",
+    "states_to_bases",
+]

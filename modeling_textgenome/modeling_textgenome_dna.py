@@ -21,7 +21,17 @@ from textgenome.modeling_dna_encoder import (
     load_dna_encoder,
     without_heads,
 )
-from textgenome.modeling_heads import TextGenomeAttentionPooling, find_changed_tokens, pool_states
+from textgenome.modeling_heads import (
+    TextGenomeAttentionPooling,
+    TextGenomeCenterPooling,
+    TextGenomePairPooling,
+    TextGenomeTower,
+    TextGenomeTowerConv,
+    find_changed_tokens,
+    huber_with_pairs,
+    pool_states,
+    states_to_bases,
+)
 
 
 @dataclass
@@ -48,6 +58,13 @@ class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
     def _init_weights(self, module):
         if isinstance(module, TextGenomeAttentionPooling):
             init.normal_(module.query)
+        elif isinstance(module, TextGenomePairPooling):
+            # Twice the larger one at first, as in Enformer.
+            init.copy_(module.weight, 2 * torch.eye(len(module.weight))[..., None])
+        elif isinstance(module, TextGenomeTowerConv):
+            # Centred states are small, and what is made of them by small weights is lost in the epsilon of the norms.
+            init.kaiming_uniform_(module.weight, nonlinearity="relu")
+            init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             # By their width: a pooled sequence differs little from the next, and smaller weights would hide it.
             init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -152,68 +169,132 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         super().__init__(config)
         width = config.dna_feature_size
         self.model = TextGenomeDNAModel(config)
+        hidden = width
         if config.pooling == "attention":
             self.pooling = TextGenomeAttentionPooling(width, config.pooling_num_heads)
-        vectors = 1 if config.pooling == "site_difference" else config.num_sequences
+        elif config.pooling == "tower":
+            self.pooling, width, hidden = TextGenomeTower(width), TextGenomeTower.width, 258
+        elif config.pooling == "center":
+            self.pooling = TextGenomeCenterPooling(width, config.center_states)
+        vectors = 1 if config.pooling == "site_difference" or config.combine == "mean" else config.num_sequences
         self.classifier = nn.Sequential(
-            nn.Linear(vectors * width, width),
+            nn.Linear(vectors * width, hidden),
             nn.ReLU(),
             nn.Dropout(config.classifier_dropout),
-            nn.Linear(width, config.num_labels),
+            nn.Linear(hidden, config.num_labels),
         )
+        if config.pooling == "center":
+            self.classifier = nn.Linear(vectors * width, config.num_labels)
         self.post_init()
 
     @can_return_tuple
     def forward(
         self,
-        dna_input_ids: torch.LongTensor,
-        dna_attention_mask: torch.Tensor,
+        dna_input_ids: torch.LongTensor | None = None,
+        dna_attention_mask: torch.Tensor | None = None,
         dna_spans: torch.LongTensor | None = None,
         labels: torch.Tensor | None = None,
         dna_inputs_embeds: torch.Tensor | None = None,
+        dna_features: torch.Tensor | None = None,
+        dna_windows: torch.LongTensor | None = None,
+        groups: torch.LongTensor | None = None,
     ) -> SequenceClassifierOutput:
         """Classify sequences or pairs of them, all in one pass of the encoder.
 
         Args:
-            dna_input_ids: `(batch, num_sequences, dna_length)`: the sequence; or the reference, and the variant.
+            dna_input_ids: `(batch, num_sequences, dna_length)`: the sequence; or the reference, and the variant; or
+                the two haplotypes of a person.
             dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
-            dna_spans: Not read: what is pooled are states, whatever number of bases each of them covers.
+            dna_spans: Same shape, how many bases each token covers; read where the configuration has a `state_bin`.
             labels: By `problem_type` of the configuration: the class of each row, int64 of shape `(batch,)`, or -100
                 for none of them: such a row has no loss. Of several labels a row, 0 or 1 for each, float of shape
                 `(batch, num_labels)`. Of a regression the value, float of shape `(batch,)`.
             dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
+            dna_features: In place of the ids, states of distinct windows, averaged over `state_bin` bases:
+                `(windows, states, width)`.
+            dna_windows: `(batch, num_sequences)`, int64: with them, which of the windows each row has.
+            groups: `(batch,)`, int64: rows of one group are compared by `pair_loss`, as people by a gene.
 
         Returns:
             `logits` of shape `(batch, num_labels)`, float32, of a regression in the unit of the labels. With labels
-            also `loss`, the mean over rows of cross entropy, binary cross entropy or the squared error.
+            also `loss`, the mean over rows of cross entropy, binary cross entropy or the squared error, and of a
+            regression with `tower` or `center` that of `huber_with_pairs`.
 
         Raises:
-            ValueError: If rows have another number of sequences than the model was made for, or an empty one.
+            ValueError: If rows have another number of sequences than the model was made for, or an empty one; or if
+                sequences differ in length where `tower` or `center` pools them.
         """
-        count = self.config.num_sequences
-        if dna_input_ids.dim() != 3 or dna_input_ids.shape[1] != count or not dna_attention_mask.any(-1).all():
-            what = "a reference and a variant" if count == 2 else "one sequence"
-            raise ValueError(
-                f"`dna_input_ids` must hold {what} for each row, as (batch, {count}, dna_length), got "
-                f"{tuple(dna_input_ids.shape)}" + (" with an empty sequence." if dna_input_ids.dim() == 3 else ".")
-            )
-        embeds = None if dna_inputs_embeds is None else dna_inputs_embeds.flatten(0, 1)
-        encoded = self.model.encode_distinct_dna(dna_input_ids.flatten(0, 1), dna_attention_mask.flatten(0, 1), embeds)
-        if self.config.pooling == "site_difference":
-            pooled = self.pool_site(encoded, dna_input_ids, dna_attention_mask.bool())
+        if dna_features is not None:
+            there = torch.ones(dna_features.shape[:2], dtype=torch.bool, device=dna_features.device)
+            vectors, index = self.pool(dna_features, there), dna_windows
         else:
-            pooled = self.pool(encoded.states, encoded.tokens >= 0)[encoded.index].view(len(dna_input_ids), -1)
-        logits = self.classifier(pooled.to(self.classifier[0].weight.dtype)).float()
+            self.check_sequences(dna_input_ids, dna_attention_mask)
+            mask = dna_attention_mask.bool()
+            vectors, index = self.encode_and_pool(dna_input_ids, mask, dna_spans, dna_inputs_embeds)
+        logits = self.classify(vectors, index).float()
         if self.config.problem_type == "regression":
             logits = logits * self.config.label_scale + self.config.label_mean
         return SequenceClassifierOutput(
-            loss=None if labels is None else self.compute_loss(logits, labels), logits=logits
+            loss=None if labels is None else self.compute_loss(logits, labels, groups), logits=logits
         )
+
+    def check_sequences(self, input_ids: torch.LongTensor, mask: torch.Tensor) -> None:
+        """Raise ValueError for rows with another number of sequences than the model was made for."""
+        count = self.config.num_sequences
+        if input_ids.dim() != 3 or input_ids.shape[1] != count or not mask.any(-1).all():
+            what = "a reference and a variant" if count == 2 else "one sequence"
+            raise ValueError(
+                f"`dna_input_ids` must hold {what} for each row, as (batch, {count}, dna_length), got "
+                f"{tuple(input_ids.shape)}" + (" with an empty sequence." if input_ids.dim() == 3 else ".")
+            )
+
+    def encode_and_pool(
+        self,
+        input_ids: torch.LongTensor,
+        mask: torch.Tensor,
+        spans: torch.LongTensor | None,
+        inputs_embeds: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.LongTensor | None]:
+        """Vectors, `(vectors, width)`, and which of them each row has, `(batch, num_sequences)`; None where there is
+        one a row."""
+        embeds = None if inputs_embeds is None else inputs_embeds.flatten(0, 1)
+        encoded = self.model.encode_distinct_dna(input_ids.flatten(0, 1), mask.flatten(0, 1), embeds)
+        if self.config.pooling == "site_difference":
+            return self.pool_site(encoded, input_ids, mask), None
+        states, there = encoded.states, encoded.tokens >= 0
+        if self.config.state_bin is not None:
+            states, there = self.average_bins(encoded, spans.flatten(0, 1))
+        return self.pool(states, there), encoded.index.view(len(input_ids), -1)
+
+    def average_bins(self, encoded: EncodedDNA, spans: torch.LongTensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states of distinct sequences, averaged over `state_bin` bases, and where there are any.
+
+        `spans` are those of the tokens of all sequences, `(sequences, length)`.
+        """
+        spans = spans.gather(1, encoded.order) * bases_per_state(self.config.dna_config)
+        distinct = torch.arange(len(encoded.states), device=spans.device)
+        spans = spans[(encoded.index == distinct[:, None]).long().argmax(1)]
+        states = states_to_bases(encoded.states, spans, self.config.state_bin)
+        places = torch.arange(states.shape[1], device=spans.device) * self.config.state_bin
+        return states, places < spans.sum(1, keepdim=True)
+
+    def classify(self, vectors: torch.Tensor, index: torch.LongTensor | None) -> torch.Tensor:
+        """The outputs of the head, `(batch, num_labels)`, of what `encode_and_pool` returns."""
+        vectors = vectors.to(next(self.classifier.parameters()).dtype)
+        if index is None:
+            return self.classifier(vectors)
+        if self.config.combine == "mean":
+            return self.classifier(vectors)[index].mean(1)
+        return self.classifier(vectors[index].flatten(1))
 
     def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`(sequences, states, width)` to `(sequences, width)`."""
         if self.config.pooling == "attention":
             return self.pooling(states.to(self.pooling.query.dtype), mask)
+        if self.config.pooling in ("tower", "center"):
+            if not mask.all():
+                raise ValueError(f"The pooling {self.config.pooling!r} needs sequences that are all of one length.")
+            return self.pooling(states.float())
         return pool_states(states, mask, self.config.pooling)
 
     def pool_site(self, encoded: EncodedDNA, input_ids: torch.LongTensor, mask: torch.Tensor) -> torch.Tensor:
@@ -226,10 +307,14 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         pooled = pool_states(encoded.states[encoded.index], site.flatten(0, 1), "mean").view(*start.shape, -1)
         return pooled[:, 1] - pooled[:, 0]
 
-    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def compute_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, groups: torch.LongTensor | None = None
+    ) -> torch.Tensor:
         """As transformers has it for each `problem_type`, but 0 where no row has a class."""
         weights = self.config.class_weights
         weights = None if weights is None else torch.tensor(weights, dtype=logits.dtype, device=logits.device)
+        if self.config.problem_type == "regression" and self.config.pooling in ("tower", "center"):
+            return huber_with_pairs(logits.squeeze(-1), labels.to(logits.dtype), groups, self.config.pair_loss)
         if self.config.problem_type == "regression":
             return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
         if self.config.problem_type == "multi_label_classification":
