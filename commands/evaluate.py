@@ -25,7 +25,8 @@ from textgenome.commands.options import (
 from textgenome.evaluation.conditions import CONDITIONS
 
 
-CONTROLS = [name for name, condition in CONDITIONS.items() if condition.kind == "control"]
+# The labels are shuffled where baselines are fitted: no model is asked.
+CONTROLS = [name for name, each in CONDITIONS.items() if each.kind == "control" and name != "labels_shuffled"]
 
 
 Controls = Annotated[

@@ -51,6 +51,11 @@ CONDITIONS = {
         "control",
         "The reference replaces the variant. A drop shows that the model reads the change, not only its surroundings.",
     ),
+    "reverse_complement": Condition(
+        "reverse complement",
+        "control",
+        "The model reads the other strand. A drop shows that it depends on which strand is given.",
+    ),
     "constant_question": Condition(
         "constant question",
         "control",
@@ -61,7 +66,27 @@ CONDITIONS = {
         "control",
         "Random symbols replace the genes in the question. A drop shows that answers depend on the names of genes.",
     ),
+    "labels_shuffled": Condition(
+        "labels shuffled",
+        "control",
+        "The small CNN, trained again with the labels of the train split in random order: what chance reaches here.",
+    ),
     "majority": Condition("majority", "baseline", "The most frequent answer of the train split."),
+    "mean": Condition("mean", "baseline", "The mean of the train split."),
+    "substitution": Condition(
+        "substitution in context",
+        "baseline",
+        "Logistic regression, of values ridge regression, on the change and the bases beside it (the trinucleotide).",
+    ),
+    "kmers": Condition(
+        "3-5-mers",
+        "baseline",
+        "Logistic regression, of values ridge regression, on counts of 3-, 4- and 5-mers; of pairs also on their "
+        "differences.",
+    ),
+    "small_cnn": Condition(
+        "small CNN", "baseline", "A convolutional network of two layers, trained from scratch on the train split."
+    ),
     "question_lookup": Condition(
         "question look-up", "baseline", "The most frequent answer that the train split gives to the same question."
     ),

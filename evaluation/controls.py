@@ -1,8 +1,8 @@
 """Does the model use the DNA, and what of it? The same rows, changed in one way each.
 
-A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence`, a seed, and
-perhaps a description of the data set, by default what `find_description` finds. It returns the same rows in the same
-order with that one change. A row without DNA has None in both columns.
+A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence` or, of one
+sequence a row, in `sequence`; a seed; and perhaps a description of the data set, by default what `find_description`
+finds. It returns the same rows in the same order with that one change. A row without DNA has None in its columns.
 """
 
 import random
@@ -12,17 +12,25 @@ from itertools import pairwise
 
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.descriptions import Description, find_description
+from textgenome.data.sequences import reverse_complement
 
 
 _SYMBOL = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*\b")
 
 
+def sequence_columns(row: Mapping) -> list[str]:
+    """Which columns of a row hold DNA."""
+    return [column for column in ("sequence", *DNA_COLUMNS) if column in row]
+
+
 def exchange_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
-    """Give each row the pair of another row; every pair is used once. A single row keeps its own."""
+    """Give each row the DNA of another row; all of it is used once. A single row keeps its own."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     donors = dict(zip(order, order[1:] + order[:1]))
-    return [{**row, **{column: rows[donors[i]][column] for column in DNA_COLUMNS}} for i, row in enumerate(rows)]
+    return [
+        {**row, **{column: rows[donors[i]][column] for column in sequence_columns(row)}} for i, row in enumerate(rows)
+    ]
 
 
 def remove_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
@@ -37,7 +45,16 @@ def shuffle_dna(rows: list[Mapping], seed: int = 0, description: Description | N
     """
     rng = random.Random(seed)
     return [
-        {**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in DNA_COLUMNS}} for row in rows
+        {**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in sequence_columns(row)}}
+        for row in rows
+    ]
+
+
+def turn_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+    """Show the other strand of each sequence."""
+    return [
+        {**row, **{name: row[name] and reverse_complement(row[name]) for name in sequence_columns(row)}}
+        for row in rows
     ]
 
 
@@ -135,15 +152,19 @@ CONTROLS: dict[str, Callable[[list[Mapping], int, Description | None], list[dict
     "dna_shuffled": shuffle_dna,
     "pair_swapped": swap_pair,
     "reference_only": show_reference_only,
+    "reverse_complement": turn_dna,
     "constant_question": ask_constant_question,
     "genes_masked": mask_genes,
 }
 
-DNA_CONTROLS = ("dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only")  # for a model that sees no text
+# For a model that sees no text: of one sequence a row, and of pairs.
+SEQUENCE_CONTROLS = ("dna_exchanged", "dna_shuffled", "reverse_complement")
+DNA_CONTROLS = (*SEQUENCE_CONTROLS, "pair_swapped", "reference_only")
 
 __all__ = [
     "CONTROLS",
     "DNA_CONTROLS",
+    "SEQUENCE_CONTROLS",
     "ask_constant_question",
     "exchange_dna",
     "mask_genes",
@@ -152,4 +173,5 @@ __all__ = [
     "shuffle_dinucleotides",
     "shuffle_dna",
     "swap_pair",
+    "turn_dna",
 ]

@@ -11,8 +11,10 @@ from textgenome.data import row_to_messages
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.descriptions import Description
 from textgenome.data.prompts import as_prompt, cut_windows
+from textgenome.data.sequences import reverse_complement
 from textgenome.evaluation.controls import (
     CONTROLS,
+    SEQUENCE_CONTROLS,
     ask_constant_question,
     exchange_dna,
     mask_genes,
@@ -76,10 +78,21 @@ def test_what_each_shows(rows):
     shown = {name: tuple(control(rows, 0)[0][column] for column in DNA_COLUMNS) for name, control in CONTROLS.items()}
     assert shown["dna_removed"] == (None, None)
     assert shown["pair_swapped"] == (variant, reference)
+    assert shown["reverse_complement"] == (reverse_complement(reference), reverse_complement(variant))
     assert shown["reference_only"] == (reference, reference)
     assert [Counter(each) for each in shown["dna_shuffled"]] == [Counter(reference), Counter(variant)]
     assert shown["dna_shuffled"] != (reference, variant)
     assert shown["constant_question"] == shown["genes_masked"] == (reference, variant)
+
+
+@pytest.mark.parametrize("name", SEQUENCE_CONTROLS)
+def test_one_sequence_a_row_is_changed_as_pairs_are(name):
+    rows = [{"sequence": random_dna(50, seed=i), "label": i} for i in range(5)]
+    changed = CONTROLS[name](rows, 0)
+    assert [row["label"] for row in changed] == list(range(5)) and set(changed[0]) == {"sequence", "label"}
+    assert all(row["sequence"] != other["sequence"] for row, other in zip(rows, changed))
+    given, shown = (sorted("".join(sorted(row["sequence"])) for row in each) for each in (rows, changed))
+    assert (given == shown) == (name != "reverse_complement")
 
 
 @given(st.text("ACGTN", min_size=1, max_size=80), st.integers(0, 9))
