@@ -6,6 +6,7 @@ from textgenome.commands import (  # noqa: F401
     build,
     convert,
     dna,
+    embed,
     env,
     evaluate,
     export,

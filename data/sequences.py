@@ -218,13 +218,13 @@ def _rows_of_bed(bed: str | Path, fasta: str | Path) -> Iterator[SequenceRow]:
 
 
 def _check_region(region: Region, contig: str | None, lengths: Mapping[str, int], bed, fasta) -> None:
-    place = printable(f"{region.contig}:{region.start + 1}-{region.end} ({region.name})")
+    place = f"{bed}, line {region.line}: " + printable(f"{region.contig}:{region.start + 1}-{region.end}")
     if contig is None:
         names = printable(", ".join(list(lengths)[:ROWS_SHOWN]))
-        raise ValueError(f"{bed}, region {place}: {fasta} has no such contig; it starts with {names}.")
+        raise ValueError(f"{place}: {fasta} has no such contig; it starts with {names}.")
     if region.start >= lengths[contig] or region.end <= 0:
         raise ValueError(
-            f"{bed}, region {place}: no base of it is on the contig, which has {lengths[contig]} in {fasta}. Is that "
+            f"{place}: no base of it is on the contig, which has {lengths[contig]} in {fasta}. Is that "
             "another assembly?"
         )
 

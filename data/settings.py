@@ -39,18 +39,30 @@ def remember_settings(
     except ValueError as error:
         raise ValueError(f"{error} {FRESH_START}") from error
     settings = {"job": job, **json.loads(json.dumps(settings))}
-    if before.get("job", job) != job:
-        raise ValueError(f"{folder} holds the results of another job ({before['job']}). Name another output_dir.")
-    changed = sorted(name for name in (settings.keys() & before.keys()) - set(free) if before[name] != settings[name])
-    refused = [name for name in changed if name not in allowed]
-    if refused:
-        hint = " By --allow_change NAME the run goes on with them, as the card will say." if job == "training" else ""
-        raise ValueError(f"{folder} holds a run with other settings ({', '.join(refused)}). {FRESH_START}{hint}")
-    if changed:
+    if changed := find_changes(settings, before, folder, free, allowed):
         change = {"step": step, "before": {name: before[name] for name in changed}}
         settings["changes"] = [*before.get("changes", []), change]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / SETTINGS, {**before, **settings})
+
+
+def find_changes(
+    settings: dict, before: dict, place: Path, free: Collection[str] = (), allowed: Collection[str] = ()
+) -> list[str]:
+    """The names of settings that are others than `before`, all of them `allowed`; both name their `job`.
+
+    Raises:
+        ValueError: As `remember_settings` does, of what is in `place`.
+    """
+    job = settings["job"]
+    if before.get("job", job) != job:
+        raise ValueError(f"{place} holds the results of another job ({before['job']}). Name another output_dir.")
+    changed = sorted(name for name in (settings.keys() & before.keys()) - set(free) if before[name] != settings[name])
+    refused = [name for name in changed if name not in allowed]
+    if refused:
+        hint = " By --allow_change NAME the run goes on with them, as the card will say." if job == "training" else ""
+        raise ValueError(f"{place} holds a run with other settings ({', '.join(refused)}). {FRESH_START}{hint}")
+    return changed
 
 
 def read_settings(folder: str | Path, job: str) -> dict:
@@ -59,4 +71,4 @@ def read_settings(folder: str | Path, job: str) -> dict:
     return settings if settings.get("job") == job else {}
 
 
-__all__ = ["FRESH_START", "SETTINGS", "read_settings", "remember_settings"]
+__all__ = ["FRESH_START", "SETTINGS", "find_changes", "read_settings", "remember_settings"]

@@ -3,6 +3,7 @@
 from textgenome.inference.answers import extract_answer
 from textgenome.inference.asking import ask_model, ask_table, ask_vcf
 from textgenome.inference.classification import classify
+from textgenome.inference.embedding import embed
 from textgenome.inference.generation import generate
 from textgenome.inference.language_models import load_language_model
 from textgenome.inference.likelihoods import score_variants
@@ -14,6 +15,7 @@ __all__ = [
     "ask_table",
     "ask_vcf",
     "classify",
+    "embed",
     "extract_answer",
     "generate",
     "load_language_model",

@@ -218,15 +218,21 @@ def pin_revision(model: str, revision: str | None) -> str | None:
 
 
 def fingerprint_weights(model: str) -> str | None:
-    """SHA-256 of sizes, first and last bytes of the weights in a folder: enough to see that it was trained again."""
-    digest, files = hashlib.sha256(), sorted(Path(model).glob("*.safetensors"))
-    for path in files:
+    """See `fingerprint_files`: enough to see that the weights in a folder were trained again; None if it has none."""
+    files = sorted(Path(model).glob("*.safetensors"))
+    return fingerprint_files(files) if files else None
+
+
+def fingerprint_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of names, sizes, first and last bytes of files."""
+    digest = hashlib.sha256()
+    for path in paths:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             for start in (0, max(0, size - FINGERPRINTED)):
                 file.seek(start)
                 digest.update(f"{path.name} {size}".encode() + file.read(FINGERPRINTED))
-    return digest.hexdigest() if files else None
+    return digest.hexdigest()
 
 
 def without_path(name: str | None) -> str | None:
@@ -246,6 +252,7 @@ __all__ = [
     "check_models",
     "find_kind",
     "find_revisions",
+    "fingerprint_files",
     "fingerprint_weights",
     "load_checkpoint",
     "open_checkpoint",

@@ -95,7 +95,7 @@ def build_dna_encoder(config: PreTrainedConfig, feature_module: str | None = Non
 
 def load_dna_encoder(name_or_path: str, **kwargs) -> PreTrainedModel:
     """A pretrained encoder. Where this package has a class for it, that class reads it. Code of others is not run."""
-    values, _ = PreTrainedConfig.get_config_dict(name_or_path)
+    values, _ = PreTrainedConfig.get_config_dict(name_or_path, revision=kwargs.get("revision"))
     encoder_class = find_encoder_class(values) or AutoModel
     return without_heads(encoder_class.from_pretrained(name_or_path, trust_remote_code=False, **kwargs))
 

@@ -86,7 +86,10 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
 
 
 def find_dna_tokenizer(
-    dna_model: str | None = None, dna_config: dict | None = None, name: str | None = None
+    dna_model: str | None = None,
+    dna_config: dict | None = None,
+    name: str | None = None,
+    revision: str | None = None,
 ) -> PreTrainedTokenizerBase:
     """The tokenizer that was asked for, or that the encoder was trained with; it knows how much the encoder reads.
 
@@ -94,15 +97,17 @@ def find_dna_tokenizer(
         dna_model: A DNA encoder: a folder or a Hub id.
         dna_config: In place of it, the configuration of one, with its `model_type`.
         name: One of `VOCABULARIES`, a folder or a Hub id.
+        revision: Of the encoder on the Hub.
     """
-    config = build_dna_config(dna_config or PreTrainedConfig.get_config_dict(dna_model)[0])
+    config = build_dna_config(dna_config or PreTrainedConfig.get_config_dict(dna_model, revision=revision)[0])
     vocabulary = name or vocabulary_of(config) or dna_model
     if vocabulary is None:
         raise ValueError(f"Name a dna_tokenizer: {', '.join(VOCABULARIES)}, a folder or a Hub id.")
     if vocabulary in VOCABULARIES:
         tokenizer = build_dna_tokenizer(vocabulary)
     else:
-        tokenizer = AutoTokenizer.from_pretrained(vocabulary, trust_remote_code=False)
+        commit = revision if vocabulary == dna_model else None
+        tokenizer = AutoTokenizer.from_pretrained(vocabulary, revision=commit, trust_remote_code=False)
     tokenizer.model_max_length = max_dna_tokens(config) or tokenizer.model_max_length
     return tokenizer
 

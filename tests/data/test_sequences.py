@@ -118,7 +118,7 @@ def test_regions_of_either_strand_and_over_the_ends_of_contigs(tmp_path, fasta, 
     assert found["start"] == "NNNN" + GENOME["chr1"][:6]
     assert rows[1].place == Interval("chr2", 80, 95) and rows[1].strand == "-"
     assert [rows[1].sequence[i : i + 1] for i in range(15)] == list(found["end"])
-    assert "2 regions reach over an end of their contig: N stands for 9 bases" in warnings.text
+    assert "2 regions reach over an end of their contig: there are N for 9 bases" in warnings.text
     assert warnings.text.count("1 is chr1 of") == 1
 
 
@@ -128,9 +128,9 @@ def test_regions_of_either_strand_and_over_the_ends_of_contigs(tmp_path, fasta, 
         ("chr1\t40\t40", r"regions\.bed, line 2: start 40 is not before end 40"),
         (
             "chr3\t4\t40\tpeak",
-            r"region chr3:5-40 \(peak\): .* has no such contig; it starts with chr1, chr2",
+            r"regions\.bed, line 2: chr3:5-40: .* has no such contig; it starts with chr1, chr2",
         ),
-        ("chr2\t90\t95", r"no base of it is on the contig, which has 90 in .*another assembly"),
+        ("chr2\t90\t95", r"line 2: chr2:91-95: no base of it is on the contig, which has 90 in .*another assembly"),
     ],
 )
 def test_a_region_that_is_wrong_is_named(tmp_path, fasta, line, message):

@@ -1,0 +1,155 @@
+"""`textgenome embed`: what a DNA encoder makes of sequences."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from textgenome.commands.console import command
+from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision
+
+
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Folder or Hub id: a pretrained DNA encoder, or a model of textgenome, whose DNA encoder is used. The "
+        "first argument means the same.",
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("--output", help="New file (.parquet), or new folder for safetensors files and rows.parquet.")
+]
+Table = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="Or a table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
+    ),
+]
+BED = Annotated[
+    Path | None,
+    typer.Option(
+        "--bed",
+        exists=True,
+        dir_okay=False,
+        help="With --fasta: embed these regions, each on the strand in its sixth column.",
+    ),
+]
+Pooling = Annotated[
+    Literal["mean", "max", "min", "last", "none"],
+    typer.Option(
+        "--pooling",
+        help="`mean` over bases, `max` or `min` of each channel, `last`: the state of the last base; `none` keeps all "
+        "states, with the number of bases that each covers.",
+    ),
+]
+Layer = Annotated[
+    int | None,
+    typer.Option(
+        "--dna_feature_layer",
+        help="Which hidden state: 0 is the embedding, -1 the last one. By default that of the model.",
+    ),
+]
+Module = Annotated[
+    str | None, typer.Option("--dna_feature_module", help="Or the output of a module of this name in the encoder.")
+]
+Strands = Annotated[
+    Literal["none", "average", "concat"] | None,
+    typer.Option(
+        "--both_strands",
+        help="Encode the reverse complement, too: `average` both, or put them beside each other by `concat`. By "
+        "default as in the model.",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        min=1,
+        help="Most bases that are encoded in one piece, by default what the encoder reads. Longer sequences are cut "
+        "into tiles, which are pooled together.",
+    ),
+]
+BatchBases = Annotated[
+    int,
+    typer.Option("--batch_bases", min=1, help="Bases at a time, padding included. Lower it if memory runs out."),
+]
+Shard = Annotated[
+    str, typer.Option("--shard", help="`2/8`: embed the second of eight shares, as a job of its own on a cluster.")
+]
+
+
+@command()
+def embed(
+    model: Encoder,
+    output: Output,
+    fasta: Annotated[Path | None, FASTA] = None,
+    bed: BED = None,
+    vcf: Annotated[Path | None, VCF] = None,
+    dataset_name: Table = None,
+    split: Annotated[str, typer.Option("--split", help="Of a table; a single file is `train`.")] = "train",
+    pooling: Pooling = "mean",
+    dna_feature_layer: Layer = None,
+    dna_feature_module: Module = None,
+    both_strands: Strands = None,
+    window: Annotated[
+        int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
+    ] = None,
+    tile: Tile = None,
+    batch_bases: BatchBases = 65_536,
+    shard: Shard = "1/1",
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
+    ] = None,
+    cache_gb: Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")] = 100,
+    on_bad_row: OnBadRow = "raise",
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
+) -> None:
+    """Embed DNA by any encoder: the records of a FASTA file, regions of a genome, variants, or the rows of a table.
+
+    Each sequence gets a vector in the column `embedding`, after its number, name and place; a variant gets one for
+    each `allele`. The same command goes on with a run that was stopped, by Ctrl + C, too. Several GPUs share the work
+    under `accelerate launch -m textgenome.commands embed ...`, jobs on a cluster by --shard.
+
+    Example: textgenome embed LongSafari/hyenadna-tiny-1k-seqlen-hf --fasta sequences.fa --output embeddings.parquet
+
+    Example: textgenome embed outputs/starter --bed promoters.bed --fasta genome.fa --pooling max --output promoters
+
+    Example: textgenome embed outputs/starter --vcf variants.vcf.gz --fasta genome.fa --window 512 --output v.parquet
+    """
+    from textgenome.inference.embedding_runs import embed_file
+
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    if not found:
+        raise typer.BadParameter(f"--shard {shard}: give a share and the number of shares, such as 2/8.")
+    names = {"dna_feature_layer": dna_feature_layer, "dna_feature_module": dna_feature_module}
+    try:
+        place, number = embed_file(
+            model,
+            output,
+            pooling=pooling,
+            features={**names, "both_strands": both_strands},
+            window=window,
+            tile=tile,
+            batch_bases=batch_bases,
+            shard=(int(found[1]), int(found[2])),
+            cache_dir=cache_dir,
+            cache_gb=cache_gb,
+            revision=revision,
+            dtype=dtype,
+            fasta=fasta,
+            bed=bed,
+            vcf=vcf,
+            dataset_name=dataset_name,
+            split=split,
+            on_bad_row=on_bad_row,
+        )
+    except KeyboardInterrupt as error:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        raise SystemExit(130) from error
+    typer.echo(f"{number} sequences in {place}")
