@@ -10,6 +10,7 @@ from textgenome.commands import (  # noqa: F401
     env,
     evaluate,
     export,
+    generate,
     plan,
     push,
     score,

@@ -42,13 +42,10 @@ def convert(
 
 def print_check(folder: Path, sequences: list[str]) -> None:
     """Print how well a converted model predicts sequences, beside the figures for the four prompts of its authors."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    from textgenome.inference.language_models import load_language_model
     from textgenome.inference.next_bases import measure_next_bases
 
-    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    loss, accuracy = measure_next_bases(model, tokenizer, sequences)
+    loss, accuracy = measure_next_bases(load_language_model(str(folder)), sequences)
     typer.echo(
         f"Next bases of {len(sequences)} sequences: loss {loss:.4f}, accuracy {accuracy:.2%}. Published for the four "
         "prompts: 0.502 and 79.56% of evo2_1b_base, 0.352 and 85.92% of evo2_7b_base."

@@ -66,9 +66,9 @@ def score(
     """Score variants by the log-likelihood ratio of variant to reference, without any training.
 
     Negative scores say that the model finds the reference more likely. A causal model compares the likelihoods of both
-    windows, a masked one the tokens that the variant changes. The score is TG_LLR, in INFO or as a column. A run that
-    is stopped goes on where it was when the same command is given again; `accelerate launch -m textgenome.commands
-    score ...` shares the variants among GPUs.
+    windows, a masked one the tokens that the variant changes. The score is TG_LLR, in INFO or as a column. The
+    same command resumes a run that was stopped; `accelerate launch -m textgenome.commands score ...` shares the
+    variants among GPUs.
 
     With --labels it is said whether the scores rank them better than chance, than GC content, CpG transitions and
     transversions, and than the scores named by --compare.
