@@ -48,13 +48,17 @@ def build(args, conversations) -> tuple[TextGenomeForConditionalGeneration, obje
     return TextGenomeForConditionalGeneration(TextGenomeConfig(text_config=text, dna_config=dna, **tokens)), processor
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_name", default="starter", help="Rows: file, folder, Hub id or `starter`.")
     parser.add_argument("--tokenizer", help="Text tokenizer, by default one of 4,096 entries trained on the rows.")
     parser.add_argument("--dna_window", type=int, default=128, help="Bases of each of the two windows.")
     parser.add_argument("--hidden_size", type=int, default=128, help="Of the language model.")
     parser.add_argument("--layers", type=int, default=4, help="Of the language model.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_sizes(parser)
     parser.add_argument("--batch_size", type=int, default=4, help="Rows in a batch.")
     parser.add_argument("--steps", type=int, default=5, help="Batches to measure, after one to warm up.")
     args = parser.parse_args()
