@@ -153,6 +153,12 @@ class EncoderArguments:
     train_dna_layers: int = field(
         default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
     )
+    lora_dna_encoder: bool = field(
+        default=False, metadata={"help": "Train the DNA encoder by LoRA on its linear layers."}
+    )
+    lora_r: int = field(default=32, metadata={"help": "Rank of LoRA."})
+    lora_alpha: int = field(default=64, metadata={"help": "Scale of LoRA."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of LoRA."})
 
     @property
     def base_models(self) -> list[str]:
@@ -165,7 +171,7 @@ class EncoderArguments:
         if isinstance(self.dna_config, str):
             self.dna_config = json.loads(self.dna_config)
         check_choices(self)
-        if not self.freeze_dna_encoder and self.train_dna_layers:
+        if (not self.freeze_dna_encoder) + bool(self.train_dna_layers) + self.lora_dna_encoder > 1:
             raise ValueError(WAYS)
 
 
@@ -215,16 +221,10 @@ class ModelArguments(EncoderArguments):
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
     )
-    lora_dna_encoder: bool = field(
-        default=False, metadata={"help": "Train the DNA encoder by LoRA on its linear layers, beside the others."}
-    )
     freeze_language_model: bool = field(
         default=False, metadata={"help": "Keep the language model as it is. Not together with LoRA."}
     )
     use_peft: bool = field(default=True, metadata={"help": "Train the language model by LoRA."})
-    lora_r: int = field(default=32, metadata={"help": "Rank of LoRA."})
-    lora_alpha: int = field(default=64, metadata={"help": "Scale of LoRA."})
-    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of LoRA."})
     lora_target_modules: list[str] | None = field(
         default=None,
         metadata={
@@ -251,8 +251,6 @@ class ModelArguments(EncoderArguments):
         ]
         if self.model_name_or_path and joined:
             raise ValueError(f"{', '.join(joined)}: a fused checkpoint has its own. Set this only to join two models.")
-        if self.lora_dna_encoder and (not self.freeze_dna_encoder or self.train_dna_layers):
-            raise ValueError(WAYS)
         if self.lora_dna_encoder and not self.use_peft:
             raise ValueError("lora_dna_encoder needs use_peft.")
         if self.use_peft and self.freeze_language_model:

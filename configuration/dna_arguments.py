@@ -21,20 +21,55 @@ class GenomeArguments:
     test_contigs: list[str] | None = field(
         default=None, metadata={"help": "Or contigs to evaluate on, of which nothing is trained on."}
     )
+    labels: str | None = field(
+        default=None,
+        metadata={
+            "help": "What is learnt of them. `classification` reads the column ID, QUAL or FILTER of `vcf`, or a key "
+            "of INFO."
+        },
+    )
 
 
 @dataclass
-class DNAArguments(GenomeArguments, RowArguments):
+class ClassificationArguments:
+    """What `classification` learns, and how."""
+
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "What the labels are. By default lists are several labels a row, numbers that are not all whole "
+            "the values of a regression, and all else classes.",
+            "choices": ["single_label_classification", "multi_label_classification", "regression"],
+        },
+    )
+    class_weights: str = field(
+        default="none",
+        metadata={
+            "help": "`balanced` lets the loss count rare classes more, so that all count alike.",
+            "choices": ["none", "balanced"],
+        },
+    )
+    dataset_validation_split: str | None = field(
+        default=None,
+        metadata={"help": "Split on which early stopping chooses, another than is evaluated on in the end."},
+    )
+
+
+@dataclass
+class DNAArguments(ClassificationArguments, GenomeArguments, RowArguments):
     """What to train a model of DNA alone for, and on which rows."""
 
     task: str = field(
         default="classification",
-        metadata={"help": "`classification` chooses among the answers of the table.", "choices": ["classification"]},
+        metadata={
+            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them.",
+            "choices": ["classification"],
+        },
     )
 
     @property
     def needs_table(self) -> bool:
-        return self.task == "classification"
+        return self.task == "classification" and self.vcf is None
 
 
 @dataclass
@@ -49,6 +84,16 @@ class DNAModelArguments(EncoderArguments):
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
     )
+    pooling: str = field(
+        default="attention",
+        metadata={
+            "help": "What the head reads of the states of a sequence: `attention` of a learnt query, their `mean`, "
+            "`max` or `min`, or the `last` one. `site_difference` is for pairs: the variant's less the reference's "
+            "states at the changed site.",
+            "choices": ["attention", "mean", "max", "min", "last", "site_difference"],
+        },
+    )
+    classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the last layer of the head."})
     pooling_num_heads: int = field(
         default=8, metadata={"help": "Heads of the attention pooling; they must divide the width of the encoder."}
     )
@@ -66,6 +111,22 @@ class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
     num_train_epochs: float = field(default=10, metadata={"help": "Passes over the rows."})
     do_eval: bool = field(default=True, metadata={"help": "Evaluate on the test split after training."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "Stop after so many evaluations, by default one an epoch, that were no better than the best, and "
+            "keep the weights of that one. Better is a lower loss; `metric_for_best_model` names another measure."
+        },
+    )
+
+    def __post_init__(self):
+        if self.early_stopping_patience is not None:
+            if self.early_stopping_patience < 1:
+                raise ValueError(f"early_stopping_patience is {self.early_stopping_patience}, but must be 1 or more.")
+            self.load_best_model_at_end = True
+            if self.eval_strategy == "no":
+                self.eval_strategy = self.save_strategy = "epoch"
+        super().__post_init__()
 
 
 __all__ = ["DNAArguments", "DNAModelArguments", "DNATrainingArguments", "GenomeArguments"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from transformers import BatchFeature
 
-from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.labels import encode_labels, row_label, sequences_of
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -46,27 +46,28 @@ class TextGenomeCollator:
 
 
 class TextGenomeDNACollator:
-    """Makes a batch for the DNA-only model of rows of a table.
+    """Makes a batch for a head on sequences or pairs, of rows of a table.
 
     Args:
         processor: The processor.
-        label2id: The class of each answer.
+        label2id: The place of each class or label.
+        problem_type: That of the configuration of the model; None is one class a row.
     """
 
-    def __init__(self, processor: TextGenomeDNAProcessor, label2id: dict[str, int]):
+    def __init__(self, processor: TextGenomeDNAProcessor, label2id: dict[str, int], problem_type: str | None = None):
         self.processor = processor
         self.label2id = label2id
+        self.problem_type = problem_type
 
     def __call__(self, rows: list[Mapping]) -> BatchFeature:
-        """Collate rows with `reference_sequence`, `variant_sequence` and `answer`.
+        """Collate rows with `sequence`, or `reference_sequence` and `variant_sequence`; and `answer` or `label`.
 
         Returns:
-            `dna_input_ids` and `dna_attention_mask` of shape `(batch, 2, dna_length)`, and `labels` of shape
-            `(batch,)`, -100 for an answer that is no class; all int64.
+            `dna_input_ids` and `dna_attention_mask` of shape `(batch, 1, dna_length)`, of pairs `(batch, 2,
+            dna_length)`, int64; and `labels`, see `encode_labels`.
         """
-        pairs = ([row[column] for row in rows] for column in DNA_COLUMNS)
-        batch = self.processor(*pairs, return_tensors="pt")
-        batch["labels"] = torch.tensor([self.label2id.get(row["answer"].strip(), -100) for row in rows])
+        batch = self.processor(*zip(*map(sequences_of, rows)), return_tensors="pt")
+        batch["labels"] = encode_labels(list(map(row_label, rows)), self.label2id, self.problem_type)
         return batch
 
 

@@ -105,4 +105,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN]) + rest
 
 
-__all__ = ["SPLIT_WORDS", "describe_files", "find_files"]
+__all__ = ["SPLIT_OF", "SPLIT_WORDS", "describe_files", "find_files"]

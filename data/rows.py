@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
-from textgenome.data.folders import describe_files, find_files
+from textgenome.data.folders import SPLIT_OF, describe_files, find_files
 from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.data.tables import check_values, read_table, table_format
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -22,7 +22,6 @@ from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 logger = logging.get_logger(__name__)
 
-SPLIT_ALIASES = {"val": "validation", "validation": "val"}
 ROWS_SHOWN = 10
 
 
@@ -42,7 +41,8 @@ def load_rows(
         name: A file (JSON, JSON lines, CSV, TSV or Parquet, or one of these compressed by gzip), a folder of them
             whose names say the split (`train.parquet`, `val-00001.jsonl`..., see `find_files`), the id of a data set
             on the Hub, or `starter`, the built-in rows.
-        split: Name of the split; `val` and `validation` mean the same. A single file holds the split `train`.
+        split: Name of the split; `validation`, `val` and `dev` mean the same, as do the other words of `SPLIT_WORDS`.
+            A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
         check: What raises `BadRow` for a bad row: `row_to_messages`, or for a DNA-only model `check_pair`.
         numbered: Whether to number the rows in the column `row`, from 0 through all files and counting bad ones.
@@ -199,9 +199,11 @@ def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
 
 def _known_split(name: str, split: str) -> str:
     splits = list_splits(name)
-    for candidate in (split, SPLIT_ALIASES.get(split)):
-        if candidate in splits:
-            return candidate
+    meant = [name for name in splits if name == split] or [
+        name for name in splits if split in SPLIT_OF and SPLIT_OF.get(name) == SPLIT_OF[split]
+    ]
+    if meant:
+        return meant[0]
     raise ValueError(
         f"{name}: there is no split {split!r}, only {', '.join(splits)}. Name one by --split or, to train, by "
         "--dataset_train_split and --dataset_test_split."

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from textgenome.data.conversations import DNA_COLUMNS, TEXT_COLUMNS, BadRow
 from textgenome.data.texts import check_unicode
+from textgenome.genome.fasta import read_records
 
 
 GZIP = b"\x1f\x8b"
@@ -24,6 +25,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+FASTA = (".fa", ".fasta", ".fna")
 LONGEST_FIELD = 2**31 - 1
 DEPTH = 100
 DIGITS = 100  # of integers that are read, to be told by their bits that they are too long
@@ -42,19 +44,19 @@ def read_table(path: Path) -> list:
     if suffix is None:
         raise ValueError(f"{path}: cannot read {path.suffix or 'such'} files, only {formats_in_words()}.")
     try:
-        return READERS[suffix](read_bytes(path))
+        return _read_fasta(path) if suffix in FASTA else READERS[suffix](read_bytes(path))
     except Exception as error:
         raise ValueError(f"{path}: cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def table_format(path: str | Path) -> str | None:
-    """The ending in `READERS` that a file has, before `.gz` if there is one, in any case; or None."""
+    """The ending in `READERS` or `FASTA` that a file has, before `.gz` if there is one, in any case; or None."""
     suffix = Path(Path(path).name.lower().removesuffix(".gz")).suffix
-    return suffix if suffix in READERS else None
+    return suffix if suffix in READERS or suffix in FASTA else None
 
 
 def formats_in_words() -> str:
-    return f"{', '.join(READERS)}, and these with .gz"
+    return f"{', '.join([*READERS, *FASTA])}, and these with .gz"
 
 
 def check_values(value, column: str = "all", depth: int = 0) -> None:
@@ -239,6 +241,15 @@ def _read_parquet(data: bytes) -> list[dict]:
     file = parquet.ParquetFile(io.BytesIO(data))
     _check_columns_once(file.schema_arrow.names)
     return file.read().to_pylist()
+
+
+def _read_fasta(path: Path) -> list[dict]:
+    """Records as rows with `name` and `sequence`, and `label` if there is a `|` in the name: what follows the last."""
+    rows = []
+    for header, letters in read_records(path):
+        name, bar, label = header.rpartition("|")
+        rows.append({"name": name if bar else header, "sequence": letters, **({"label": label} if bar else {})})
+    return rows
 
 
 def _check_columns_once(names: list[str]) -> None:

@@ -15,8 +15,9 @@ from peft import PeftConfig
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.utils import find_adapter_config_file
 
-from textgenome.data.conversations import BadRow, check_pair, row_to_messages
+from textgenome.data.conversations import BadRow, row_to_messages
 from textgenome.data.files import read_json
+from textgenome.data.labels import check_labelled
 from textgenome.data.rows import is_hub_id
 from textgenome.data.settings import read_settings
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration
@@ -76,7 +77,7 @@ KINDS = [
     Kind(
         model_class=TextGenomeDNAForSequenceClassification,
         processor_class=TextGenomeDNAProcessor,
-        check=check_pair,
+        check=check_labelled,
         writes_text=False,
         task="text-classification",
     ),

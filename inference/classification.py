@@ -1,11 +1,13 @@
-"""Batched prediction by the DNA-only model."""
+"""What a head on DNA says of sequences or pairs, in batches."""
 
 from collections.abc import Iterator, Mapping
 
 import torch
+from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from textgenome.data.labels import REGRESSION, SEVERAL, sequences_of
 from textgenome.inference.generation import evaluation_mode
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -13,10 +15,7 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 def classify(
     model: PreTrainedModel, processor: TextGenomeDNAProcessor, rows: list[Mapping], **options
 ) -> list[dict[str, float]]:
-    """How likely each answer is for each row, as the natural logarithm of the probability of each label.
-
-    The arguments are those of `classify_batches`.
-    """
+    """What the model says of each row, by label. See `classify_batches`, which has the same arguments."""
     scores = dict(row for batch in classify_batches(model, processor, rows, **options) for row in batch)
     return [scores[i] for i in range(len(rows))]
 
@@ -30,33 +29,38 @@ def classify_batches(
     are_windows: bool = False,
     description: str = "Classifying",
 ) -> Iterator[list[tuple[int, dict[str, float]]]]:
-    """How likely each answer is for each row, the longest rows first.
+    """What the model says of each row, the longest rows first.
 
     Args:
         model: A `TextGenomeDNAForSequenceClassification`.
         processor: Its processor.
-        rows: With `reference_sequence` and `variant_sequence`; other columns are not read.
+        rows: With `sequence`, or `reference_sequence` and `variant_sequence`, as the model reads; other columns are
+            not read.
         batch_size: Rows at a time.
-        are_windows: The sequences are windows already: they are not cut, and those of a row may be equal, as in a
-            control that shows the reference twice.
+        are_windows: The sequences of pairs are windows already: they are not cut, and those of a row may be equal, as
+            in a control that shows the reference twice.
         description: Of the progress bar.
 
     Yields:
-        For each of a batch: its place in `rows`, and the natural logarithm of the probability of each label.
+        For each of a batch: its place in `rows`, and by label the natural logarithm of its probability; of a
+        regression the value.
     """
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["reference_sequence"] + rows[i]["variant_sequence"]))
+    order = sorted(range(len(rows)), key=lambda i: -sum(map(len, sequences_of(rows[i]))))
     with evaluation_mode(model):
         for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
             places = order[start : start + batch_size]
-            inputs = processor(
-                [rows[i]["reference_sequence"] for i in places],
-                [rows[i]["variant_sequence"] for i in places],
-                are_windows=are_windows,
-                return_tensors="pt",
-            ).to(model.device)
-            logits = model(**inputs).logits
-            yield [(i, dict(zip(labels, row))) for i, row in zip(places, logits.log_softmax(-1).tolist())]
+            columns = zip(*(sequences_of(rows[i]) for i in places))
+            inputs = processor(*columns, are_windows=are_windows, return_tensors="pt").to(model.device)
+            scores = as_scores(model(**inputs).logits, model.config.problem_type)
+            yield [(i, dict(zip(labels, row))) for i, row in zip(places, scores.tolist())]
 
 
-__all__ = ["classify", "classify_batches"]
+def as_scores(logits: torch.Tensor, problem_type: str | None) -> torch.Tensor:
+    """Natural logarithms of probabilities, of classes or of each of several labels; of a regression the values."""
+    if problem_type == REGRESSION:
+        return logits
+    return F.logsigmoid(logits) if problem_type == SEVERAL else logits.log_softmax(-1)
+
+
+__all__ = ["as_scores", "classify", "classify_batches"]

@@ -228,10 +228,15 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
             there = torch.ones(dna_features.shape[:2], dtype=torch.bool, device=dna_features.device)
             vectors, index = self.pool(dna_features, there), dna_windows
         else:
+<<<<<<< HEAD
             self.check_sequences(dna_input_ids, dna_attention_mask)
             mask = dna_attention_mask.bool()
             vectors, index = self.encode_and_pool(dna_input_ids, mask, dna_spans, dna_inputs_embeds)
         logits = self.classify(vectors, index).float()
+=======
+            pooled = self.pool(encoded.states, encoded.tokens >= 0)[encoded.index].view(len(dna_input_ids), -1)
+        logits = self.classifier(pooled.to(next(self.classifier.parameters()).dtype)).float()
+>>>>>>> 78788b0 (textgenome dna learns classes, labels and values of sequences or pairs, from tables, FASTA and VCF, with early stopping, class weights and LoRA)
         if self.config.problem_type == "regression":
             logits = logits * self.config.label_scale + self.config.label_mean
         return SequenceClassifierOutput(

@@ -1,15 +1,31 @@
-"""The task `classification` of `train_dna.py`: choosing among the answers of a table."""
+"""The task `classification` of `train_dna.py`: classes, labels or values of sequences, or of pairs of them."""
 
+from collections import Counter
 from functools import partial
 
+import numpy as np
 from datasets import Dataset
 from transformers import EvalPrediction, PreTrainedTokenizerBase, Trainer
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
+from textgenome.configuration.configuration_textgenome import build_dna_config
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.data import TextGenomeDNACollator
-from textgenome.data.conversations import check_pair
+from textgenome.data.labelled_variants import read_labelled_variants
+from textgenome.data.labels import (
+    REGRESSION,
+    SEVERAL,
+    SINGLE,
+    check_form,
+    check_labelled,
+    class_name,
+    encode_labels,
+    find_classes,
+    find_problem_type,
+    label_names,
+    row_label,
+)
 from textgenome.data.rows import fingerprint_rows, load_rows
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
@@ -18,40 +34,152 @@ from textgenome.training.jobs import Job, build_model
 
 logger = logging.get_logger(__name__)
 
+SHOWN = 10
+
 
 def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> Job:
-    """Read the rows, and put a new head for their answers on the encoder."""
+    """Read the rows, and put a new head for their labels on the encoder."""
+    check_validation(script_args, training_args)
     script_args.dna_window = script_args.dna_window or DNA_WINDOW
     dna_tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
-    rows = load_split(script_args, script_args.dataset_train_split, dna_tokenizer)
-    test_rows = None
-    if training_args.do_eval:
-        test_rows = load_split(script_args, script_args.dataset_test_split, dna_tokenizer)
-    labels = sorted({answer.strip() for answer in rows["answer"]})
-    if len(labels) == 1:
-        logger.warning(f"All rows have one answer, {labels[0]!r}: there is nothing to tell apart.")
-    head = {"id2label": dict(enumerate(labels)), "pooling_num_heads": model_args.pooling_num_heads}
+    splits = load_splits(script_args, training_args, dna_tokenizer, grows=model_args.dna_config is not None)
+    rows, validation_rows, test_rows = splits
+    pairs = check_form(each for each in splits if each is not None)
+    if not pairs and model_args.dna_config is not None:
+        dna_tokenizer = fit_length(model_args, dna_tokenizer, splits)
+    labels = list(map(row_label, rows))
+    problem_type = script_args.problem_type or find_problem_type(labels)
+    names = find_classes(labels, problem_type)
+    describe(labels, names, problem_type, pairs)
+    head = {"num_sequences": 2 if pairs else 1, **describe_head(labels, names, problem_type, script_args)}
+    head |= {name: getattr(model_args, name) for name in ("pooling", "pooling_num_heads", "classifier_dropout")}
     model = build_model(TextGenomeDNAForSequenceClassification, model_args, dna_tokenizer, **head)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
     return Job(
         model=model,
         processor=processor,
         train_rows=rows,
-        eval_rows=test_rows,
-        collator=TextGenomeDNACollator(processor, model.config.label2id),
-        compute_metrics=accuracy,
-        measure=partial(measure, test_rows=test_rows) if training_args.do_eval else None,
-        settings={"data_fingerprint": fingerprint_rows(rows), "labels": labels},
+        eval_rows=test_rows if validation_rows is None else validation_rows,
+        collator=TextGenomeDNACollator(processor, model.config.label2id, problem_type),
+        compute_metrics=accuracy if problem_type == SINGLE else None,
+        measure=None if test_rows is None else partial(measure, test_rows=test_rows),
+        settings={"data_fingerprint": fingerprint_rows(rows), "labels": names},
     )
 
 
-def load_split(script_args: DNAArguments, split: str, dna_tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """The rows of a split that hold a pair of sequences and an answer."""
+def check_validation(script_args: DNAArguments, training_args: DNATrainingArguments) -> None:
+    """Refuse to choose a checkpoint on the rows that it is evaluated on."""
+    split = script_args.dataset_validation_split
+    if split is not None and split == script_args.dataset_test_split:
+        raise ValueError(f"dataset_validation_split and dataset_test_split are both {split!r}: name two splits.")
+    if split is not None and script_args.vcf:
+        raise ValueError(
+            "dataset_validation_split is a split of a table. Make one of the VCF file by `textgenome windows`, and "
+            "divide it by `textgenome split`."
+        )
+    if training_args.load_best_model_at_end and split is None:
+        raise ValueError(
+            "The best checkpoint must not be chosen on the rows that it is evaluated on: name another split by "
+            "dataset_validation_split."
+        )
+
+
+def load_splits(
+    script_args: DNAArguments, training_args: DNATrainingArguments, dna_tokenizer: PreTrainedTokenizerBase, grows: bool
+) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """The rows to train on, those to choose a checkpoint on and those to evaluate on, the last two if asked for.
+
+    Args:
+        script_args: Which rows.
+        training_args: Whether any are evaluated on.
+        dna_tokenizer: That of the encoder.
+        grows: Whether the encoder is made for the longest sequence, see `fit_length`.
+    """
+    options = {"dna_window": script_args.dna_window, "dna_tokenizer": dna_tokenizer}
+    if script_args.vcf:
+        places = {name: getattr(script_args, name) for name in ("regions", "test_regions", "labels", "on_bad_row")}
+        if training_args.do_eval and not (script_args.test_regions or script_args.test_contigs):
+            raise ValueError(
+                "Hold out variants to evaluate on by --test_contigs or --test_regions, or --do_eval false."
+            )
+        files, contigs = (script_args.vcf, script_args.fasta), script_args.test_contigs or ()
+        rows, test_rows = read_labelled_variants(
+            *files, test_contigs=contigs, window=script_args.dna_window, **places, **options
+        )
+        return rows, None, test_rows
+    options["grows"] = grows
+    rows = load_split(script_args, script_args.dataset_train_split, script_args.problem_type, **options)
+    problem_type = script_args.problem_type or find_problem_type(map(row_label, rows))
+    others = [script_args.dataset_validation_split, script_args.dataset_test_split if training_args.do_eval else None]
+    return rows, *(name and load_split(script_args, name, problem_type, **options) for name in others)
+
+
+def load_split(script_args: DNAArguments, split: str, problem_type: str | None = None, **options) -> Dataset:
+    """The rows of a split, each a sequence or a pair of them with a label. The options are for `check_labelled`."""
     if script_args.dataset_name == "starter":
         # A few rows are conversations without DNA.
         return load_rows("starter", split).filter(lambda row: row["reference_sequence"] is not None)
-    options = {"dna_window": script_args.dna_window, "dna_tokenizer": dna_tokenizer}
-    return load_rows(script_args.dataset_name, split, script_args.on_bad_row, check_pair, **options)
+    options |= {"on_bad_row": script_args.on_bad_row, "check": check_labelled, "problem_type": problem_type}
+    return load_rows(script_args.dataset_name, split, **options)
+
+
+def fit_length(
+    model_args: DNAModelArguments, dna_tokenizer: PreTrainedTokenizerBase, splits: list[Dataset | None]
+) -> PreTrainedTokenizerBase:
+    """Let an encoder that starts from random weights read the longest sequence of the table.
+
+    Its configuration in `model_args` is changed.
+
+    Returns:
+        The tokenizer for it.
+    """
+    sequences = {sequence for rows in splits if rows is not None for sequence in rows["sequence"]}
+    longest = max(sequences, key=len)
+    tokens, limit = len(dna_tokenizer(longest, verbose=False)["input_ids"]), dna_tokenizer.model_max_length
+    if tokens <= limit:
+        return dna_tokenizer
+    config = build_dna_config(model_args.dna_config)
+    name = config.attribute_map.get("max_position_embeddings", "max_position_embeddings")
+    reads = getattr(config, name) + tokens - limit
+    logger.warning(f"The longest sequence has {len(longest)} bases: {name} of the new encoder is {reads}.")
+    model_args.dna_config = {**model_args.dna_config, name: reads}
+    return find_dna_tokenizer(None, model_args.dna_config, model_args.dna_tokenizer)
+
+
+def describe(labels: list, names: list[str], problem_type: str, pairs: bool) -> None:
+    """Log what was found in the table."""
+    what = f"{len(labels)} {'pairs of sequences' if pairs else 'sequences'} to train on, {problem_type}"
+    if problem_type == REGRESSION:
+        logger.warning(f"{what}: labels from {min(map(float, labels)):g} to {max(map(float, labels)):g}.")
+        return
+    counts = Counter(name for label in labels for name in label_names(label)) if problem_type == SEVERAL else None
+    counts = Counter(map(class_name, labels)) if counts is None else counts
+    shown = ", ".join(f"{name} ({counts[name]})" for name in names[:SHOWN] if name in counts)
+    logger.warning(f"{what}: {shown or f'{len(names)} labels'}{', ...' if len(names) > SHOWN else ''}.")
+    if len(names) == 1:
+        logger.warning(f"All rows have one answer, {names[0]!r}: there is nothing to tell apart.")
+
+
+def describe_head(labels: list, names: list[str], problem_type: str, script_args: DNAArguments) -> dict:
+    """Fields of the configuration that follow from the labels."""
+    head = {"id2label": dict(enumerate(names)), "problem_type": problem_type}
+    if problem_type == REGRESSION:
+        values = np.array(labels, dtype=float)
+        return head | {"label_mean": float(values.mean()), "label_scale": float(values.std()) or 1.0}
+    if len(names) == 1:
+        head["problem_type"] = None  # which transformers refuses for one class
+    if script_args.class_weights == "balanced":
+        head["class_weights"] = balance(labels, names, problem_type)
+    return head
+
+
+def balance(labels: list, names: list[str], problem_type: str) -> list[float]:
+    """How much each class counts, so that all count alike: of several labels a row, those that have it and not."""
+    if problem_type == SEVERAL:
+        has = encode_labels(labels, {name: i for i, name in enumerate(names)}, problem_type).mean(0)
+        return ((1 - has) / has.clamp(min=1 / len(labels))).tolist()
+    counts = Counter(map(class_name, labels))
+    return [len(labels) / len(names) / counts[name] for name in names]
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:
@@ -60,11 +188,12 @@ def accuracy(prediction: EvalPrediction) -> dict[str, float]:
 
 def measure(trainer: Trainer, test_rows: Dataset) -> None:
     """Save the loss and the accuracy on the test split."""
-    known = trainer.model.config.label2id
-    unknown = sum(answer.strip() not in known for answer in test_rows["answer"])
-    if unknown:
-        logger.warning(f"{unknown} of {len(test_rows)} rows have an answer that was not trained: they are wrong.")
-    metrics = trainer.evaluate()
+    config = trainer.model.config
+    if config.problem_type in (SINGLE, None):
+        unknown = sum(class_name(row_label(row)) not in config.label2id for row in test_rows)
+        if unknown:
+            logger.warning(f"{unknown} of {len(test_rows)} rows have an answer that was not trained: they are wrong.")
+    metrics = trainer.evaluate(test_rows)
     trainer.log_metrics("eval", metrics)
     trainer.save_metrics("eval", metrics)
 

@@ -19,15 +19,17 @@ only, not for diagnosis.
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import Trainer, TrainerCallback
+from peft import get_peft_model
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from textgenome import TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
+from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.inference.checkpoints import check_models, fingerprint_weights
 from textgenome.training import classification
 from textgenome.training.figures import save_figures
-from textgenome.training.finetuning import prepare_dna_encoder
+from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
 from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.jobs import Job
 from textgenome.training.precision import KeepFloat32
@@ -77,6 +79,8 @@ def train(
     settings["weights"] = model_args.dna_model and fingerprint_weights(model_args.dna_model)
     remember_run(settings, script_args, training_args)
     prepare_dna_encoder(job.model.model, model_args)
+    if model_args.lora_dna_encoder:
+        add_lora(job, training_args, model_args)
     trainer = build_trainer(job, training_args)
     result = train_or_resume(trainer, lock)
     if trainer.is_world_process_zero():
@@ -87,7 +91,22 @@ def train(
     return trainer
 
 
+def add_lora(job: Job, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> None:
+    """Put LoRA on the encoder. The model without it is kept in the folder `base`, which the adapter refers to."""
+    folder = (Path(training_args.output_dir) / "base").resolve()  # from anywhere
+    with training_args.main_process_first(local=False, desc="saving the base model"):
+        if not folder.exists():
+            with written_whole(folder) as unfinished:
+                job.model.save_pretrained(unfinished)
+                job.processor.save_pretrained(unfinished)
+    job.model.name_or_path = str(folder)
+    job.model = get_peft_model(job.model, lora_on_encoder(job.model, model_args))
+
+
 def build_trainer(job: Job, training_args: DNATrainingArguments) -> DNATrainer:
+    callbacks = [SaveProcessor(job.processor)]
+    if training_args.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(training_args.early_stopping_patience))
     trainer = DNATrainer(
         model=job.model,
         args=training_args,
@@ -95,7 +114,7 @@ def build_trainer(job: Job, training_args: DNATrainingArguments) -> DNATrainer:
         eval_dataset=job.eval_rows,
         data_collator=job.collator,
         compute_metrics=job.compute_metrics,
-        callbacks=[SaveProcessor(job.processor)],
+        callbacks=callbacks,
     )
     trainer.add_callback(KeepFloat32(trainer))
     return trainer

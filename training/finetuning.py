@@ -56,6 +56,18 @@ def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | 
     )
 
 
+def lora_on_encoder(model: PreTrainedModel, args: EncoderArguments) -> LoraConfig:
+    """What PEFT is to adapt of a model of the DNA family: its encoder; the head is trained as a whole."""
+    head = [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    return LoraConfig(
+        r=args.lora_r,
+        lora_alpha=args.lora_alpha,
+        lora_dropout=args.lora_dropout,
+        target_modules=linear_layers("dna_encoder", model.base_model.dna_encoder),
+        modules_to_save=head,
+    )
+
+
 def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = None) -> str:
     """A pattern of the linear layers of one part of the model, or of those of its layers that bear the names."""
     if names is None:
@@ -66,4 +78,4 @@ def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = N
     return rf".*\.{part}\..*\.({'|'.join(names)})"
 
 
-__all__ = ["NEW_MODULES", "linear_layers", "prepare_dna_encoder", "prepare_model"]
+__all__ = ["NEW_MODULES", "linear_layers", "lora_on_encoder", "prepare_dna_encoder", "prepare_model"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import reduce
-from transformers import Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 
@@ -27,7 +27,8 @@ class ResumesMixin:
     - The state of the trainer, last file of a checkpoint, waits for the other processes' files. Without that a
       process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there draws
       another dropout.
-    - A run that resumes behind its last step trains no further one. The library would, within an epoch.
+    - A run that resumes behind its last step trains no further one, nor does one that was stopped early. The library
+      would.
     - Logs of the loss have `run_time_s`, seconds of training through all starts of the run.
     """
 
@@ -40,7 +41,7 @@ class ResumesMixin:
     def _init_training_state(self, *args, **kwargs) -> tuple[int, int]:
         epochs, batches = super()._init_training_state(*args, **kwargs)
         self.earlier_seconds = max((entry.get("run_time_s", 0.0) for entry in self.state.log_history), default=0.0)
-        if self.state.global_step >= self.state.max_steps:
+        if self.stopped_early() or self.state.global_step >= self.state.max_steps:
             return self.state.num_train_epochs, 0
         if self.state.global_step and self.args.save_only_model:
             raise ValueError(
@@ -48,6 +49,15 @@ class ResumesMixin:
                 "optimizer to go on with. Remove it for a fresh start."
             )
         return epochs, batches
+
+    def stopped_early(self) -> bool:
+        """Let early stopping go on to count where the checkpoint does. Returns whether it has stopped the run."""
+        saved = self.state.stateful_callbacks.get(EarlyStoppingCallback.__name__)
+        for callback in self.callback_handler.callbacks:
+            if saved and isinstance(callback, EarlyStoppingCallback):
+                callback.early_stopping_patience_counter = saved["attributes"]["early_stopping_patience_counter"]
+                return callback.early_stopping_patience_counter >= callback.early_stopping_patience
+        return False
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and start_time is not None:
