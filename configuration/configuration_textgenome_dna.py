@@ -31,6 +31,8 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
         center_states: How many states `center` attends to.
         pair_loss: Of a regression with `tower` or `center`: the share of the loss that the differences between rows of
             one group have, see `huber_with_pairs`.
+        pooling_bins: Of `mean`, `max` and `min`: into how many equal parts a sequence is divided, each of which is
+            pooled by itself. More than one tells where in a sequence something is.
         pooling_num_heads: Heads of the attention pooling; they must divide the width of the features.
         classifier_dropout: Dropout before the last layer.
         class_weights: How much the loss counts each class, in the order of `id2label`; of several labels a row or a
@@ -75,6 +77,7 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
     state_bin: int | None = None
     center_states: int = 10
     pair_loss: float | int = 0.0
+    pooling_bins: int = 1
     pooling_num_heads: int = 8
     classifier_dropout: float | int = 0.1
     class_weights: list | None = None
@@ -114,6 +117,10 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
         if self.state_bin is not None and (self.state_bin < 1 or self.pooling != "tower"):
             raise ValueError(
                 f"Field 'state_bin' is {self.state_bin}, but must be 1 or more, and is for the pooling 'tower'."
+            )
+        if self.pooling_bins < 1 or (self.pooling_bins > 1 and self.pooling not in ("mean", "max", "min")):
+            raise ValueError(
+                f"Field 'pooling_bins' is {self.pooling_bins}, but must be 1, or more with mean, max or min."
             )
         if self.pooling == "attention" and (self.pooling_num_heads < 1 or width % self.pooling_num_heads):
             raise ValueError(

@@ -93,6 +93,13 @@ class DNAModelArguments(EncoderArguments):
             "choices": ["attention", "mean", "max", "min", "last", "site_difference"],
         },
     )
+    pooling_bins: int = field(
+        default=1,
+        metadata={
+            "help": "With `mean`, `max` or `min`: into how many equal parts a sequence is divided, each of which is "
+            "pooled by itself, so that the head can tell places apart."
+        },
+    )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the last layer of the head."})
     pooling_num_heads: int = field(
         default=8, metadata={"help": "Heads of the attention pooling; they must divide the width of the encoder."}

@@ -55,6 +55,28 @@ def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch
     raise ValueError(f"There is no pooling {pooling!r}: choose mean, max, min or last.")
 
 
+def pool_bins(states: torch.Tensor, mask: torch.Tensor, pooling: str, bins: int) -> torch.Tensor:
+    """Pool each of so many equal parts of a sequence, so that a head can tell places in it apart.
+
+    Parts share a state where they do not divide the sequence evenly, and where there are more of them than states.
+
+    Args:
+        states: See `pool_states`, like the following two.
+        mask: `(sequences, length)`.
+        pooling: What is made of the states of a part.
+        bins: How many parts.
+
+    Returns:
+        `(sequences, bins * width)`, the parts beside each other.
+    """
+    place, count = mask.cumsum(-1) - 1, mask.sum(-1, keepdim=True)
+    parts = []
+    for part in range(bins):
+        there = mask & (place >= part * count // bins) & (place < -(-(part + 1) * count // bins))
+        parts.append(pool_states(states, there, pooling))
+    return torch.cat(parts, dim=-1)
+
+
 def find_changed_tokens(tokens: torch.LongTensor) -> tuple[torch.LongTensor, torch.LongTensor]:
     """Where the sequences of a pair differ, between what they begin and what they end with alike.
 
@@ -233,6 +255,7 @@ __all__ = [
     "TextGenomeTowerConv",
     "find_changed_tokens",
     "huber_with_pairs",
+    "pool_bins",
     "pool_states",
     "states_to_bases",
 ]

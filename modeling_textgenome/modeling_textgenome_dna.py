@@ -29,6 +29,7 @@ from textgenome.modeling_heads import (
     TextGenomeTowerConv,
     find_changed_tokens,
     huber_with_pairs,
+    pool_bins,
     pool_states,
     states_to_bases,
 )
@@ -177,6 +178,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         elif config.pooling == "center":
             self.pooling = TextGenomeCenterPooling(width, config.center_states)
         vectors = 1 if config.pooling == "site_difference" or config.combine == "mean" else config.num_sequences
+        vectors *= config.pooling_bins
         self.classifier = nn.Sequential(
             nn.Linear(vectors * width, hidden),
             nn.ReLU(),
@@ -228,15 +230,10 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
             there = torch.ones(dna_features.shape[:2], dtype=torch.bool, device=dna_features.device)
             vectors, index = self.pool(dna_features, there), dna_windows
         else:
-<<<<<<< HEAD
             self.check_sequences(dna_input_ids, dna_attention_mask)
             mask = dna_attention_mask.bool()
             vectors, index = self.encode_and_pool(dna_input_ids, mask, dna_spans, dna_inputs_embeds)
         logits = self.classify(vectors, index).float()
-=======
-            pooled = self.pool(encoded.states, encoded.tokens >= 0)[encoded.index].view(len(dna_input_ids), -1)
-        logits = self.classifier(pooled.to(next(self.classifier.parameters()).dtype)).float()
->>>>>>> 78788b0 (textgenome dna learns classes, labels and values of sequences or pairs, from tables, FASTA and VCF, with early stopping, class weights and LoRA)
         if self.config.problem_type == "regression":
             logits = logits * self.config.label_scale + self.config.label_mean
         return SequenceClassifierOutput(
@@ -300,7 +297,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
             if not mask.all():
                 raise ValueError(f"The pooling {self.config.pooling!r} needs sequences that are all of one length.")
             return self.pooling(states.float())
-        return pool_states(states, mask, self.config.pooling)
+        return pool_bins(states, mask, self.config.pooling, self.config.pooling_bins)
 
     def pool_site(self, encoded: EncodedDNA, input_ids: torch.LongTensor, mask: torch.Tensor) -> torch.Tensor:
         """The mean of the variant's states at the changed site less that of the reference's: `(batch, width)`."""

@@ -35,6 +35,7 @@ from textgenome.training.jobs import Job, build_model
 logger = logging.get_logger(__name__)
 
 SHOWN = 10
+HEAD = ("pooling", "pooling_bins", "pooling_num_heads", "classifier_dropout")  # settings of it by their own name
 
 
 def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> Job:
@@ -52,7 +53,7 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     names = find_classes(labels, problem_type)
     describe(labels, names, problem_type, pairs)
     head = {"num_sequences": 2 if pairs else 1, **describe_head(labels, names, problem_type, script_args)}
-    head |= {name: getattr(model_args, name) for name in ("pooling", "pooling_num_heads", "classifier_dropout")}
+    head |= {name: getattr(model_args, name) for name in HEAD}
     model = build_model(TextGenomeDNAForSequenceClassification, model_args, dna_tokenizer, **head)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
     return Job(
@@ -77,7 +78,7 @@ def check_validation(script_args: DNAArguments, training_args: DNATrainingArgume
             "dataset_validation_split is a split of a table. Make one of the VCF file by `textgenome windows`, and "
             "divide it by `textgenome split`."
         )
-    if training_args.load_best_model_at_end and split is None:
+    if training_args.early_stopping_patience and split is None:
         raise ValueError(
             "The best checkpoint must not be chosen on the rows that it is evaluated on: name another split by "
             "dataset_validation_split."

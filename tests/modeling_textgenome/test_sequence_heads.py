@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
-from textgenome.modeling_heads import find_changed_tokens, pool_states
+from textgenome.modeling_heads import find_changed_tokens, pool_bins, pool_states
 from textgenome.processing import build_dna_tokenizer
 
 
@@ -39,13 +39,13 @@ def tiny_processor(encoder: str = "hyenadna") -> TextGenomeDNAProcessor:
 
 
 @pytest.mark.parametrize("encoder", VOCABULARIES)
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling, bins", [*((pooling, 1) for pooling in POOLINGS), ("max", 5)])
 @torch.no_grad()
-def test_padding_its_side_and_the_batch_make_no_difference(encoder, pooling):
+def test_padding_its_side_and_the_batch_make_no_difference(encoder, pooling, bins):
     processor, columns = tiny_processor(encoder), list(zip(*PAIRS))
     if pooling != "site_difference":
         columns = columns[1:]
-    model = tiny_model(encoder, pooling=pooling, num_sequences=len(columns))
+    model = tiny_model(encoder, pooling=pooling, pooling_bins=bins, num_sequences=len(columns))
     alone = torch.cat([model(**processor(*row, return_tensors="pt")).logits for row in zip(*columns)])
     assert (alone - alone[0]).abs().max() > 1e-3, "the DNA makes no difference"
     for side in ("left", "right"):
@@ -61,6 +61,14 @@ def test_poolings_are_those_of_the_states_that_there_are():
             assert torch.allclose(pool_states(states, mask, pooling)[row], value)
     with pytest.raises(ValueError, match="no pooling 'median'"):
         pool_states(states, mask, "median")
+
+
+def test_parts_of_a_sequence_are_pooled_by_themselves():
+    states, mask = torch.randn(1, 7, 3), torch.tensor([[0, 1, 1, 1, 1, 1, 0]]).bool()
+    halves = pool_bins(states, mask, "mean", 2)[0].chunk(2)
+    assert torch.allclose(halves[0], states[0, 1:4].mean(0)) and torch.allclose(halves[1], states[0, 3:6].mean(0))
+    parts = torch.stack(pool_bins(states, mask, "max", 10)[0].chunk(10))
+    assert torch.equal(parts, states[0, 1:6].repeat_interleave(2, 0))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +148,7 @@ def test_save_and_reload_give_the_same(tmp_path, pooling):
         ({"num_sequences": 3}, "'num_sequences' is 3"),
         ({"num_sequences": 1, "pooling": "site_difference"}, "needs pairs"),
         ({"pooling": "median"}, "pooling"),
+        ({"pooling": "last", "pooling_bins": 2}, "'pooling_bins' is 2, but must be 1"),
         ({"pooling_num_heads": 5}, "must divide the 16 channels"),
     ],
 )

@@ -48,7 +48,7 @@ def test_help_keeps_the_lines_of_the_description_and_shows_defaults(capsys):
     with pytest.raises(SystemExit):
         parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "One.\n\n    Two.", ["--help"])
     shown = capsys.readouterr().out
-    assert "One.\n\n    Two.\n" in shown and "(default: classification)" in shown
+    assert "One.\n\n    Two.\n" in shown and "(default: classification)" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
