@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import Command, app
-from textgenome.commands.options import FASTA, VCF
+from textgenome.commands.options import FASTA, VCF, Seed
 
 
 build = typer.Typer(
@@ -19,6 +19,15 @@ app.add_typer(build, name="build")
 command = partial(build.command, cls=Command)
 
 Table = Annotated[Path, typer.Option("--output", help="New table: .tsv, .csv, .jsonl or .parquet.")]
+
+Unphased = Annotated[
+    Literal["reference", "skip"] | None,
+    typer.Option(
+        "--unphased",
+        help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
+        "people. By default they are refused.",
+    ),
+]
 
 
 @command()
@@ -84,14 +93,7 @@ def haplotypes(
     indels: Annotated[
         bool, typer.Option("--indels", help="Apply insertions and deletions, too; by default only SNVs are.")
     ] = False,
-    unphased: Annotated[
-        Literal["reference", "skip"] | None,
-        typer.Option(
-            "--unphased",
-            help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
-            "people. By default they are refused.",
-        ),
-    ] = None,
+    unphased: Unphased = None,
 ) -> None:
     """Write the two sequences that each person has at each place, of phased genotypes and the genome.
 
@@ -109,3 +111,42 @@ def haplotypes(
     for kind, count in counts.items():
         if count:
             typer.echo(f"{kind}: {count}")
+
+
+@command()
+def population(
+    vcf: Annotated[Path, VCF],
+    fasta: Annotated[Path, FASTA],
+    samples_with_labels: Annotated[
+        Path,
+        typer.Option(
+            "--samples_with_labels",
+            "--samples-with-labels",
+            exists=True,
+            dir_okay=False,
+            help="Table with the columns sample and label, such as the population that each person is of.",
+        ),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="New folder for train, validation and test.")],
+    window: Annotated[int, typer.Option("--window", min=1, help="Bases of a window, from the first site on.")] = 8192,
+    regions: Annotated[
+        Path | None,
+        typer.Option("--regions", exists=True, dir_okay=False, help="Windows to take instead: a BED file."),
+    ] = None,
+    unphased: Unphased = None,
+    seed: Seed = 0,
+) -> None:
+    """Write windows of the two haplotypes of people, with their label, for `textgenome dna --task classification`.
+
+    People are split 8:1:1 within each label, all windows of a person in one split. People repeat: it is counted how
+    many rows have a sequence that people of several labels have, which no model can tell apart.
+
+    Example: textgenome build population --vcf calls.vcf.gz --fasta genome.fa --samples_with_labels people.tsv
+    --output_dir rows
+    """
+    from textgenome.data.population import read_sample_labels, write_population
+
+    labels = read_sample_labels(samples_with_labels)
+    counts = write_population(vcf, fasta, labels, output_dir, window, regions, unphased, seed)
+    for kind, count in counts.items():
+        typer.echo(f"{kind}: {count}")
