@@ -8,6 +8,7 @@ from tqdm import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.inference.prefill import read_apart
 from textgenome.processing.processing_dna import min_tokens
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -62,6 +63,7 @@ def generate_batches(
     with evaluation_mode(model):
         for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
             inputs = prompt_inputs(processor, [conversations[i] for i in places], enable_thinking).to(model.device)
+            inputs = read_apart(model, inputs, **options)
             outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()
             batch = []
             for i, ids in zip(places, outputs):

@@ -16,6 +16,7 @@ from transformers.utils import logging
 from textgenome.inference.asking import open_fused
 from textgenome.inference.generation import ends_of_turn, most_positions, prompt_inputs
 from textgenome.inference.predictions import join_processes
+from textgenome.inference.prefill import read_apart
 from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.serving.limits import Budget, Limits, QueueFull
@@ -210,13 +211,14 @@ class Engine:
         if question.temperature:
             options = {"do_sample": True, "temperature": question.temperature}
             options |= {} if question.top_p is None else {"top_p": question.top_p}
+        inputs = prompt_inputs(processor, conversations, question.enable_thinking).to(model.device)
         publish = PublishTokens(batch, processor.tokenizer, ends_of_turn(model, processor))
         # A seed is for this answer only: what is drawn after it stays unknown.
         with torch.random.fork_rng(enabled=question.seed is not None):
             if question.seed is not None:
                 torch.manual_seed(question.seed)
             model.generate(
-                **prompt_inputs(processor, conversations, question.enable_thinking).to(model.device),
+                **read_apart(model, inputs, **options),
                 max_new_tokens=max(answer.question.max_tokens for answer in batch),
                 stopping_criteria=StoppingCriteriaList([publish]),
                 **options,

@@ -1,0 +1,70 @@
+"""Reading prompts of different lengths before they are continued together."""
+
+from copy import deepcopy
+from itertools import groupby
+
+import torch
+from torch.nn import functional as F
+from transformers import BatchFeature, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+from transformers.generation import GenerationMode
+
+from textgenome.modeling_cache import CACHE_NAME
+
+
+# Tokens of the longest prompt from which it pays to read prompts apart: attention without a mask then saves more than
+# larger matrices do. See docs/performance.md.
+LONG = 1024
+
+
+@torch.no_grad()
+def read_apart(model: PreTrainedModel, inputs: BatchFeature, **options) -> BatchFeature:
+    """Read long prompts of a batch apart, those of one length together, so that none is padded.
+
+    With padding attention needs a mask, for which it computes what comes later too, and copies keys and values.
+
+    Args:
+        model: The fused model.
+        inputs: For `generate`, padded on the left.
+        options: For `generate`.
+
+    Returns:
+        What `generate` goes on from: tokens, mask and a cache of all but the last token of each prompt. The inputs
+        themselves, where reading apart would be no faster, or what is asked for does not start from a cache.
+    """
+    mask = inputs["attention_mask"]
+    if mask.shape[1] < LONG or bool(mask.all()) or not starts_from_cache(model, options):
+        return inputs
+    lengths = mask.sum(1).tolist()
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    layers = None
+    for length, group in groupby(order, key=lambda row: lengths[row]):
+        rows = torch.tensor(list(group), device=mask.device)
+        padding = mask.shape[1] - length
+        part = {name: each[rows] for name, each in inputs.items()}
+        part |= {name: part[name][:, padding:-1] for name in ("input_ids", "attention_mask")}
+        cache = DynamicCache()
+        model(**part, use_cache=True, logits_to_keep=1, **{CACHE_NAME: cache})
+        read = [F.pad(torch.stack([keys, values]), (0, 0, padding, 0)) for keys, values, *_ in cache]
+        layers = layers or [each.new_zeros(2, len(mask), *each.shape[2:]) for each in read]
+        for layer, each in zip(layers, read):
+            layer[:, rows] = each
+    joined = DynamicCache([tuple(layer) for layer in layers])
+    return BatchFeature({"input_ids": inputs["input_ids"], "attention_mask": mask, CACHE_NAME: joined})
+
+
+def starts_from_cache(model: PreTrainedModel, options: dict) -> bool:
+    """Whether `generate`, with these options, continues each prompt once, from a plain cache of full attention."""
+    assistant = options.get("assistant_model")
+    config = deepcopy(model.generation_config)
+    config.update(**options)
+    return (
+        config.get_generation_mode(assistant) in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        and config.num_return_sequences in (None, 1)
+        and config.cache_implementation in (None, "dynamic")
+        and config.use_cache is not False
+        and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config.get_text_config()).layers)
+    )
+
+
+__all__ = ["LONG", "read_apart"]

@@ -1,0 +1,77 @@
+"""Prompts that are read apart are continued as those that are read together."""
+
+import pytest
+import torch
+from conftest import conversation, random_dna
+
+from textgenome.inference import prefill
+from textgenome.inference.generation import generate, prompt_inputs
+from textgenome.modeling_cache import CACHE_NAME
+
+
+PROMPTS = [
+    conversation(random_dna(20), random_dna(21)),
+    conversation(random_dna(33), question="Is it long?"),
+    conversation(question="No DNA at all?"),
+    conversation(random_dna(33, seed=1), question="Is it long?"),
+]
+
+
+@pytest.fixture
+def inputs(tiny_processor):
+    return prompt_inputs(tiny_processor, PROMPTS)
+
+
+@pytest.fixture(autouse=True)
+def all_are_long(monkeypatch):
+    monkeypatch.setattr(prefill, "LONG", 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 1.5}], ids=["greedy", "sampled"])
+def test_texts_are_those_of_prompts_that_are_read_together(tiny_model, tiny_processor, monkeypatch, options):
+    texts, reads = [], []
+    tiny_model.get_decoder().register_forward_hook(lambda _, args, output: reads.append(output[0].shape[:2]))
+    for prefill.LONG in (0, 10_000):
+        reads.clear()
+        torch.manual_seed(0)
+        texts.append(generate(tiny_model, tiny_processor, PROMPTS, max_new_tokens=12, **options))
+        batches = [rows for rows, length in reads if length > 1]
+        assert batches == ([1, 2, 1] if prefill.LONG == 0 else [4])  # two prompts have the same length
+    assert texts[0] == texts[1]
+
+
+def test_logits_after_the_prompt_are_the_same(tiny_model, inputs):
+    options = {"max_new_tokens": 3, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+    expected = tiny_model.generate(**inputs, **options)
+    apart = prefill.read_apart(tiny_model, inputs, **options)
+    assert CACHE_NAME in apart
+    found = tiny_model.generate(**apart, **options)
+    assert torch.equal(found.sequences, expected.sequences)
+    torch.testing.assert_close(found.logits, expected.logits, atol=5e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_beams": 2},
+        {"do_sample": True, "num_return_sequences": 2},
+        {"use_cache": False},
+        {"prompt_lookup_num_tokens": 2},
+    ],
+    ids=str,
+)
+def test_what_does_not_start_from_such_a_cache_is_read_together(tiny_model, inputs, options):
+    assert prefill.read_apart(tiny_model, inputs, **options) is inputs
+
+
+def test_prompts_without_padding_and_short_ones_are_read_together(tiny_model, tiny_processor, inputs, monkeypatch):
+    alone = prompt_inputs(tiny_processor, PROMPTS[:1])
+    assert prefill.read_apart(tiny_model, alone) is alone
+    monkeypatch.setattr(prefill, "LONG", inputs["input_ids"].shape[1] + 1)
+    assert prefill.read_apart(tiny_model, inputs) is inputs
+
+
+def test_a_window_of_attention_is_read_together(tiny_model, inputs):
+    text = tiny_model.config.text_config
+    text.sliding_window, text.layer_types = 8, ["sliding_attention"] * text.num_hidden_layers
+    assert prefill.read_apart(tiny_model, inputs) is inputs
