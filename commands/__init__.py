@@ -12,6 +12,7 @@ from textgenome.commands import (  # noqa: F401
     export,
     generate,
     plan,
+    predict,
     push,
     score,
     serve,

@@ -35,7 +35,7 @@ def classify_batches(
         model: A `TextGenomeDNAForSequenceClassification`.
         processor: Its processor.
         rows: With `sequence`, or `reference_sequence` and `variant_sequence`, as the model reads; other columns are
-            not read.
+            not read. In place of text there may be what gives it when it is sliced, such as `GenomeSequence`.
         batch_size: Rows at a time.
         are_windows: The sequences of pairs are windows already: they are not cut, and those of a row may be equal, as
             in a control that shows the reference twice.
@@ -50,7 +50,8 @@ def classify_batches(
     with evaluation_mode(model):
         for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
             places = order[start : start + batch_size]
-            columns = zip(*(sequences_of(rows[i]) for i in places))
+            # A slice: a row may hold what reads a stretch of a genome only then.
+            columns = zip(*([each[:] for each in sequences_of(rows[i])] for i in places))
             inputs = processor(*columns, are_windows=are_windows, return_tensors="pt").to(model.device)
             scores = as_scores(model(**inputs).logits, model.config.problem_type)
             yield [(i, dict(zip(labels, row))) for i, row in zip(places, scores.tolist())]

@@ -1,0 +1,64 @@
+"""`textgenome predict`: what the head of a trained model says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textgenome.commands.console import command
+from textgenome.commands.options import FASTA, VCF, BatchSize, Dtype, Model, OnBadRow, Revision
+
+
+Table = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="A table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
+    ),
+]
+Split = Annotated[str, typer.Option("--split", help="Of a table; a single file is one split, `train`.")]
+BED = Annotated[
+    Path | None,
+    typer.Option("--bed", exists=True, dir_okay=False, help="With --fasta: regions of it, each a sequence."),
+]
+Output = Annotated[
+    Path,
+    typer.Option("--output", help="New file: .csv, .tsv, .jsonl or .parquet; or .vcf.gz, a copy of --vcf with INFO."),
+]
+
+
+@command()
+def predict(
+    model: Model,
+    output: Output,
+    dataset_name: Table = None,
+    split: Split = "train",
+    fasta: Annotated[Path | None, FASTA] = None,
+    bed: BED = None,
+    vcf: Annotated[Path | None, VCF] = None,
+    on_bad_row: OnBadRow = "raise",
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = 64,
+) -> None:
+    """Predict with a model that `textgenome dna` has trained. Research use only, not for diagnosis.
+
+    Of each sequence, or pair of reference and variant, the output has the name and the answer with the probability of
+    each class, of each of several labels, or the value of a regression. In a VCF file, INFO has TG_ANSWER and
+    TG_SCORE, its probability, or TG_VALUE. The same command goes on with a run that was stopped. Several GPUs share
+    the rows under `accelerate launch -m textgenome.commands predict ...`.
+
+    Example: textgenome predict --model outputs/gue --dataset_name promoters.csv --output answers.csv
+
+    Example: textgenome predict --model outputs/gue --fasta genome.fa --bed regions.bed --output answers.parquet
+
+    Example: textgenome predict --model outputs/variants --vcf calls.vcf.gz --fasta genome.fa --output answers.vcf.gz
+    """
+    from textgenome.genome.annotating import NOTICE
+    from textgenome.inference.predicting import predict as predict_all
+
+    sources = {"dataset_name": dataset_name, "split": split, "fasta": fasta, "bed": bed, "vcf": vcf}
+    options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size}
+    count = predict_all(model, output, revision, **sources, **options)
+    if count is not None:
+        typer.echo(f"{count} rows in {output}\n{NOTICE}.")

@@ -1,0 +1,40 @@
+"""What the head of a trained model says of a table, a FASTA file, regions or variants, into a file."""
+
+from pathlib import Path
+
+from textgenome.inference.checkpoints import open_checkpoint
+from textgenome.inference.requests import Request
+from textgenome.inference.sequence_predictions import predict_sequences
+from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+
+
+# By the name of its class what predicts with a head: it gets the checkpoint and the request, writes the output on the
+# main process, and returns how many rows it has.
+PREDICTORS = {TextGenomeDNAForSequenceClassification.__name__: predict_sequences}
+
+
+def predict(model: str, output: str | Path, revision: str = "main", **request) -> int | None:
+    """Write what a model says. The same call goes on with a run that was stopped; processes share the rows.
+
+    Args:
+        model: Folder or Hub id of a model with a head on DNA, or folder of an adapter.
+        output: A new file, whose ending says the format.
+        revision: Of a model on the Hub.
+        request: Further fields of `Request`.
+
+    Returns:
+        How many rows were written, on the main process.
+
+    Raises:
+        OSError: If another process writes to `output`, or a file cannot be read or written.
+        ValueError: If the model has no head on DNA, does not read such sequences, or rows are bad.
+    """
+    checkpoint = open_checkpoint(model, revision)
+    head = checkpoint.kind.model_class.__name__
+    if head not in PREDICTORS:
+        way = "Ask it by `textgenome ask`." if checkpoint.kind.writes_text else "It is not predicted with yet."
+        raise ValueError(f"{model} is a {head}. {way}")
+    return PREDICTORS[head](checkpoint, Request(Path(output), **request))
+
+
+__all__ = ["predict"]

@@ -1,0 +1,48 @@
+"""What `textgenome predict` is asked for, whatever the head of the model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from textgenome.data.sequences import SequenceRow, read_sequences
+
+
+@dataclass(frozen=True)
+class Request:
+    """Sequences to predict for, and where to write what the model says.
+
+    Args:
+        output: A new file, whose ending says the format.
+        dataset_name: A table, see `read_sequences`, like the following five.
+        split: Of the table.
+        fasta: A FASTA file.
+        bed: Regions of it.
+        vcf: Variants on it.
+        on_bad_row: `raise` or `skip`.
+        dtype: Data type of the weights.
+        batch_size: Rows at a time.
+    """
+
+    output: Path
+    dataset_name: str | None = None
+    split: str = "train"
+    fasta: Path | None = None
+    bed: Path | None = None
+    vcf: Path | None = None
+    on_bad_row: str = "raise"
+    dtype: str = "auto"
+    batch_size: int = 64
+
+    @property
+    def folder(self) -> Path:
+        """Holds what is predicted until `output` is written, for a run that is stopped to go on."""
+        return self.output.with_name(f"{self.output.name}.parts")
+
+    def rows(self, window: int) -> Iterator[SequenceRow]:
+        """The sequences; pairs are cut to windows of at most so many bases."""
+        return read_sequences(
+            self.dataset_name, self.split, self.fasta, self.bed, self.vcf, window=window, on_bad_row=self.on_bad_row
+        )
+
+
+__all__ = ["Request"]
