@@ -21,6 +21,14 @@ class GenomeArguments:
     test_contigs: list[str] | None = field(
         default=None, metadata={"help": "Or contigs to evaluate on, of which nothing is trained on."}
     )
+    validation_regions: str | None = field(
+        default=None, metadata={"help": "A BED file: where early stopping measures, apart from the other two."}
+    )
+    stride: int | None = field(
+        default=None,
+        metadata={"help": "Bases between the starts of windows to train on, by default `dna_window`: no overlap."},
+    )
+    gtf: str | None = field(default=None, metadata={"help": "Its genes: GTF or GFF3, plain or compressed."})
     labels: str | None = field(
         default=None,
         metadata={
@@ -56,14 +64,67 @@ class ClassificationArguments:
 
 
 @dataclass
-class DNAArguments(ClassificationArguments, GenomeArguments, RowArguments):
+class TracksArguments:
+    """Signals along a genome, and how they are learnt."""
+
+    tracks: str | None = field(
+        default=None,
+        metadata={"help": "A table of bigWig files, with the columns name, path, group and strand (+, - or a dot)."},
+    )
+    resolution: int = field(default=32, metadata={"help": "Bases of a bin that a signal is predicted for, 1 to 128."})
+    loss: str = field(
+        default="poisson",
+        metadata={
+            "help": "`poisson` and `poisson_multinomial` are for counts and what is like them, `tweedie` for signals "
+            "of which most are 0, `mse` for any.",
+            "choices": ["mse", "poisson", "poisson_multinomial", "tweedie"],
+        },
+    )
+    target_scaling: str = field(
+        default="squash",
+        metadata={
+            "help": "`squash` divides a signal by its mean, takes the power 0.75 and softens what is above 10, as "
+            "Enformer, Borzoi and Genos do; predictions are scaled back. `none` is for signals that are so already.",
+            "choices": ["none", "squash"],
+        },
+    )
+    uncovered: str = field(
+        default="zero",
+        metadata={
+            "help": "What bases are that a bigWig file has no value for: `zero`, or `nan` for unknown.",
+            "choices": ["nan", "zero"],
+        },
+    )
+    reverse_complement: bool = field(
+        default=True, metadata={"help": "Turn half of the windows to train on, and swap the tracks of the strands."}
+    )
+    shift: int = field(default=0, metadata={"help": "Move windows to train on by up to so many bases."})
+    average_strands: bool = field(
+        default=False, metadata={"help": "Evaluate the mean of the predictions for both strands."}
+    )
+    track_head: str = field(
+        default="dilated",
+        metadata={
+            "help": "`dilated` has residual convolutions, each of which sees twice as far; `genos` the two of Genos; "
+            "`linear` none.",
+            "choices": ["dilated", "genos", "linear"],
+        },
+    )
+    track_width: int = field(default=64, metadata={"help": "Channels of the `dilated` head."})
+    track_layers: int = field(default=7, metadata={"help": "Convolutions of the `dilated` head."})
+    track_dropout: float = field(default=0.1, metadata={"help": "Dropout of the head."})
+
+
+@dataclass
+class DNAArguments(TracksArguments, ClassificationArguments, GenomeArguments, RowArguments):
     """What to train a model of DNA alone for, and on which rows."""
 
     task: str = field(
         default="classification",
         metadata={
-            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them.",
-            "choices": ["classification"],
+            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them; `tracks` "
+            "signals along a genome.",
+            "choices": ["classification", "tracks"],
         },
     )
 
@@ -136,4 +197,4 @@ class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
         super().__post_init__()
 
 
-__all__ = ["DNAArguments", "DNAModelArguments", "DNATrainingArguments", "GenomeArguments"]
+__all__ = ["DNAArguments", "DNAModelArguments", "DNATrainingArguments", "GenomeArguments", "TracksArguments"]

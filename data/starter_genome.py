@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from textgenome.data.sequences import reverse_complement
 from textgenome.data.starter_people import write_people
 from textgenome.genome.bigwig import BigWigWriter
 from textgenome.genome.fasta import open_fasta
@@ -214,10 +215,6 @@ def _shift(gene: Gene, offset: int) -> Gene:
     (stop,) = shift([gene.stop])
     parts = shift(gene.exons), shift(gene.cds), stop, shift(gene.motifs)
     return Gene(gene.name, gene.contig, gene.strand, *parts, gene.activators)
-
-
-def reverse_complement(sequence: str) -> str:
-    return sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
 def _gtf(gene: Gene) -> str:

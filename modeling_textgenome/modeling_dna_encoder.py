@@ -147,7 +147,14 @@ def find_order(mask: torch.Tensor) -> torch.LongTensor:
 
 
 class DNAEncoderMixin:
-    """For a model with a `dna_encoder`, whose configuration is a `DNAFeaturesMixin`."""
+    """For a model with a `dna_encoder`, whose configuration is a `DNAFeaturesMixin`.
+
+    Attributes:
+        trains_batch_norm: Whether batch norms of the encoder learn their statistics in training. To be set for an
+            encoder that begins with random weights, and has none.
+    """
+
+    trains_batch_norm = False
 
     @property
     def trains_dna_encoder(self) -> bool:
@@ -158,7 +165,7 @@ class DNAEncoderMixin:
         if not self.trains_dna_encoder:
             self.dna_encoder.eval()  # a frozen encoder is a fixed function: no dropout
         for module in self.dna_encoder.modules():
-            if isinstance(module, nn.BatchNorm1d):
+            if isinstance(module, nn.BatchNorm1d) and not self.trains_batch_norm:
                 module.eval()  # by its stored statistics: those of small padded batches are not those of genomes
         return self
 

@@ -27,7 +27,7 @@ from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArgumen
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.inference.checkpoints import check_models, fingerprint_weights
-from textgenome.training import classification
+from textgenome.training import classification, tracks
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
 from textgenome.training.identity import remember_run, run_settings
@@ -38,7 +38,7 @@ from textgenome.training.scripts import parse_arguments, run_locked
 
 
 ARGUMENTS = (DNAArguments, DNATrainingArguments, DNAModelArguments)
-TASKS = {"classification": classification.prepare}
+TASKS = {"classification": classification.prepare, "tracks": tracks.prepare}
 
 
 class DNATrainer(ResumesMixin, Trainer):

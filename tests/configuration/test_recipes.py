@@ -42,10 +42,9 @@ def test_recipes_name_only_known_settings(path):
     script, settings = path.parent.name, yaml.safe_load(path.read_text())
     models = {"sft": ["--text_model", "a/B", "--dna_model", "c/D"], "dna": ["--dna_model", "c/D"]}
     rows, training, _ = parse(script, "--config", path.stem, *([] if "dna_config" in settings else models[script]))
-    assert rows.dataset_name == settings["dataset_name"] and training.learning_rate == settings["learning_rate"]
-    assert training.output_dir == settings.get(
-        "output_dir", {"sft": "outputs/kegg_b_d", "dna": "outputs/kegg_d"}[script]
-    )
+    assert rows.dataset_name == settings.get("dataset_name") and training.learning_rate == settings["learning_rate"]
+    of_rows = f"outputs/{settings.get('task', 'kegg')}"
+    assert training.output_dir == settings.get("output_dir", of_rows + {"sft": "_b_d", "dna": "_d"}[script])
 
 
 def test_every_published_pair_has_a_command_line():

@@ -8,12 +8,12 @@ import numpy as np
 import pysam
 import pytest
 
+from textgenome.data.sequences import reverse_complement
 from textgenome.data.starter_genome import (
     ACTIVATOR,
     HELD_OUT,
     INSULATOR,
     STOPS,
-    reverse_complement,
     write_starter_genome,
 )
 from textgenome.genome.bigwig import BigWig, pair_strands, read_tracks
