@@ -10,7 +10,7 @@ _MODULES = {
     "Pooled": "units",
     "Table": "reporting",
     "compare_controls": "evaluating",
-    "evaluate_baselines": "evaluating",
+    "evaluate_baselines": "evaluating_baselines",
     "evaluate_model": "evaluating",
     "format_table": "reporting",
     "mcnemar": "metrics",

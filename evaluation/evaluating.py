@@ -1,7 +1,7 @@
 """Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +12,17 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from textgenome.data.conversations import check_pair
 from textgenome.data.descriptions import Description, find_description
-from textgenome.data.locks import locked
+from textgenome.data.labels import is_pair
 from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
-from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
+from textgenome.data.rows import list_splits, load_rows
 from textgenome.data.settings import remember_settings
-from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS, TEXT_ONLY
-from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS
-from textgenome.evaluation.report import write_report
-from textgenome.evaluation.reporting import save_metrics
-from textgenome.evaluation.results import compare, describe_answers, summarize
-from textgenome.inference.answers import extract_answer, is_right, normalize_answer
+from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS, SEQUENCE_CONTROLS
+from textgenome.evaluation.evaluating_baselines import baseline_records, load_train_rows, write_results
+from textgenome.evaluation.results import compare, summarize
+from textgenome.evaluation.sequence_results import SequenceTable, cut_sequences, write_sequence_results
+from textgenome.inference.answers import extract_answer, is_right
 from textgenome.inference.checkpoints import (
     Checkpoint,
     fingerprint_weights,
@@ -69,7 +67,7 @@ class Evaluation:
         split: Which of its splits.
         output_dir: Folder for the results.
         controls: Names in `CONTROLS`. One that changes nothing that the model sees is left out.
-        baselines: Whether to fit the trivial baselines on the train split, too.
+        baselines: Whether to fit the baselines on the train split, too.
         text_only_model: A model that was trained by the same recipe with `dna: none`.
         mode: Of a fused model: `generate`, `score` (rank the known answers, without generation), or `both`.
         synonyms: See `score_answers`.
@@ -81,6 +79,7 @@ class Evaluation:
         seed: Of controls, sampling and bootstrap.
         description: Attributes of `Description` that replace those of the data set, unless they are None.
         generation_options: For `model.generate`.
+        tables: In place of what the splits hold, the rows to evaluate and those to fit baselines on.
 
     Raises:
         ValueError: If the model cannot read a row, or if `output_dir` holds another run.
@@ -103,6 +102,7 @@ class Evaluation:
     seed: int = 0
     description: dict[str, str | None] = field(default_factory=dict)
     generation_options: dict = field(default_factory=dict)
+    tables: tuple[list[Mapping], list[Mapping]] | None = None
 
     def __post_init__(self):
         self.state, self.output_dir = join_processes(), Path(self.output_dir)
@@ -114,13 +114,22 @@ class Evaluation:
             self.enable_thinking = getattr(processor, "reasons", False)
         self.reading = reading_options(processor)
         self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
+        if self.mode == "classify":
+            self.check["problem_type"] = self.checkpoint.config.problem_type
         checks = {**self.check, **check_options(processor)}
         if self.kind.writes_text:
             checks |= {"check": check_question, "processor": processor, "enable_thinking": self.enable_thinking}
             checks["positions"] = most_positions(self.checkpoint.config)
-        self.rows = load_rows(self.dataset_name, self.split, **checks).to_list()
+        self.rows, self.train_rows = self.tables or self.load_tables(checks)
         self.described = find_description(self.rows, **self.description)
-        self.train_rows = load_train_rows(self.dataset_name, self.split, **self.check) if self.baselines else []
+
+    def load_tables(self, checks: dict) -> tuple[list[dict], list[dict]]:
+        """The rows to evaluate, and those to fit baselines on, if any are asked for or duplicates can be found."""
+        rows, train_rows = load_rows(self.dataset_name, self.split, **checks).to_list(), []
+        finds_duplicates = self.mode == "classify" and "train" in list_splits(self.dataset_name) != ["train"]
+        if self.baselines or (finds_duplicates and self.split != "train"):
+            train_rows = load_train_rows(self.dataset_name, self.split, **self.check)
+        return rows, train_rows
 
     @property
     def settings(self) -> dict:
@@ -157,13 +166,14 @@ class Evaluation:
 
     def _run(self) -> dict | None:
         started, settings = time.monotonic(), self.settings
-        windows = cut_windows(self.rows, **self.reading)
+        windows = self.cut(self.rows)
         if self.state.is_main_process:
             remember_settings(settings, self.output_dir, "evaluation")
             if len(settings.get("labels", "more")) == 1:
                 logger.warning(f"All rows have one answer, {settings['labels'][0]!r}: any model scores it as certain.")
         predictions = Predictions(self.output_dir)
-        conditions = change_rows(windows, self.controls, self.kind.writes_text, self.seed, self.described)
+        reads = CONTROLS if self.kind.writes_text else DNA_CONTROLS if is_pair(windows[0]) else SEQUENCE_CONTROLS
+        conditions = change_rows(windows, self.controls, reads, self.seed, self.described)
         asked = [(self.checkpoint, {AS_IS: windows, **conditions})]
         if self.text_only:
             asked.append((self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}))
@@ -176,6 +186,8 @@ class Evaluation:
             return None
         names = [AS_IS, *conditions, *([TEXT_ONLY] if self.text_only else [])]
         known = {name: predictions.of(name, COUNTED[self.mode]) for name in names}
+        if self.mode == "classify":
+            return self.write_classes(windows, known, started)
         if self.baselines:
             known |= baseline_records(self.train_rows, self.rows)
         truths = [row["answer"] for row in self.rows]
@@ -183,6 +195,21 @@ class Evaluation:
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
         metrics["wall_time_s"] = round(time.monotonic() - started, 1)
         return write_results(self.output_dir, metrics, self.rows, known)
+
+    def cut(self, rows: list[Mapping]) -> list[dict]:
+        """The rows as the model reads them."""
+        return cut_windows(rows, **self.reading) if self.kind.writes_text else cut_sequences(rows, **self.reading)
+
+    def write_classes(self, windows: list[dict], known: dict[str, list[dict]], started: float) -> dict:
+        """Measure what a head on DNA predicts, beside the baselines."""
+        loci = [self.described.locus(row) for row in self.rows] if self.described.locus_column else None
+        problem_type = self.checkpoint.config.problem_type
+        table = SequenceTable(self.cut(self.train_rows), windows, self.labels, problem_type, loci)
+        scores = {name: table.as_scores(records) for name, records in known.items()}
+        scores |= table.predict_baselines(self.seed) if self.baselines else {}
+        facts = {**self.settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
+        facts["wall_time_s"] = round(time.monotonic() - started, 1)
+        return write_sequence_results(self.output_dir, table, scores, facts, self.seed)
 
     def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]]) -> None:
         """Raise `ValueError` for a prompt that leaves no room for an answer: a control may make it longer."""
@@ -228,12 +255,15 @@ def evaluate_model(
 
 
 def change_rows(
-    windows: list[dict], controls: list[str], reads_text: bool, seed: int, description: Description
+    windows: list[dict], controls: list[str], reads: Collection[str], seed: int, description: Description
 ) -> dict[str, list[dict]]:
-    """The rows as each control shows them, by its name. One that changes nothing the model sees is left out."""
+    """The rows as each control shows them, by its name. One that changes nothing the model sees is left out.
+
+    `reads` are the controls that change what a model of this kind sees.
+    """
     conditions = {}
     for name in controls:
-        changed = CONTROLS[name](windows, seed, description) if reads_text or name in DNA_CONTROLS else windows
+        changed = CONTROLS[name](windows, seed, description) if name in reads else windows
         if changed == windows:
             logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
         else:
@@ -252,34 +282,6 @@ def summarize_conditions(
         }
         for name, records in known.items()
     }
-
-
-def evaluate_baselines(
-    dataset_name: str,
-    split: str,
-    output_dir: str | Path,
-    synonyms: dict[str, str] | None = None,
-    on_bad_row: str = "raise",
-    seed: int = 0,
-) -> dict:
-    """Fit the trivial baselines on the train split, and write what `evaluate_model` writes. It takes no model.
-
-    The table needs no `question`; the baselines that do are left out without.
-    """
-    started, check = time.monotonic(), {"check": check_pair, "on_bad_row": on_bad_row}
-    rows = load_rows(dataset_name, split, **check).to_list()
-    truths = [row["answer"] for row in rows]
-    known = baseline_records(load_train_rows(dataset_name, split, **check), rows)
-    metrics = {
-        "dataset_name": dataset_name,
-        "split": split,
-        "data_fingerprint": fingerprint_rows(rows),
-        "seed": seed,
-        "conditions": {name: summarize(name, records, truths, synonyms, seed) for name, records in known.items()},
-        "wall_time_s": round(time.monotonic() - started, 1),
-    }
-    with locked(Path(output_dir)):
-        return write_results(Path(output_dir), metrics, rows, known)
 
 
 def compare_controls(
@@ -326,28 +328,7 @@ def compare_controls(
     return accuracies
 
 
-def baseline_records(train_rows: list[Mapping], rows: list[Mapping]) -> dict[str, list[dict]]:
-    return {
-        name: [{"row": row, "answer": normalize_answer(answer)} for row, answer in enumerate(answers)]
-        for name, answers in predict_baselines(train_rows, rows).items()
-    }
-
-
-def load_train_rows(dataset_name: str, evaluated_split: str, **check) -> list[dict]:
-    if list_splits(dataset_name) == ["train"]:
-        raise ValueError(f"{dataset_name} has one split: baselines would be fitted to the rows they are evaluated on.")
-    if evaluated_split == "train":
-        raise ValueError("The baselines are fitted to the split train: evaluate on another one.")
-    return [row for row in load_rows(dataset_name, "train", **check).to_list() if row.get("messages") is None]
-
-
 def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
     """The answers of the train split, if there is one, and of the rows."""
     train = load_rows(dataset_name, "train", **check).to_list() if "train" in list_splits(dataset_name) else []
     return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
-
-
-def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:
-    metrics = save_metrics(folder, {**describe_answers(metrics["conditions"]), **metrics})
-    write_report(folder / "report.html", metrics, rows, known)
-    return metrics

@@ -175,7 +175,8 @@ def find_mistakes(
     mistakes = []
     for number, (row, truth, answer, record) in enumerate(zip(rows, truths, answers, records)):
         if answer != truth:
-            named = [score for label, score in record.get("scores", {}).items() if normalize_answer(label) == answer]
+            scores = record.get("scores", {}).items()
+            named = [score for label, score in scores if answer in (label, normalize_answer(label))]
             mistake = {"row": number, "question": row.get("question"), "truth": truth, "answer": answer}
             mistake |= {"times": confused[truth, answer], "output": record.get("output")}
             mistakes.append({**mistake, "confidence": math.exp(max(named)) if named else None})

@@ -32,6 +32,7 @@ def write_results(
     notes: Sequence[str] = (),
     figures: Sequence[Figure] = (),
     tables: Sequence[Table] = (),
+    details: Mapping | None = None,
     seed: int = 0,
 ) -> dict:
     """Write `metrics.json` and `report.html` of a model beside its baselines and controls.
@@ -53,6 +54,7 @@ def write_results(
         notes: Sentences for the reader of the table, such as how many duplicates were left out.
         figures: Pictures for the page.
         tables: Further tables for the page, such as one row a label.
+        details: Of answers, see `write_page`.
         seed: Of the bootstrap.
 
     Returns:
@@ -85,7 +87,7 @@ def write_results(
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     results = save_metrics(folder, results)
-    write_page(folder / "report.html", results, figures=figures, tables=tables)
+    write_page(folder / "report.html", results, figures=figures, tables=tables, **(details or {}))
     return results
 
 

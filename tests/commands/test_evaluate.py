@@ -2,7 +2,7 @@ import json
 
 import pandas
 import pytest
-from conftest import TINY_CHECKPOINT, variant_row
+from conftest import TINY_CHECKPOINT, random_dna, variant_row
 from typer.testing import CliRunner
 
 from textgenome.commands import app
@@ -57,6 +57,19 @@ def test_wrong_flags_are_named(table, tmp_path, flags, message):
     result = invoke("evaluate", *flags)
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_baselines_of_sequences_print_the_verdict_first(tmp_path):
+    (tmp_path / "rows").mkdir()
+    for split, first in (("train", 100), ("dev", 0)):
+        rows = [{"sequence": random_dna(20, seed=first + i), "label": i % 2, "clone": i // 2} for i in range(8)]
+        pandas.DataFrame(rows).to_csv(tmp_path / "rows" / f"{split}.csv", index=False)
+    flags = ["--dataset_name", tmp_path / "rows", "--split", "dev", "--output_dir", tmp_path / "out"]
+    result = invoke("baselines", *flags, "--locus_column", "clone")
+    assert result.exit_code == 0, result.output
+    assert next(line for line in result.output.splitlines() if line[:1].isalpha()).startswith("Best baseline: ")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["unit"], metrics["conditions"]["kmers"]["units"]) == ("locus", 4)
 
 
 def test_of_a_single_file_the_split_is_to_be_named(table, tmp_path):

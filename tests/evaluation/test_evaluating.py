@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas
 import pytest
-from conftest import ROOT, TINY_CHECKPOINT, conversation, variant_row
+from conftest import ROOT, TINY_CHECKPOINT, conversation, random_dna, variant_row
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.data.locks import locked
-from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model
+from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, small_cnn
 from textgenome.evaluation.evaluating import Evaluation
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
@@ -22,6 +22,12 @@ from textgenome.processing import build_dna_tokenizer, chat_template
 
 ROWS = 7
 ANSWERS = ["glioma", "melanoma"]
+
+
+@pytest.fixture(autouse=True)
+def one_epoch(monkeypatch):
+    """The network that is a baseline has tests of its own."""
+    monkeypatch.setattr(small_cnn, "EPOCHS", 1)
 
 
 @pytest.fixture
@@ -234,11 +240,46 @@ def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "classifier")
     arguments = (str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
     metrics = evaluate_model(*arguments, baselines=True)
-    # It sees no question, and cannot do without DNA; nor can two of the baselines without a question.
-    shown = ["as_is", "dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only"]
-    assert list(metrics["conditions"]) == [*shown, "majority", "reference_16mers", "reference_6mers"]
+    # It sees no question, and cannot do without DNA.
+    shown = ["as_is", "dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only", "reverse_complement"]
+    baselines = ["majority", "substitution", "kmers", "small_cnn", "labels_shuffled"]
+    assert list(metrics["conditions"]) == [*shown, *baselines]
     assert {len(record["scores"]) for record in predictions(tmp_path / "out")} == {len(ANSWERS)}
-    assert "scored_accuracy" in metrics["conditions"]["as_is"]
+    assert (metrics["task"], metrics["metric"], metrics["duplicates"]["exact"]) == ("classification", "mcc", 0)
+    assert evaluate_model(*arguments, baselines=True)["conditions"] == metrics["conditions"]
+
+
+def save_head(folder, **config):
+    dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
+    config = TextGenomeDNAConfig(dna_config=dna_config, num_sequences=1, **config)
+    TextGenomeDNAForSequenceClassification(config).save_pretrained(folder)
+    TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", model_max_length=64)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "id2label", "label"),
+    [
+        ("single_label_classification", {0: "0", 1: "1"}, lambda i: i % 2),
+        ("multi_label_classification", {0: "x", 1: "y"}, lambda i: "x;y" if i % 3 else "x"),
+        ("regression", {0: "value"}, lambda i: i / 3),
+    ],
+)
+def test_heads_of_one_sequence_a_row(tmp_path, problem_type, id2label, label):
+    (tmp_path / "rows").mkdir()
+    for split, first in (("train", 100), ("dev", 0)):
+        rows = [{"sequence": random_dna(40, seed=first + i), "label": label(i)} for i in range(8)]
+        pandas.DataFrame(rows).to_csv(tmp_path / "rows" / f"{split}.csv", index=False)
+    model = save_head(tmp_path / "model", problem_type=problem_type, id2label=id2label)
+    metrics = evaluate_model(model, str(tmp_path / "rows"), "dev", tmp_path / "out", list(CONTROLS), baselines=True)
+    conditions = list(metrics["conditions"])
+    assert conditions[:4] == ["as_is", "dna_exchanged", "dna_shuffled", "reverse_complement"]
+    assert {"kmers", "small_cnn", "labels_shuffled"} < set(conditions)
+    assert metrics["conditions"]["as_is"]["units"] == 8
+    alone = evaluate_baselines(str(tmp_path / "rows"), "dev", tmp_path / "alone", problem_type=problem_type)
+    for name in ("kmers", "small_cnn"):
+        decisive = metrics["metric"]
+        assert alone["conditions"][name][decisive] == metrics["conditions"][name][decisive]
 
 
 @pytest.mark.parametrize("reasons, begun", [(True, ""), (False, "<think>\n\n</think>\n\n")])
