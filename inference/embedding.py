@@ -1,6 +1,6 @@
 """Embeddings: what a DNA encoder makes of sequences, pooled to a vector each or as they are."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -63,17 +63,38 @@ def embed(
         except ValueError as error:
             raise ValueError(f"Sequence {i}: {error}") from error
     tiling = Tiling(dna_tokenizer, bases_per_state(encoder.config.dna_config), tile)
-    tiles = [(i, start, end) for i, sequence in enumerate(folded) for start, end in tiling(sequence)]
-    parts: list[list] = [[] for _ in folded]
+    steps = embedding_steps(encoder, dna_tokenizer, folded, tiling, pooling, batch_bases)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value if pooling == "none" else torch.stack(end.value)
+
+
+def embedding_steps(
+    encoder: TextGenomeDNAModel,
+    dna_tokenizer: PreTrainedTokenizerBase,
+    sequences: list[str],
+    tiling: Tiling,
+    pooling: str = "mean",
+    batch_bases: int = BATCH_BASES,
+) -> Generator[None, None, list[torch.Tensor]]:
+    """Embed sequences in the letters A, C, G, T and N, a batch at each step; see `embed`.
+
+    Returns:
+        Of each sequence its vector or, without pooling, its states, on the CPU.
+    """
+    tiles = [(i, start, end) for i, sequence in enumerate(sequences) for start, end in tiling(sequence)]
+    found = {}
     with encoding_mode(encoder):
-        found = {}
         for batch in batches([end - start for _, start, end in tiles], batch_bases):
-            letters = [folded[i][start:end] for i, start, end in (tiles[n] for n in batch)]
+            letters = [sequences[i][start:end] for i, start, end in (tiles[n] for n in batch)]
             found |= zip(batch, embed_batch(encoder, dna_tokenizer, letters, pooling))
+            yield
+    parts: list[list] = [[] for _ in sequences]
     for n, (i, start, end) in enumerate(tiles):
         parts[i].append((found[n][0], end - start))
-    joined = [join_tiles(part, pooling) for part in parts]
-    return joined if pooling == "none" else torch.stack(joined)
+    return [join_tiles(part, pooling) for part in parts]
 
 
 def check_pooling(pooling: str) -> None:
@@ -155,4 +176,14 @@ def join_tiles(tiles: Iterable[tuple[torch.Tensor, int]], pooling: str) -> torch
     return (joined / total).float() if pooling == "mean" else joined
 
 
-__all__ = ["BATCH_BASES", "POOLINGS", "batches", "check_pooling", "embed", "embed_batch", "encode_batch", "join_tiles"]
+__all__ = [
+    "BATCH_BASES",
+    "POOLINGS",
+    "batches",
+    "check_pooling",
+    "embed",
+    "embed_batch",
+    "embedding_steps",
+    "encode_batch",
+    "join_tiles",
+]

@@ -1,10 +1,13 @@
-"""The answers of the chat API: whole, or in server-sent events."""
+"""The answers of the API: conversations, whole or in server-sent events, embeddings and scores."""
 
+import base64
 import json
 import math
 import secrets
 import time
 from collections.abc import AsyncIterator
+
+import torch
 
 from textgenome.serving.engine import ModelFailed
 from textgenome.serving.questions import Answer
@@ -41,6 +44,32 @@ def completion(answer: Answer, model: str) -> dict:
     }
 
 
+def embedding_list(vectors: list[torch.Tensor], model: str, tokens: int, encoding: str | None = None) -> dict:
+    """Vectors in the form of OpenAI's embeddings; `base64` encodes 32-bit floats, the lowest byte first."""
+
+    def encode(vector: torch.Tensor) -> list[float] | str:
+        if encoding != "base64":
+            return vector.tolist()
+        return base64.b64encode(vector.numpy().astype("<f4").tobytes()).decode()
+
+    data = [{"object": "embedding", "index": i, "embedding": encode(vector)} for i, vector in enumerate(vectors)]
+    return list_of(data, model, tokens)
+
+
+def score_list(scores: list[dict[str, float]], model: str, tokens: int) -> dict:
+    """Log-probabilities of labels as probabilities."""
+    data = [
+        {"object": "score", "index": i, "label_scores": {label: math.exp(score) for label, score in each.items()}}
+        for i, each in enumerate(scores)
+    ]
+    return list_of(data, model, tokens)
+
+
+def list_of(data: list[dict], model: str, tokens: int) -> dict:
+    used = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": model, "usage": used, "notice": NOTICE}
+
+
 async def stream_completion(answers: AsyncIterator[Answer], model: str, include_usage: bool) -> AsyncIterator[str]:
     """The answer as it grows, in events. The first says the notice, the last but `[DONE]` label scores and usage."""
     head = header("chat.completion.chunk", model)
@@ -69,4 +98,4 @@ async def stream_completion(answers: AsyncIterator[Answer], model: str, include_
     yield "data: [DONE]\n\n"
 
 
-__all__ = ["completion", "stream_completion"]
+__all__ = ["completion", "embedding_list", "score_list", "stream_completion"]

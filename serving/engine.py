@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import math
+import threading
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from textgenome.inference.predictions import join_processes
 from textgenome.inference.prefill import read_apart
 from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.serving.jobs import Job
 from textgenome.serving.limits import Budget, Limits, QueueFull
 from textgenome.serving.metrics import Metrics
 from textgenome.serving.questions import Answer, Question
@@ -57,6 +59,7 @@ class Engine:
     Attributes:
         waiting: Answers to questions that no batch has taken yet.
         running: How many questions are answered now.
+        jobs: How many jobs wait or run.
         budget: What requests hold while they are read or wait.
         metrics: What is counted.
     """
@@ -71,7 +74,7 @@ class Engine:
         self.model = model
         self.processor = processor
         self.waiting: list[Answer] = []
-        self.running = 0
+        self.running = self.jobs = 0
         self.budget = Budget(self.limits.waiting_bytes)
         self.metrics = Metrics()
         self._arrived = asyncio.Event()
@@ -170,10 +173,48 @@ class Engine:
                 f"{question.prompt_tokens} + {answer.tokens} tokens, {outcome}, {seconds:.2f} s"
             )
 
+    async def work(self, job: Job) -> list:
+        """Compute a job on the thread of the model, where it takes its turn with the batches of questions.
+
+        Raises:
+            QueueFull: If too many questions and jobs wait already, or hold too much.
+            TimeoutError: If it takes longer than allowed.
+            ModelFailed: If the model did.
+        """
+        self.refuse_if_full()
+        started, outcome, given_up = time.monotonic(), "abandoned", threading.Event()
+        self.jobs += 1
+        try:
+            with self.budget.share() as share:
+                share.resize(job.size)
+                async with asyncio.timeout(self.limits.seconds):
+                    loop = asyncio.get_running_loop()
+                    found = await loop.run_in_executor(self._thread, self._compute, job, given_up)
+            outcome = "done"
+            return found
+        except (TimeoutError, ModelFailed) as error:
+            outcome = "timed_out" if isinstance(error, TimeoutError) else "failed"
+            raise
+        finally:
+            given_up.set()
+            self.jobs -= 1
+            self.metrics.count_job(job.name, outcome, job.tokens)
+            logger.info(
+                f"{job.name}: {job.sequences} sequences, {job.bases} bases, {job.tokens} tokens, {outcome}, "
+                f"{time.monotonic() - started:.2f} s"
+            )
+
+    def _compute(self, job: Job, given_up: threading.Event) -> list:
+        try:
+            return job.run(self.model, self.processor, self.limits, given_up)
+        except Exception as error:
+            log_failure(job.name, error)
+        raise ModelFailed  # not from the error, which could hold what was asked
+
     def refuse_if_full(self) -> None:
-        """Raise `QueueFull` if too many questions wait already."""
-        if len(self.waiting) >= self.limits.queue:
-            batches = len(self.waiting) / self.limits.batch_size
+        """Raise `QueueFull` if too many questions and jobs wait already."""
+        if len(self.waiting) + self.jobs >= self.limits.queue:
+            batches = len(self.waiting) / self.limits.batch_size + self.jobs
             raise QueueFull("Too many requests wait.", math.ceil(batches * self._batch_seconds))
 
     def _next_batch(self) -> list[Answer]:
@@ -193,9 +234,7 @@ class Engine:
             self._generate(batch)
         except Exception as error:
             failed = True
-            # Without its message, which could hold what was asked.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error(f"A batch of {len(batch)} failed with {type(error).__name__}:\n{where}")
+            log_failure(f"A batch of {len(batch)}", error)
         # Here the error is gone, and with it what its frames kept in memory.
         if failed and len(batch) > 1 and not any(answer.tokens for answer in batch):
             middle = len(batch) // 2
@@ -229,6 +268,12 @@ class Engine:
             outputs = [answer.text for answer in ended]
             for answer, scores in zip(ended, score_batch(model, processor, conversations, question.labels, outputs)):
                 answer.score(scores)
+
+
+def log_failure(what: str, error: Exception) -> None:
+    """Log where something failed, without the message of the error, which could hold what was asked."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error(f"{what} failed with {type(error).__name__}:\n{where}")
 
 
 __all__ = ["Engine", "ModelFailed"]

@@ -44,6 +44,7 @@ class Metrics:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.request_seconds: dict[str, Histogram] = {}
         self.answers: Counter[str] = Counter()
+        self.jobs: Counter[tuple[str, str]] = Counter()
         self.prompt_tokens = self.completion_tokens = 0
         self.first_token_seconds, self.answer_seconds = Histogram(), Histogram()
 
@@ -56,6 +57,10 @@ class Metrics:
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
         self.answer_seconds.observe(seconds)
+
+    def count_job(self, name: str, outcome: str, tokens: int) -> None:
+        self.jobs[name, outcome] += 1
+        self.prompt_tokens += tokens
 
     def text(self, **gauges: float) -> str:
         """All of it, with what is measured at this moment: by name its value."""
@@ -72,9 +77,13 @@ class Metrics:
         name = "textgenome_answers_total"
         samples = [f'{name}{{outcome="{outcome}"}} {count}' for outcome, count in sorted(self.answers.items())]
         yield name, "counter", "Questions, by what became of them.", samples
+        name = "textgenome_jobs_total"
+        counts = sorted(self.jobs.items())
+        samples = [f'{name}{{kind="{kind}",outcome="{outcome}"}} {count}' for (kind, outcome), count in counts]
+        yield name, "counter", "Embeddings and scores that were asked for, by what became of them.", samples
         for part, count in (("prompt", self.prompt_tokens), ("completion", self.completion_tokens)):
             name = f"textgenome_{part}_tokens_total"
-            yield name, "counter", f"Tokens of the {part}s of all questions.", [f"{name} {count}"]
+            yield name, "counter", f"Tokens of the {part}s of all questions and jobs.", [f"{name} {count}"]
 
     def _histograms(self) -> Iterator[tuple[str, str, str, list[str]]]:
         name, paths = "textgenome_request_seconds", sorted(self.request_seconds.items())
@@ -100,6 +109,7 @@ GAUGES = {
     "textgenome_ready": "Whether the model is loaded.",
     "textgenome_questions_waiting": "Questions in the queue.",
     "textgenome_questions_running": "Questions that are answered now.",
+    "textgenome_jobs": "Embeddings and scores that wait or are computed now.",
     "textgenome_waiting_bytes": "What the requests that are read or wait hold of the bound on all of them.",
     "process_start_time_seconds": "When the service started, in seconds since 1970.",
     "process_resident_memory_bytes": "Resident memory of the service.",

@@ -5,12 +5,25 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from textgenome.serving.metrics import CONTENT_TYPE
-from textgenome.serving.responses import ChatCompletion, ChatCompletionChunk, ErrorResponse, Health
-from textgenome.serving.schema import ChatRequest, PredictRequest
+from textgenome.serving.responses import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    EmbeddingList,
+    ErrorResponse,
+    Health,
+    ScoreList,
+)
+from textgenome.serving.schema import ChatRequest, EmbeddingsRequest, PredictRequest, ScoreRequest
 
 
 REF = "#/components/schemas/{model}"
-ADDED = (ChatRequest, PredictRequest, ChatCompletionChunk)  # no route has them as argument or result
+ADDED = (
+    ChatRequest,
+    EmbeddingsRequest,
+    PredictRequest,
+    ScoreRequest,
+    ChatCompletionChunk,
+)  # no route has them as argument or result
 MEANINGS = {
     400: "The request is malformed, or more than is taken; `param` names the field.",
     401: "The key is missing or wrong.",
@@ -54,6 +67,14 @@ CHAT = {
     "openapi_extra": body_of(ChatRequest),
 }
 PREDICT = {"responses": errors(*ASKED), "openapi_extra": body_of(PredictRequest)}
+EMBEDDINGS = {
+    "responses": {200: {"model": EmbeddingList, "description": "A vector for each sequence."}, **errors(404, *ASKED)},
+    "openapi_extra": body_of(EmbeddingsRequest),
+}
+SCORE = {
+    "responses": {200: {"model": ScoreList, "description": "Label scores of each pair."}, **errors(404, *ASKED)},
+    "openapi_extra": body_of(ScoreRequest),
+}
 MODELS = {"responses": errors(401, *EVERYWHERE)}
 MODEL = {"responses": errors(401, 404, *EVERYWHERE)}
 METRICS = {
@@ -80,4 +101,4 @@ def describe(app: FastAPI) -> dict:
     return described
 
 
-__all__ = ["CHAT", "HEALTH", "METRICS", "MODEL", "MODELS", "PREDICT", "describe"]
+__all__ = ["CHAT", "EMBEDDINGS", "HEALTH", "METRICS", "MODEL", "MODELS", "PREDICT", "SCORE", "describe"]

@@ -11,8 +11,16 @@ from textgenome.processing.processing_dna import normalize_dna, variant_window
 from textgenome.processing.reserved_tokens import ReservedTokenError, check_conversation, check_text
 from textgenome.serving.engine import Engine
 from textgenome.serving.errors import FieldError
+from textgenome.serving.jobs import EmbeddingJob, ScoreJob, count_dna_tokens
 from textgenome.serving.questions import Question
-from textgenome.serving.schema import NEW_TOKENS, ChatRequest, Message
+from textgenome.serving.schema import (
+    NEW_TOKENS,
+    SCORE_FIELDS,
+    ChatRequest,
+    EmbeddingsRequest,
+    Message,
+    ScoreRequest,
+)
 
 
 CHARACTERS = 16  # more of them a token than any prose has: longer texts are refused before they are tokenized
@@ -60,6 +68,48 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
         size=len(written),
         sequences=len(checks.lengths),
         bases=sum(checks.lengths),
+    )
+
+
+def read_embeddings(request: EmbeddingsRequest, engine: Engine) -> EmbeddingJob:
+    """Check the sequences of a request against the limits; the rest is as in `read_question`."""
+    checks = Checks(engine)
+    letters = [checks.dna(f"input.{i}", sequence) for i, sequence in enumerate(request.input)]
+    return EmbeddingJob(
+        sequences=len(letters),
+        bases=sum(checks.lengths),
+        tokens=count_dna_tokens(letters, engine.model, engine.processor),
+        size=sum(map(len, letters)),
+        letters=tuple(letters),
+        pooling=request.pooling or "mean",
+    )
+
+
+def read_scores(request: ScoreRequest, engine: Engine) -> ScoreJob:
+    """Check the pairs of a request against the limits, and cut them; the rest is as in `read_question`."""
+    if 2 * len(request.pairs) > engine.limits.sequences:
+        raise FieldError("pairs", f"the request has more than {engine.limits.sequences} sequences; a pair is two")
+    encode, questions = engine.processor.tokenizer, []
+    for i, pair in enumerate(request.pairs):
+        try:
+            questions.append(read_question(request.as_chat(pair), engine))
+        except FieldError as error:
+            field = SCORE_FIELDS.get(error.field, error.field).format(i)
+            raise FieldError(field, str(error), error.status) from error
+    longest = max(
+        len(encode(f"Answer: {label}<|im_end|>", add_special_tokens=False)["input_ids"]) for label in request.labels
+    )
+    prompts = [question.prompt_tokens for question in questions]
+    if max(prompts) + longest > engine.tokens:
+        message = f"with the longest label the prompt has {max(prompts) + longest} tokens, more than {engine.tokens}"
+        raise FieldError(f"pairs.{prompts.index(max(prompts))}", message)
+    return ScoreJob(
+        sequences=2 * len(questions),
+        bases=sum(question.bases for question in questions),
+        tokens=sum(prompts),
+        size=sum(question.size for question in questions),
+        conversations=tuple(question.conversation for question in questions),
+        labels=questions[0].labels,
     )
 
 
@@ -148,4 +198,4 @@ def longest_answer(request: ChatRequest, prompt_tokens: int, tokens: int) -> int
     return longest
 
 
-__all__ = ["read_question"]
+__all__ = ["read_embeddings", "read_question", "read_scores"]

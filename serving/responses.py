@@ -97,6 +97,37 @@ class PredictResponse(Noticed):
     model_loaded: bool
 
 
+class ReadUsage(Answered):
+    prompt_tokens: int = Field(description="Tokens that were read.")
+    total_tokens: int
+
+
+class Embedding(Answered):
+    object: Literal["embedding"]
+    index: int = Field(description="Of the sequence in `input`.")
+    embedding: list[float] | str
+
+
+class EmbeddingList(Noticed):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: ReadUsage
+
+
+class Score(Answered):
+    object: Literal["score"]
+    index: int = Field(description="Of the pair in `pairs`.")
+    label_scores: dict[str, float] = Field(description="By label its probability among the labels.")
+
+
+class ScoreList(Noticed):
+    object: Literal["list"]
+    data: list[Score]
+    model: str
+    usage: ReadUsage
+
+
 class Model(Answered):
     id: str
     object: Literal["model"] = "model"
@@ -119,9 +150,11 @@ __all__ = [
     "NOTICE",
     "ChatCompletion",
     "ChatCompletionChunk",
+    "EmbeddingList",
     "ErrorResponse",
     "Health",
     "Model",
     "ModelList",
     "PredictResponse",
+    "ScoreList",
 ]

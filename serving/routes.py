@@ -3,12 +3,12 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -17,19 +17,27 @@ from starlette.exceptions import HTTPException
 
 from textgenome.inference.answers import split_output
 from textgenome.serving.bodies import parse, read_body
-from textgenome.serving.chat import completion, stream_completion
+from textgenome.serving.chat import completion, embedding_list, score_list, stream_completion
 from textgenome.serving.engine import Engine
 from textgenome.serving.errors import LEFT, FieldError
+from textgenome.serving.jobs import Job
 from textgenome.serving.limits import SMALL
 from textgenome.serving.metrics import CONTENT_TYPE
-from textgenome.serving.openapi import CHAT, HEALTH, METRICS, MODEL, MODELS, PREDICT
+from textgenome.serving.openapi import CHAT, EMBEDDINGS, HEALTH, METRICS, MODEL, MODELS, PREDICT, SCORE
 from textgenome.serving.questions import Answer, Question
-from textgenome.serving.reading import read_question
+from textgenome.serving.reading import read_embeddings, read_question, read_scores
 from textgenome.serving.reasoning import split_reasoning
 from textgenome.serving.responses import Health, Model, ModelList, PredictResponse
-from textgenome.serving.schema import PREDICT_FIELDS, ChatRequest, PredictRequest
+from textgenome.serving.schema import (
+    PREDICT_FIELDS,
+    ChatRequest,
+    EmbeddingsRequest,
+    PredictRequest,
+    ScoreRequest,
+)
 
 
+Read = TypeVar("Read")
 PAGE = Path(__file__).parent / "page"
 bearer = HTTPBearer(auto_error=False, description="Only where the service was started with a key.")
 
@@ -97,6 +105,20 @@ async def predict(request: Request, service: Serving) -> PredictResponse:
     )
 
 
+@router.post("/v1/embeddings", summary="Embed DNA by the encoder of the model", **EMBEDDINGS)
+async def embeddings(request: Request, service: Serving) -> Response:
+    encoding, job = await read(request, service, read_embedding_job)
+    vectors = await while_connected(service.engine.work(job), request)
+    return JSONResponse(embedding_list(vectors, service.model_name, job.tokens, encoding))
+
+
+@router.post("/score", summary="Score the possible answers to a question about variants", **SCORE)
+async def score(request: Request, service: Serving) -> Response:
+    job = await read(request, service, read_score_job)
+    scores = await while_connected(service.engine.work(job), request)
+    return JSONResponse(score_list(scores, service.model_name, job.tokens))
+
+
 def describe_model(service: Service) -> Model:
     return Model(
         id=service.model_name,
@@ -122,6 +144,7 @@ async def metrics(service: Serving) -> Response:
         textgenome_ready=int(engine.ready),
         textgenome_questions_waiting=len(engine.waiting),
         textgenome_questions_running=engine.running,
+        textgenome_jobs=engine.jobs,
         textgenome_waiting_bytes=engine.budget.held,
     )
     return Response(text, media_type=CONTENT_TYPE)
@@ -138,8 +161,8 @@ async def page() -> FileResponse:
     return FileResponse(PAGE / "index.html")
 
 
-async def read(request: Request, service: Service, read_body_as: Callable[[bytearray, Service], Question]) -> Question:
-    """The question of a request. Nothing else of it is kept while that waits."""
+async def read(request: Request, service: Service, read_body_as: Callable[[bytearray, Service], Read]) -> Read:
+    """The question or job of a request. Nothing else of it is kept while that waits."""
     engine = service.engine
     if not engine.ready:
         raise HTTPException(503, "The model is being loaded.", {"Retry-After": "5"})
@@ -165,6 +188,20 @@ def read_predict(body: bytearray, service: Service) -> Question:
         raise FieldError(PREDICT_FIELDS[error.field], str(error), error.status) from error
 
 
+def read_embedding_job(body: bytearray, service: Service) -> tuple[str | None, Job]:
+    request = parse(body, EmbeddingsRequest)
+    if request.model is not None:
+        check_model(request.model, service)
+    return request.encoding_format, read_embeddings(request, service.engine)
+
+
+def read_score_job(body: bytearray, service: Service) -> Job:
+    request = parse(body, ScoreRequest)
+    if request.model is not None:
+        check_model(request.model, service)
+    return read_scores(request, service.engine)
+
+
 def check_model(name: str, service: Service) -> None:
     if name != service.model_name:
         raise FieldError("model", f"this service knows {service.model_name!r} only", status=404)
@@ -183,18 +220,24 @@ async def finish(answers: AsyncIterator[Answer], request: Request) -> Answer:
     async def last() -> Answer:
         return [answer async for answer in answers][-1]
 
+    return await while_connected(last(), request)
+
+
+async def while_connected(work: Coroutine[None, None, Read], request: Request) -> Read:
+    """What comes of work, which is given up when the client leaves."""
+
     async def leave() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    answering, leaving = asyncio.create_task(last()), asyncio.create_task(leave())
+    working, leaving = asyncio.create_task(work), asyncio.create_task(leave())
     try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise HTTPException(LEFT, "The client has left.")
-        return answering.result()
+        return working.result()
     finally:
-        answering.cancel()
+        working.cancel()
         leaving.cancel()
 
 

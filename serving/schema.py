@@ -217,6 +217,57 @@ class PredictRequest(Strict):
         )
 
 
+class EmbeddingsRequest(Strict):
+    """As the embeddings of OpenAI, of DNA in place of text."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"input": [EXAMPLE["reference"], EXAMPLE["variant"]]}]})
+
+    input: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(
+        min_length=1,
+        fail_fast=True,
+        description="A DNA sequence, or several. What is longer than the encoder reads is encoded in tiles.",
+    )
+    model: str | None = Field(None, description="The name of the model; may be left out.")
+    encoding_format: Literal["float", "base64"] | None = Field(
+        None, description="`base64`: the bytes of 32-bit floats, the lowest first."
+    )
+    pooling: Literal["mean", "max", "min", "last"] | None = Field(
+        None, description="What is made of the states of a sequence, by default their mean over its bases."
+    )
+    user: Name | None = Field(None, description="Who asks; neither stored nor logged.")
+
+
+class Pair(Strict):
+    reference: str = Field(description="The reference sequence, of any length: it is cut around the change.")
+    variant: str = Field(description="The same stretch with the variant.")
+
+
+class ScoreRequest(Strict):
+    """One question about variants, and its possible answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "pairs": [{"reference": EXAMPLE["reference"], "variant": EXAMPLE["variant"]}],
+                    "question": EXAMPLE["question"],
+                    "labels": ["splice acceptor loss", "CpG site loss"],
+                }
+            ]
+        }
+    )
+
+    pairs: list[Pair] = Field(min_length=1, max_length=MESSAGES, fail_fast=True)
+    question: str = Field(min_length=1)
+    labels: list[Text] = Field(min_length=2, max_length=64, description="Answers to choose from.")
+    model: str | None = Field(None, description="The name of the model; may be left out.")
+
+    def as_chat(self, pair: Pair) -> ChatRequest:
+        variant = {"type": "variant", "reference": pair.reference, "variant": pair.variant}
+        blocks = [variant, {"type": "text", "text": self.question}]
+        return ChatRequest(messages=[{"role": "user", "content": blocks}], labels=self.labels)
+
+
 # Where in a `PredictRequest` to find what its `as_chat` has at a place.
 PREDICT_FIELDS = {
     "messages.0.content.0.reference": "reference_sequence",
@@ -227,4 +278,23 @@ PREDICT_FIELDS = {
     "max_tokens": "max_length",
 }
 
-__all__ = ["EXAMPLE", "NEW_TOKENS", "PREDICT_FIELDS", "ChatRequest", "Message", "PredictRequest"]
+# The same for the pair `{0}` of a `ScoreRequest`.
+SCORE_FIELDS = {
+    "messages.0.content.0.reference": "pairs.{0}.reference",
+    "messages.0.content.0.variant": "pairs.{0}.variant",
+    "messages.0.content.0": "pairs.{0}.variant",
+    "messages.0.content.1.text": "question",
+    "messages": "pairs.{0}",
+}
+
+__all__ = [
+    "EXAMPLE",
+    "NEW_TOKENS",
+    "PREDICT_FIELDS",
+    "SCORE_FIELDS",
+    "ChatRequest",
+    "EmbeddingsRequest",
+    "Message",
+    "PredictRequest",
+    "ScoreRequest",
+]

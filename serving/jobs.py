@@ -1,0 +1,114 @@
+"""Requests that are no conversations: embeddings of sequences, and scores of labels for pairs."""
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from textgenome.configuration.configuration_textgenome import bases_per_state
+from textgenome.data.sequences import Tiling
+from textgenome.inference.embedding import embedding_steps
+from textgenome.inference.encoders import as_encoder
+from textgenome.inference.scoring import score_batch
+from textgenome.processing.processing_dna import tokenize_dna
+from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.serving.limits import Limits
+
+
+Steps = Generator[None, None, list]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed, checked and cut.
+
+    Args:
+        sequences: How many there are.
+        bases: How many they have together, as they came.
+        tokens: How many tokens are read.
+        size: Bytes that the job holds while it waits.
+    """
+
+    sequences: int
+    bases: int
+    tokens: int
+    size: int
+
+    name = "job"
+
+    def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
+        """Compute it, on the thread of the model; between steps it may be given up."""
+        raise NotImplementedError
+
+    def run(
+        self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits, given_up: threading.Event
+    ) -> list:
+        """The result, or nothing once it is given up."""
+        steps = self.steps(model, processor, limits)
+        try:
+            while not given_up.is_set():
+                next(steps)
+        except StopIteration as end:
+            return end.value
+        finally:
+            steps.close()
+        return []
+
+
+@dataclass(frozen=True)
+class EmbeddingJob(Job):
+    """Embeds sequences.
+
+    Args:
+        letters: The sequences, in the letters A, C, G, T and N.
+        pooling: See `embed`.
+    """
+
+    letters: tuple[str, ...] = ()
+    pooling: str = "mean"
+
+    name = "embeddings"
+
+    def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
+        tokenizer = processor.dna_tokenizer
+        encoder = as_encoder(model, tokenizer)
+        return embedding_steps(encoder, tokenizer, list(self.letters), tiling_of(model, processor), self.pooling)
+
+
+@dataclass(frozen=True)
+class ScoreJob(Job):
+    """Scores labels as the answer to conversations, given at once.
+
+    Args:
+        conversations: What is asked.
+        labels: Answers to choose from.
+    """
+
+    conversations: tuple[list[dict], ...] = ()
+    labels: tuple[str, ...] = ()
+
+    name = "scores"
+
+    def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
+        scores = []
+        for start in range(0, len(self.conversations), limits.batch_size):
+            batch = list(self.conversations[start : start + limits.batch_size])
+            scores += score_batch(model, processor, batch, list(self.labels))
+            yield
+        return scores
+
+
+def tiling_of(model: PreTrainedModel, processor: TextGenomeProcessor) -> Tiling:
+    """How sequences are cut that are longer than the DNA encoder of a model reads."""
+    return Tiling(processor.dna_tokenizer, bases_per_state(model.config.dna_config))
+
+
+def count_dna_tokens(letters: list[str], model: PreTrainedModel, processor: TextGenomeProcessor) -> int:
+    """How many tokens the encoder reads of sequences."""
+    tiling = tiling_of(model, processor)
+    tiles = [sequence[start:end] for sequence in letters for start, end in tiling(sequence)]
+    return sum(len(ids) for ids in tokenize_dna(processor.dna_tokenizer, tiles)[0])
+
+
+__all__ = ["EmbeddingJob", "Job", "ScoreJob", "count_dna_tokens"]
