@@ -10,12 +10,13 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from textgenome.data.sequences import GenomeSequence
 from textgenome.data.signals import SignalReader
 from textgenome.data.windows import Place, tile, with_letters
 from textgenome.evaluation.conditions import AS_IS
-from textgenome.evaluation.report import Table
+from textgenome.evaluation.report import Figure, Table
 from textgenome.evaluation.reporting import write_results
 from textgenome.evaluation.track_baselines import TrackBaselines
 from textgenome.evaluation.track_metrics import (
@@ -25,15 +26,20 @@ from textgenome.evaluation.track_metrics import (
     measure_genes,
     measure_regions,
     metric_words,
+    pearson_of_sums,
     signal_sums,
 )
+from textgenome.genome import plot
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.gtf import read_annotation
 from textgenome.inference.tracks import predict_tracks
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
+logger = logging.get_logger(__name__)
+
 LONGEST = 131_072  # bases of a region: longer ones are several
+MOST_LANES = 6  # of a picture
 FITTED = 500  # training regions that baselines are fitted to
 
 
@@ -141,6 +147,7 @@ def evaluate_tracks(
         measured[name] |= measure_genes(each)
     words = metric_words(groups, bool(genes))
     tables = [_table_of_tracks(sums, names, groups)]
+    figures = draw_regions(predictor, regions, sums[AS_IS])
     return write_results(
         output_dir,
         "tracks",
@@ -150,6 +157,7 @@ def evaluate_tracks(
         conditions=CONDITIONS,
         facts={**(facts or {}), "training_regions": len(regions.train)},
         unpaired=["in_sample"],
+        figures=figures,
         tables=tables,
         seed=seed,
     )
@@ -201,6 +209,42 @@ def measure_in_sample(predict: _Predictor, regions: TrackRegions) -> Iterator[tu
     places = _evenly(regions.train, len(regions.test))
     for number in _share(len(places)):
         yield {AS_IS: signal_sums(predict(places[number]), regions.reader(places[number]))}, {}
+
+
+def draw_regions(predict: _Predictor, regions: TrackRegions, sums: np.ndarray) -> list[Figure]:
+    """The best, the median and the worst held-out region, with a track of each group: that with the best r.
+
+    Args:
+        predict: Predicts a region again.
+        regions: Where.
+        sums: Of the model on each held-out region, `(regions, 7, tracks)`.
+    """
+    if plot.Figure is None:
+        logger.warning("The report has no pictures: they need matplotlib, pip install 'textgenome[genome]'.")
+        return []
+    r = np.nan_to_num(pearson_of_sums(sums))
+    order, tracks = np.argsort(-r.mean(axis=1), kind="stable"), regions.reader.tracks
+    pooled = np.nan_to_num(pearson_of_sums(sums.sum(axis=0)))
+    chosen = {}
+    for number in np.argsort(-pooled, kind="stable").tolist():
+        chosen.setdefault(tracks[number].group, number)
+    shown = sorted({*list(chosen.values())[:MOST_LANES], *(regions.reader.partners[i] for i in chosen.values())})
+    figures, drawn = [], set()
+    for name, number in {"Best": order[0], "Median": order[len(order) // 2], "Worst": order[-1]}.items():
+        if number in drawn:
+            continue
+        drawn.add(number)
+        place = regions.test[number]
+        truth, predicted = regions.reader(place), predict(place)
+        lanes = [
+            plot.Lane(tracks[i].name, truth[:, i], predicted[:, i], f"r {r[number, i]:.2f}")
+            for i in shown[:MOST_LANES]
+        ]
+        genes = regions.transcripts.get(place.contig, [])
+        picture = plot.as_png(plot.plot_tracks(place.interval, lanes, genes))
+        caption = f"{place}, mean r over all tracks {r[number].mean():.3f}. Measured above predicted, on one scale."
+        figures.append(Figure(f"{name} held-out region", picture, caption, wide=True))
+    return figures
 
 
 def _sums_of_genes(signal: np.ndarray, truth: np.ndarray, bins: Sequence[np.ndarray], strands: np.ndarray):

@@ -57,7 +57,8 @@ def test_a_run_leaves_a_model_and_a_table_of_results(starter_genome, beds, capsy
         results["metrics"]
     )
     assert results["verdict"] in capsys.readouterr().out
-    assert "start.plus" in (beds / "out" / "evaluation" / "report.html").read_text()
+    page = (beds / "out" / "evaluation" / "report.html").read_text()
+    assert "start.plus" in page and page.count("data:image/png") == 3 and "Worst held-out region" in page
     eval_results = json.loads((beds / "out" / "eval_results.json").read_text())
     assert eval_results["eval_pearson"] == results["conditions"]["as_is"]["pearson"]
     model, processor = load_checkpoint(beds / "out")
