@@ -80,8 +80,9 @@ def measure_scores(
     changes = [_substitution(row.sequence, row.variant) for row in rows]
     single = np.array([change is not None for change in changes])
     values = {MODEL: scores}
-    if not single.all():
-        values["inserted bases"] = np.array([len(row.variant) - len(row.sequence) for row in rows], float)
+    inserted = np.array([len(row.variant) - len(row.sequence) for row in rows], float)
+    if inserted.any():
+        values["inserted bases"] = inserted
     values["GC"] = np.array([sum(map(row.sequence.count, "GC")) / len(row.sequence) for row in rows])
     values["CpG transition"] = np.array([change == "CpG transition" for change in changes], float)
     values["transversion"] = np.array([change == "transversion" for change in changes], float)

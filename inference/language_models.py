@@ -19,7 +19,7 @@ from textgenome.configuration.configuration_textgenome import max_dna_tokens
 from textgenome.inference.checkpoints import KINDS, pin_revision
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, is_ntv2
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
-from textgenome.processing.processing_dna import has_several_bases, longest_token
+from textgenome.processing.processing_dna import has_several_bases, longest_token, tokenize_dna
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class DNALanguageModel:
 
     def tokenize(self, sequences: list[str]) -> list[list[int]]:
         """The tokens of sequences in the letters A, C, G, T and N."""
-        return self.tokenizer(sequences, return_attention_mask=False, verbose=False)["input_ids"]
+        return tokenize_dna(self.tokenizer, sequences)[0]
 
     def are_bases(self, ids: torch.Tensor) -> torch.Tensor:
         """Which tokens stand for known bases: bool, of the shape of `ids`. N, padding and what is added do not."""
