@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import transformers
 
 from textgenome.configuration.arguments import EncoderArguments, PublishedDefaults, RowArguments
+from textgenome.configuration.expression_arguments import ExpressionArguments
 
 
 @dataclass
@@ -116,15 +117,15 @@ class TracksArguments:
 
 
 @dataclass
-class DNAArguments(TracksArguments, ClassificationArguments, GenomeArguments, RowArguments):
+class DNAArguments(ExpressionArguments, TracksArguments, ClassificationArguments, GenomeArguments, RowArguments):
     """What to train a model of DNA alone for, and on which rows."""
 
     task: str = field(
         default="classification",
         metadata={
-            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them; `tracks` "
-            "signals along a genome.",
-            "choices": ["classification", "tracks"],
+            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them; "
+            "`expression` what people express of genes, from their two haplotypes; `tracks` signals along a genome.",
+            "choices": ["classification", "expression", "tracks"],
         },
     )
 
@@ -135,8 +136,14 @@ class DNAArguments(TracksArguments, ClassificationArguments, GenomeArguments, Ro
 
 @dataclass
 class DNAModelArguments(EncoderArguments):
-    """Which DNA encoder a head is put on. Give one of two: `dna_model` or `dna_config`."""
+    """Which DNA encoder a head is put on. Give one of two: `dna_model` or `dna_config`.
 
+    Or, in place of them, a model with its head to go on with, `model_name_or_path`; the task `expression` takes it.
+    """
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "A model of the task to go on with, head and encoder: a folder or a Hub id."}
+    )
     dtype: str = field(
         default="auto",
         metadata={
@@ -168,8 +175,11 @@ class DNAModelArguments(EncoderArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        if (self.dna_model is None) == (self.dna_config is None):
-            raise ValueError("Give one encoder: dna_model, or dna_config for random weights.")
+        if sum(each is not None for each in (self.dna_model, self.dna_config, self.model_name_or_path)) != 1:
+            raise ValueError(
+                "Give one encoder: dna_model, or dna_config for random weights; or model_name_or_path, a model to go "
+                "on with."
+            )
 
 
 @dataclass
@@ -186,6 +196,14 @@ class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
             "keep the weights of that one. Better is a lower loss; `metric_for_best_model` names another measure."
         },
     )
+    dna_cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder for what a frozen encoder makes of windows, which runs may share; by default "
+            "`dna_features` in `output_dir`. The task `expression` uses it."
+        },
+    )
+    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder."})
 
     def __post_init__(self):
         if self.early_stopping_patience is not None:

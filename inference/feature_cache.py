@@ -1,6 +1,7 @@
 """Keeping what a frozen DNA encoder makes of each sequence, so that training encodes it once."""
 
 import hashlib
+import json
 from math import ceil
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +23,7 @@ from textgenome.configuration.configuration_textgenome import bases_per_state
 logger = logging.get_logger(__name__)
 
 SHARD_BYTES = 64 * 2**20
+TOLD_BY_WEIGHTS = {"_name_or_path", "architectures", "dtype"}
 # Processes that hold parts of an encoder have to call it together, and would wait for one that found its features.
 SHARDED = "cache_dna_features needs a whole DNA encoder on each device: use DDP, ZeRO-1 or ZeRO-2, not ZeRO-3 or FSDP."
 
@@ -65,11 +67,8 @@ class FeatureCache:
         new = {}
         if missing:
             width = max(lengths[i] for i in missing)
-            states = type(self.model).encode_dna(
-                self.model, input_ids[missing, :width], attention_mask[missing, :width]
-            )
-            step = bases_per_state(self.model.config.dna_config)
-            new = {names[i]: row[: ceil(lengths[i] / step)] for i, row in zip(missing, states.detach())}
+            rows = self.compute(input_ids[missing, :width], attention_mask[missing, :width])
+            new = {names[i]: row for i, row in zip(missing, rows)}
         features = [new[name] if name in new else known[name].to(input_ids.device) for name in names]
         self.num_encoded += len(missing)
         self.num_read += len(names) - len(missing)
@@ -79,6 +78,12 @@ class FeatureCache:
             if sum(row.nbytes for row in self.unwritten.values()) >= SHARD_BYTES:
                 self.write()
         return pad_sequence(features, batch_first=True)
+
+    def compute(self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor) -> list[torch.Tensor]:
+        """What the encoder makes of sequences that are not known: for each `(states, width)`."""
+        states = type(self.model).encode_dna(self.model, input_ids, attention_mask).detach()
+        step = bases_per_state(self.model.config.dna_config)
+        return [row[: ceil(length / step)] for row, length in zip(states, attention_mask.sum(-1).tolist())]
 
     def name(self, ids: torch.LongTensor, device: torch.device) -> str:
         autocasts = torch.is_autocast_enabled(device.type)
@@ -207,7 +212,9 @@ def encoder_key(model: PreTrainedModel) -> str:
     config = model.config
     layer = config.dna_feature_layer % (config.dna_config.num_hidden_layers + 1)
     chosen = config.dna_feature_module or layer, config.both_strands, config.dna_complement_map
-    digest = hashlib.sha256(f"{config.dna_config.to_json_string()} {chosen}".encode())
+    # Where it was loaded from, and as what, tells nothing that the weights do not.
+    told = {name: value for name, value in config.dna_config.to_dict().items() if name not in TOLD_BY_WEIGHTS}
+    digest = hashlib.sha256(f"{json.dumps(told, sort_keys=True, default=str)} {chosen}".encode())
     for name, tensor in sorted(model.dna_encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -16,10 +16,11 @@ one. A finished run is only evaluated again; for a fresh start remove the output
 only, not for diagnosis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peft import get_peft_model
+from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from textgenome import TextGenomeDNAProcessor
@@ -27,7 +28,7 @@ from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArgumen
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.inference.checkpoints import check_models, fingerprint_weights
-from textgenome.training import classification, tracks
+from textgenome.training import classification, expression, tracks
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
 from textgenome.training.identity import remember_run, run_settings
@@ -38,11 +39,22 @@ from textgenome.training.scripts import parse_arguments, run_locked
 
 
 ARGUMENTS = (DNAArguments, DNATrainingArguments, DNAModelArguments)
-TASKS = {"classification": classification.prepare, "tracks": tracks.prepare}
+TASKS = {"classification": classification.prepare, "expression": expression.prepare, "tracks": tracks.prepare}
 
 
 class DNATrainer(ResumesMixin, Trainer):
-    """The trainer of models of the DNA family."""
+    """The trainer of models of the DNA family.
+
+    Args:
+        sampler: See `Job`.
+    """
+
+    def __init__(self, *args, sampler: Callable[[Trainer], Sampler] | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sampler = sampler
+
+    def _get_train_sampler(self, train_dataset=None):
+        return self.sampler(self) if self.sampler else super()._get_train_sampler(train_dataset)
 
 
 class SaveProcessor(TrainerCallback):
@@ -76,7 +88,8 @@ def train(
     check_models(model_args.base_models)
     job = TASKS[script_args.task](script_args, training_args, model_args)
     settings = run_settings(script_args, model_args, training_args) | job.settings
-    settings["weights"] = model_args.dna_model and fingerprint_weights(model_args.dna_model)
+    started_from = model_args.model_name_or_path or model_args.dna_model
+    settings["weights"] = started_from and fingerprint_weights(started_from)
     remember_run(settings, script_args, training_args)
     prepare_dna_encoder(job.model.model, model_args)
     if model_args.lora_dna_encoder:
@@ -115,6 +128,7 @@ def build_trainer(job: Job, training_args: DNATrainingArguments) -> DNATrainer:
         data_collator=job.collator,
         compute_metrics=job.compute_metrics,
         callbacks=callbacks,
+        sampler=job.sampler,
     )
     trainer.add_callback(KeepFloat32(trainer))
     return trainer

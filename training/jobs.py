@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
+from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase, ProcessorMixin, Trainer
 
 from textgenome import TextGenomeDNAConfig
@@ -28,6 +29,7 @@ class Job:
         settings: What the result depends on beside the flags: `data_fingerprint`, a hash of the rows (see
             `fingerprint_rows`), and what follows from them, such as `labels`. A folder with a run of other settings
             is left alone.
+        sampler: Makes the order of the training rows, by default a random one.
     """
 
     model: TextGenomeDNAPreTrainedModel
@@ -38,6 +40,7 @@ class Job:
     compute_metrics: Callable | None
     measure: Callable[[Trainer], None] | None
     settings: dict
+    sampler: Callable[[Trainer], Sampler] | None = None
 
 
 def build_model(

@@ -1,0 +1,96 @@
+"""Predicting what people express of genes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from textgenome.data.expression_rows import ExpressionCollator, GeneWindows, load_genes
+from textgenome.data.haplotypes import HaplotypeReader
+from textgenome.genome.genotypes import read_genotypes
+from textgenome.genome.intervals import bare_contig
+from textgenome.inference.checkpoints import load_checkpoint
+from textgenome.inference.generation import evaluation_mode
+from textgenome.inference.window_states import WindowStates, WindowTokens
+
+
+def predict_expression(
+    model: str | Path,
+    vcf: str | Path,
+    fasta: str | Path,
+    cache_dir: str | Path | None = None,
+    samples: Sequence[str] | None = None,
+    unphased: str | None = None,
+    batch_size: int = 64,
+) -> Iterator[dict]:
+    """What people express of the genes that a model was made for, in the unit that it was trained in.
+
+    Args:
+        model: Output folder of a training run of the task `expression`.
+        vcf: Phased genotypes of the people.
+        fasta: The genome.
+        cache_dir: Where to keep what the encoder makes of windows; by default `dna_features` in the folder of the
+            model, which training has filled. Models whose encoder was trained need none.
+        samples: Names of the people, by default all of the file.
+        unphased: See `read_genotypes`.
+        batch_size: People at a time.
+
+    Yields:
+        `gene`, `sample` and `prediction`, gene by gene.
+
+    Raises:
+        FileNotFoundError: If the folder holds no genes, as that of a model of another task.
+        ValueError: If the genome lacks a contig of a gene, or the files do not fit, see `HaplotypeReader`.
+    """
+    genes, window, indels, means = load_genes(model)
+    network, processor = load_checkpoint(model)
+    reader = HaplotypeReader(fasta, None, indels)
+    genes = [
+        gene._replace(
+            contig=reader.contigs.get(gene.contig) or reader.contigs.get(bare_contig(gene.contig), gene.contig)
+        )
+        for gene in genes
+    ]
+    windows = GeneWindows(genes, reader, window)
+    reader.genotypes = read_genotypes(vcf, samples, map(windows.place, genes), unphased)
+    tokens = WindowTokens(processor.dna_tokenizer)
+    if network.config.pooling == "center":
+        states = tokens
+    else:
+        folder = cache_dir or Path(model) / "dna_features"
+        states = WindowStates(network, processor.dna_tokenizer, folder, network.config.state_bin, indels)
+    collator = ExpressionCollator(windows, states, means)
+    for number, gene in enumerate(tqdm(genes, desc="Predicting", unit="gene", disable=None)):
+        if isinstance(states, WindowStates):
+            states.encode(windows[number].haplotypes, description=None)
+        people = range(len(reader.genotypes.samples))
+        predictions = predict_people(network, collator, number, people, batch_size)
+        for sample, prediction in zip(reader.genotypes.samples, predictions.tolist()):
+            yield {"gene": gene.name, "sample": sample, "prediction": prediction}
+
+
+@torch.no_grad()
+def predict_people(
+    model: PreTrainedModel, collator: ExpressionCollator, gene: int, people: Sequence[int], batch_size: int = 64
+) -> torch.Tensor:
+    """What a model predicts for people at one gene, `(people,)`, float32, on the CPU.
+
+    Args:
+        model: The model.
+        collator: Makes batches of its windows.
+        gene: Its number.
+        people: Their numbers; -1 is the reference.
+        batch_size: People at a time.
+    """
+    found = []
+    with evaluation_mode(model):
+        for start in range(0, len(people), batch_size):
+            batch = collator([{"gene": gene, "person": person} for person in people[start : start + batch_size]])
+            batch = {name: each.to(model.device) for name, each in batch.items() if name not in ("labels", "groups")}
+            found.append(model(**batch).logits[:, 0].float().cpu())
+    return torch.cat(found)
+
+
+__all__ = ["predict_expression", "predict_people"]
