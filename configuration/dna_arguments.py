@@ -58,6 +58,13 @@ class ClassificationArguments:
             "choices": ["none", "balanced"],
         },
     )
+    baselines: bool = field(
+        default=True,
+        metadata={
+            "help": "Fit baselines on the train rows, too, and measure them beside the model: 3-5-mers, and a small "
+            "CNN trained from scratch, about 40 CPU seconds, and once more with shuffled labels."
+        },
+    )
     dataset_validation_split: str | None = field(
         default=None,
         metadata={"help": "Split on which early stopping chooses, another than is evaluated on in the end."},

@@ -111,17 +111,20 @@ def write_sequence_results(
         facts: See `write_results`.
         seed: Of the bootstrap.
 
+    If all rows are such, they are measured nevertheless, and the verdict says so.
+
     Returns:
         What `write_results` returns, with `duplicates`, the number of rows `exact` and `other_strand`; and
         `with_duplicates`, if there are any, by condition the metrics of all rows.
     """
-    kept = ~table.duplicates.either
-    if not kept.any():
-        raise ValueError("All evaluated rows have the sequences of a train row: there is nothing to measure.")
+    seen = table.duplicates.either
+    kept = ~seen if not seen.all() else seen
     measured = {name: table.measure(each, kept) for name, each in scores.items()}
     duplicates = {name: int(found.sum()) for name, found in table.duplicates._asdict().items()}
     facts, notes, tables = {**facts, "duplicates": duplicates}, [], []
-    if not kept.all():
+    if seen.all():
+        notes.append("All evaluated rows repeat the sequences of train rows: the figures show what was remembered.")
+    elif seen.any():
         facts["with_duplicates"] = {name: _values(table.measure(each, kept | True)) for name, each in scores.items()}
         notes.append(
             f"{duplicates['exact']} of {len(kept)} rows repeat the sequences of a train row, and "

@@ -17,7 +17,8 @@ def judge(metrics: Mapping) -> str:
         metrics: The content of `metrics.json`: `conditions`, `metric`, the name of the metric that decides, and
             `metrics`, by name what `Metric` holds. The best condition of the kind `baseline` is what the model has to
             beat; the condition `dna_exchanged` tells whether it uses the DNA. `only_answer` of the model is the
-            class that it gives all rows, if it does.
+            class that it gives all rows, if it does; `duplicates` counts the rows
+            that it has seen in training.
     """
     name, conditions = metrics["metric"], metrics["conditions"]
     metric = metrics["metrics"][name]
@@ -48,6 +49,8 @@ def judge(metrics: Mapping) -> str:
     if EXCHANGED in conditions:
         uses = _exceeds(conditions[EXCHANGED], name, -sign)
         (good if uses else bad).append(f"{'uses' if uses else 'does not use'} the DNA")
+    if sum(metrics.get("duplicates", {}).values()) == model.get("units"):
+        bad.insert(0, "was evaluated on rows that it was trained on")
     findings = ", but ".join(_listed(each) for each in (bad, good) if each)
     compared = [conditions[each] for each in (best, EXCHANGED) if each in conditions]
     figures = ", ".join(_value(each, name, metric, i) for i, each in enumerate((model, *compared)))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
@@ -27,6 +28,9 @@ from textgenome.data.labels import (
     row_label,
 )
 from textgenome.data.rows import fingerprint_rows, load_rows
+from textgenome.data.settings import SETTINGS
+from textgenome.evaluation import evaluate_model, format_table
+from textgenome.evaluation.controls import DNA_CONTROLS, SEQUENCE_CONTROLS
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.jobs import Job, build_model
@@ -63,7 +67,9 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
         eval_rows=test_rows if validation_rows is None else validation_rows,
         collator=TextGenomeDNACollator(processor, model.config.label2id, problem_type),
         compute_metrics=accuracy if problem_type == SINGLE else None,
-        measure=None if test_rows is None else partial(measure, test_rows=test_rows),
+        measure=None
+        if test_rows is None
+        else partial(measure, script_args=script_args, rows=rows, test_rows=test_rows),
         settings={"data_fingerprint": fingerprint_rows(rows), "labels": names},
     )
 
@@ -187,8 +193,8 @@ def accuracy(prediction: EvalPrediction) -> dict[str, float]:
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
-def measure(trainer: Trainer, test_rows: Dataset) -> None:
-    """Save the loss and the accuracy on the test split."""
+def measure(trainer: Trainer, script_args: DNAArguments, rows: Dataset, test_rows: Dataset) -> None:
+    """Save the loss on the test split, and evaluate the model there beside baselines and controls."""
     config = trainer.model.config
     if config.problem_type in (SINGLE, None):
         unknown = sum(class_name(row_label(row)) not in config.label2id for row in test_rows)
@@ -197,6 +203,25 @@ def measure(trainer: Trainer, test_rows: Dataset) -> None:
     metrics = trainer.evaluate(test_rows)
     trainer.log_metrics("eval", metrics)
     trainer.save_metrics("eval", metrics)
+    folder = Path(trainer.args.output_dir) / "evaluation"
+    if trainer.is_world_process_zero():
+        # Of weights that were trained on since.
+        for path in (folder / SETTINGS, *folder.glob("predictions*.jsonl")):
+            path.unlink(missing_ok=True)
+    trainer.accelerator.wait_for_everyone()
+    results = evaluate_model(
+        trainer.args.output_dir,
+        script_args.dataset_name or script_args.vcf,
+        script_args.dataset_test_split,
+        folder,
+        list(DNA_CONTROLS if config.num_sequences == 2 else SEQUENCE_CONTROLS),
+        baselines=script_args.baselines,
+        batch_size=trainer.args.per_device_eval_batch_size,
+        seed=trainer.args.seed,
+        tables=(test_rows.to_list(), rows.to_list()),
+    )
+    if results:
+        print(format_table(results))
 
 
 __all__ = ["accuracy", "load_split", "measure", "prepare"]

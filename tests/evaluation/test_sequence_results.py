@@ -116,8 +116,10 @@ def test_loci_are_resampled_and_pairs_are_cut(tmp_path):
     assert results["verdict"].startswith("Best baseline: ")
 
 
-def test_nothing_but_duplicates_is_refused(tmp_path):
+def test_where_all_rows_were_trained_on_the_verdict_says_so(tmp_path):
     rows = cut_sequences(single_rows(4))
     table = SequenceTable(rows, rows, ["0", "1"], SINGLE)
-    with pytest.raises(ValueError, match="All evaluated rows have the sequences of a train row"):
-        write_sequence_results(tmp_path, table, table.predict_baselines(0), FACTS)
+    scores = {"as_is": table.as_scores(certain(table, "0101"))}
+    results = write_sequence_results(tmp_path, table, scores, FACTS)
+    assert results["verdict"].startswith("The model was evaluated on rows that it was trained on")
+    assert "what was remembered" in results["notes"][0] and "with_duplicates" not in results

@@ -23,7 +23,7 @@ def write_table(folder: Path) -> Path:
 
 def flags(table: Path, **settings) -> list[str]:
     named = {"dataset_name": table / "rows", "output_dir": table / "out", "dna_config": HYENA, "dna_window": 64}
-    settings = {**named, **QUICK, **settings}
+    settings = {**named, **QUICK, "baselines": False, **settings}
     settings["dna_config"] = settings["dna_config"] and json.dumps(settings["dna_config"])
     return as_flags(settings)
 

@@ -42,6 +42,21 @@ def test_a_table_of_one_sequence_a_row_is_learnt(tmp_path, caplog):
     assert json.loads((out / "eval_results.json").read_text())["eval_accuracy"] == 1
 
 
+def test_a_run_ends_with_the_table_of_results(tmp_path, capsys):
+    rows = rows_of(lambda i: i % 2, 16)
+    write_rows(tmp_path / "rows", train=rows[:8], val=rows[6:])
+    out = run(tmp_path, dna_window=None, max_steps=1, baselines=True)
+    metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
+    assert {"as_is", "dna_exchanged", "reverse_complement", "kmers", "small_cnn"} < set(metrics["conditions"])
+    assert (metrics["duplicates"]["exact"], metrics["conditions"]["as_is"]["units"]) == (2, 8)
+    assert metrics["verdict"] in capsys.readouterr().out
+    assert (out / "evaluation" / "report.html").exists()
+    # Weights that were trained on are evaluated anew.
+    run(tmp_path, dna_window=None, max_steps=2, allow_change=["max_steps"])
+    again = json.loads((out / "evaluation" / "metrics.json").read_text())
+    assert again["weights"] != metrics["weights"] and "kmers" not in again["conditions"]
+
+
 def test_values_are_learnt_in_their_unit(tmp_path, caplog):
     out = train(tmp_path, rows_of(lambda i: 1000 + i + 0.5), **LEARNS, pooling="mean", classifier_dropout=0)
     assert "regression: labels from 1000.5 to 1007.5" in caplog.text
