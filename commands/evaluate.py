@@ -30,7 +30,12 @@ CONTROLS = [name for name, each in CONDITIONS.items() if each.kind == "control" 
 
 
 Controls = Annotated[
-    str, typer.Option("--controls", help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas.")
+    str,
+    typer.Option(
+        "--controls",
+        help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas; `+` joins two, as "
+        "constant_question+dna_exchanged.",
+    ),
 ]
 Baselines = Annotated[bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")]
 TextOnlyModel = Annotated[
@@ -105,7 +110,7 @@ def evaluate(
 def read_controls(controls: str) -> list[str]:
     """The names of controls, of `all` those of all."""
     names = CONTROLS if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
-    unknown = [name for name in names if name not in CONTROLS]
+    unknown = [name for name in names if not set(name.split("+")) <= set(CONTROLS)]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CONTROLS)}, or all.")
     return names

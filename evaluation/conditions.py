@@ -103,4 +103,14 @@ CONDITIONS = {
     ),
 }
 
-__all__ = ["AS_IS", "CONDITIONS", "TEXT_ONLY", "Condition"]
+
+def find_condition(name: str) -> Condition:
+    """The condition of a name in `CONDITIONS`, or of controls that are joined by `+` and made one after the other."""
+    if name in CONDITIONS:
+        return CONDITIONS[name]
+    parts = [CONDITIONS[part] for part in name.split("+")]
+    title = ", ".join(part.title for part in parts)
+    return Condition(title, "control", "Together: " + " ".join(part.meaning for part in parts))
+
+
+__all__ = ["AS_IS", "CONDITIONS", "TEXT_ONLY", "Condition", "find_condition"]

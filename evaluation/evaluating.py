@@ -17,7 +17,7 @@ from textgenome.data.labels import is_pair
 from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.data.settings import remember_settings
-from textgenome.evaluation.conditions import AS_IS, CONDITIONS, TEXT_ONLY
+from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY, find_condition
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS, SEQUENCE_CONTROLS
 from textgenome.evaluation.evaluating_baselines import baseline_records, load_train_rows, write_results
 from textgenome.evaluation.results import compare, summarize
@@ -66,7 +66,8 @@ class Evaluation:
         dataset_name: See `load_rows`.
         split: Which of its splits.
         output_dir: Folder for the results.
-        controls: Names in `CONTROLS`. One that changes nothing that the model sees is left out.
+        controls: Names in `CONTROLS`, or several of them joined by `+`. One that changes nothing that the model sees
+            is left out.
         baselines: Whether to fit the baselines on the train split, too.
         text_only_model: A model that was trained by the same recipe with `dna: none`.
         mode: Of a fused model: `generate`, `score` (rank the known answers, without generation), or `both`.
@@ -219,7 +220,7 @@ class Evaluation:
                 positions = most_positions(checkpoint.config)
                 check_prompts(checkpoint.processor, prompts, positions, self.enable_thinking)
             except ValueError as error:
-                raise ValueError(f"{CONDITIONS[name].title}: {error}") from error
+                raise ValueError(f"{find_condition(name).title}: {error}") from error
 
     def predict(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]], predictions: Predictions) -> None:
         """Load a model and let it predict all rows under all conditions."""
@@ -263,7 +264,10 @@ def change_rows(
     """
     conditions = {}
     for name in controls:
-        changed = CONTROLS[name](windows, seed, description) if name in reads else windows
+        changed = windows
+        for part in name.split("+"):
+            if part in reads:
+                changed = CONTROLS[part](changed, seed, description)
         if changed == windows:
             logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
         else:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from textgenome.evaluation.conditions import AS_IS, CONDITIONS
+from textgenome.evaluation.conditions import AS_IS, find_condition
 from textgenome.evaluation.metrics import METRICS, mcnemar, score_answers
 from textgenome.evaluation.units import summarize_units
 from textgenome.inference.answers import (
@@ -54,7 +54,7 @@ def summarize(
         `rows`, `confidence` and `accuracy`.
     """
     answers = [answer_of(record) for record in records]
-    summary = {**CONDITIONS[condition]._asdict(), **score_answers(truths, answers, synonyms, seed)}
+    summary = {**find_condition(condition)._asdict(), **score_answers(truths, answers, synonyms, seed)}
     if len(set(answers)) == 1 and len(summary["per_class"]) > 1:
         summary["only_answer"] = answers[0] or "none"
     if "output" in records[0]:

@@ -10,9 +10,11 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.descriptions import Description
 from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, small_cnn
-from textgenome.evaluation.evaluating import Evaluation
+from textgenome.evaluation.evaluating import Evaluation, change_rows
 from textgenome.evaluation.results import compare, summarize
 from textgenome.hub_card import export_checkpoint
 from textgenome.inference.predictions import Predictions
@@ -160,6 +162,19 @@ def test_a_folder_that_another_process_writes_to_is_refused(table, tmp_path):
             run(table, tmp_path / "out")
         with pytest.raises(OSError, match="writes to it"):
             evaluate_baselines(table, "val", tmp_path / "out")
+
+
+def test_controls_are_joined_by_plus(table, tmp_path):
+    both = "constant_question+dna_exchanged"
+    metrics = run(table, tmp_path, ["dna_exchanged", both], description={"constant_question": "Why?"})
+    assert list(metrics["conditions"]) == ["as_is", "dna_exchanged", both]
+    assert metrics["conditions"][both]["title"] == "constant question, DNA exchanged"
+    rows = [{"question": "What of BRCA1?", "reference_sequence": base, "variant_sequence": base} for base in "ACG"]
+    changed = change_rows(rows, [both, "dna_exchanged"], CONTROLS, 0, Description("Why?"))
+    assert {row["question"] for row in changed[both]} == {"Why?"}
+    for column in DNA_COLUMNS:
+        assert [row[column] for row in changed[both]] == [row[column] for row in changed["dna_exchanged"]]
+        assert all(row[column] != own[column] for row, own in zip(changed[both], rows))
 
 
 def test_another_table_says_what_its_controls_change(table, tmp_path):
