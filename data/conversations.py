@@ -7,9 +7,8 @@ from transformers import PreTrainedTokenizerBase
 from textgenome.data.texts import check_unicode, is_blank
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
-    check_tokens_differ,
+    check_tokens,
     normalize_dna,
-    tokenize_dna,
     truncate_dna,
     variant_window,
 )
@@ -222,9 +221,7 @@ def _refuse_others(fields: Mapping, known: tuple[str, ...], place: str = "") -> 
 
 def _check_tokens(sequences: tuple[str, ...], dna_tokenizer: PreTrainedTokenizerBase | None) -> None:
     if dna_tokenizer is not None:
-        encoded, _ = tokenize_dna(dna_tokenizer, list(sequences))
-        if len(encoded) == 2:
-            check_tokens_differ(*encoded)
+        check_tokens(dna_tokenizer, sequences)
 
 
 def _without_dna(message: dict) -> dict:

@@ -117,7 +117,7 @@ def ask_table(
     thinks = checkpoint.processor.reasons if enable_thinking is None else enable_thinking
     checks = _checks(checkpoint.processor, checkpoint.config, thinks)
     rows = load_rows(dataset_name, split, on_bad_row, check_question, numbered=True, **checks).to_list()
-    return ask_rows(checkpoint, rows, output_dir, enable_thinking=thinks, **options)
+    return ask_rows(checkpoint, rows, output_dir, enable_thinking=thinks, are_checked=True, **options)
 
 
 def ask_vcf(
@@ -187,7 +187,8 @@ def ask_rows(
         rows: As in `ask_model`, and perhaps `variant`, a name, or `row`, a number.
         output_dir: Where to.
         labels: See `ask_model`.
-        options: `dtype`, the data type of the weights, and further arguments of `ask_model`.
+        options: `dtype`, the data type of the weights; `are_checked`, if each row has passed `check_question`; and
+            further arguments of `ask_model`.
 
     Returns:
         On the main process, for each row what `ask_model` returns, after its `variant` or else its number, `row`.
@@ -210,6 +211,7 @@ def _ask_rows(
     dtype: str = "auto",
     batch_size: int = 64,
     enable_thinking: bool | None = None,
+    are_checked: bool = False,
     **generation_options,
 ) -> list[dict] | None:
     if not rows:
@@ -218,7 +220,8 @@ def _ask_rows(
     check_labels(labels or [], processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
     windows = cut_windows(rows, **reading_options(processor))
-    check_prompts(processor, list(map(as_prompt, windows)), most_positions(checkpoint.config), thinks)
+    if not are_checked:
+        check_prompts(processor, list(map(as_prompt, windows)), most_positions(checkpoint.config), thinks)
     settings = prediction_settings(checkpoint, rows, dtype, thinks, generation_options)
     if state.is_main_process:
         remember_settings({**settings, "labels": labels}, output_dir, "asking")

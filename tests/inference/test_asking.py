@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY_CHECKPOINT, random_dna, variant_row
 
 from textgenome.data.locks import locked
-from textgenome.inference import ask_model, ask_table, ask_vcf, asking, extract_answer
+from textgenome.inference import ask_model, ask_table, ask_vcf, asking, extract_answer, generation
 from textgenome.inference.answers import normalize_answer, split_output
 from textgenome.inference.asking import ask_rows, open_fused
 from textgenome.inference.predictions import Predictions
@@ -126,6 +126,20 @@ def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
     for each, expected in zip(written, in_memory):
         assert {**each, "scores": None} == {"row": each["row"], **expected, "scores": None}
         assert each["scores"] == pytest.approx(expected["scores"])
+
+
+def test_the_prompts_of_a_table_are_checked_once(table, tmp_path, monkeypatch):
+    said(monkeypatch, "Answer: Glioma")
+    checked, check = [], generation.check_prompts
+
+    def count(processor, conversations, *args):
+        checked.extend(conversations)
+        check(processor, conversations, *args)
+
+    monkeypatch.setattr(generation, "check_prompts", count)
+    monkeypatch.setattr(asking, "check_prompts", count)
+    ask_table(str(TINY_CHECKPOINT), table, tmp_path / "out", **OPTIONS)
+    assert len(checked) == 5
 
 
 def test_answers_carry_the_numbers_of_the_rows_in_the_table(table, tmp_path, monkeypatch):

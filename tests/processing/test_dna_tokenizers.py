@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.processing import build_dna_tokenizer, variant_window
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
-from textgenome.processing.processing_dna import tokenize_dna
+from textgenome.processing.processing_dna import check_tokens, tokenize_dna
 
 
 IDS = {
@@ -75,6 +75,19 @@ def test_looking_ids_up_gives_those_of_the_tokenizer(name):
     expected = tokenizer(sequences, return_offsets_mapping=True)
     assert (ids, offsets) == (expected["input_ids"], expected["offset_mapping"])
     assert tokenize_dna(tokenizer, sequences) == (ids, None)
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_sequences_are_checked_as_if_they_were_tokenized(name):
+    tokenizer = build_dna_tokenizer(name, model_max_length=600)
+    sequence = random_dna(600)
+    check_tokens(tokenizer, (sequence, sequence[:-1]))
+    check_tokens(tokenizer, (sequence,))
+    with pytest.raises(ValueError, match="equal DNA tokens"):
+        check_tokens(tokenizer, (sequence, sequence))
+    tokenizer.model_max_length = count = len(tokenizer(sequence)["input_ids"]) - 1
+    with pytest.raises(ValueError, match=f"600 bases has {count + 1} tokens, but the encoder reads at most {count}"):
+        check_tokens(tokenizer, (sequence[:9], sequence))
 
 
 def test_a_tokenizer_of_another_kind_is_asked():
