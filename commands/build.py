@@ -2,12 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from textgenome.commands.console import Command, app
-from textgenome.commands.options import FASTA, VCF, Seed
+from textgenome.commands.options import FASTA, VCF, Samples, Seed, Unphased
 
 
 build = typer.Typer(
@@ -19,15 +19,6 @@ app.add_typer(build, name="build")
 command = partial(build.command, cls=Command)
 
 Table = Annotated[Path, typer.Option("--output", help="New table: .tsv, .csv, .jsonl or .parquet.")]
-
-Unphased = Annotated[
-    Literal["reference", "skip"] | None,
-    typer.Option(
-        "--unphased",
-        help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
-        "people. By default they are refused.",
-    ),
-]
 
 
 @command()
@@ -86,10 +77,7 @@ def haplotypes(
     fasta: Annotated[Path, FASTA],
     regions: Annotated[Path, typer.Option("--regions", exists=True, dir_okay=False, help="Places: a BED file.")],
     output: Annotated[Path, typer.Option("--output", help="New FASTA file, compressed by bgzip if it ends with .gz.")],
-    samples: Annotated[
-        Path | None,
-        typer.Option("--samples", exists=True, dir_okay=False, help="Names of people, one a line; by default all."),
-    ] = None,
+    samples: Samples = None,
     indels: Annotated[
         bool, typer.Option("--indels", help="Apply insertions and deletions, too; by default only SNVs are.")
     ] = False,

@@ -63,6 +63,19 @@ Window = Annotated[
     int | None,
     typer.Option("--window", min=1, help="Most bases of the windows around a variant; by default as in training."),
 ]
+# Of the commands that read genotypes of people.
+Samples = Annotated[
+    Path | None,
+    typer.Option("--samples", exists=True, dir_okay=False, help="Names of people, one a line; by default all."),
+]
+Unphased = Annotated[
+    Literal["reference", "skip"] | None,
+    typer.Option(
+        "--unphased",
+        help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
+        "people. By default they are refused.",
+    ),
+]
 OnBadRow = Annotated[
     Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
 ]

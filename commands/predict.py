@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, BatchSize, Dtype, Model, OnBadRow, Revision
+from textgenome.commands.options import FASTA, VCF, BatchSize, Dtype, Model, OnBadRow, Revision, Samples, Unphased
 
 
 Table = Annotated[
@@ -36,6 +36,8 @@ def predict(
     fasta: Annotated[Path | None, FASTA] = None,
     bed: BED = None,
     vcf: Annotated[Path | None, VCF] = None,
+    samples: Samples = None,
+    unphased: Unphased = None,
     on_bad_row: OnBadRow = "raise",
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -48,17 +50,23 @@ def predict(
     TG_SCORE, its probability, or TG_VALUE. The same command goes on with a run that was stopped. Several GPUs share
     the rows under `accelerate launch -m textgenome.commands predict ...`.
 
+    A model of expression predicts each of its genes for people, from their phased genotypes in --vcf.
+
     Example: textgenome predict --model outputs/gue --dataset_name promoters.csv --output answers.csv
 
     Example: textgenome predict --model outputs/gue --fasta genome.fa --bed regions.bed --output answers.parquet
 
     Example: textgenome predict --model outputs/variants --vcf calls.vcf.gz --fasta genome.fa --output answers.vcf.gz
+
+    Example: textgenome predict --model outputs/expression --vcf people.vcf.gz --fasta genome.fa --output people.tsv
     """
+    from textgenome.data.haplotypes import read_names
     from textgenome.genome.annotating import NOTICE
     from textgenome.inference.predicting import predict as predict_all
 
     sources = {"dataset_name": dataset_name, "split": split, "fasta": fasta, "bed": bed, "vcf": vcf}
-    options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size}
+    options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size, "unphased": unphased}
+    options["samples"] = read_names(samples) if samples else None
     count = predict_all(model, output, revision, **sources, **options)
     if count is not None:
         typer.echo(f"{count} rows in {output}\n{NOTICE}.")

@@ -180,6 +180,11 @@ def save_genes(
     save_file(tensors, Path(folder) / FILE, about)
 
 
+def has_genes(folder: str | Path) -> bool:
+    """Whether a folder holds a model of the task `expression`."""
+    return (Path(folder) / FILE).exists()
+
+
 def load_genes(folder: str | Path) -> tuple[list[Gene], int, bool, dict[int, torch.Tensor]]:
     """What `save_genes` saved: genes, window, indels, and means by the number of the gene.
 
@@ -201,6 +206,7 @@ __all__ = [
     "ExpressionRows",
     "GeneWindows",
     "GroupedByGene",
+    "has_genes",
     "load_genes",
     "mean_states",
     "save_genes",

@@ -4,16 +4,42 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from textgenome.data.expression_rows import ExpressionCollator, GeneWindows, load_genes
+from textgenome.data.files import refuse_unknown_table, write_table
 from textgenome.data.haplotypes import HaplotypeReader
 from textgenome.genome.genotypes import read_genotypes
 from textgenome.genome.intervals import bare_contig
-from textgenome.inference.checkpoints import load_checkpoint
+from textgenome.inference.checkpoints import Checkpoint, load_checkpoint
 from textgenome.inference.generation import evaluation_mode
+from textgenome.inference.predictions import join_processes
+from textgenome.inference.requests import Request
 from textgenome.inference.window_states import WindowStates, WindowTokens
+
+
+def write_expression(checkpoint: Checkpoint, request: Request) -> int | None:
+    """Write a table with `gene`, `sample` and `prediction`, see `predict_expression`. Processes share the encoder's
+    work.
+
+    Returns:
+        How many rows there are, on the main process.
+
+    Raises:
+        ValueError: If the genome or the genotypes are not given, or something else is.
+    """
+    if request.fasta is None or request.vcf is None or request.bed or request.dataset_name:
+        raise ValueError(f"{checkpoint.name} predicts expression of people: give --vcf and --fasta, and nothing else.")
+    refuse_unknown_table(request.output)
+    state = join_processes()
+    options = {"unphased": request.unphased, "batch_size": request.batch_size}
+    rows = list(predict_expression(checkpoint.name, request.vcf, request.fasta, samples=request.samples, **options))
+    if not state.is_main_process:
+        return None
+    write_table(rows, request.output)
+    return len(rows)
 
 
 def predict_expression(
@@ -46,6 +72,7 @@ def predict_expression(
     """
     genes, window, indels, means = load_genes(model)
     network, processor = load_checkpoint(model)
+    network.to(PartialState().device)
     reader = HaplotypeReader(fasta, None, indels)
     genes = [
         gene._replace(

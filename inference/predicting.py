@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from textgenome.data.expression_rows import has_genes
 from textgenome.inference.checkpoints import open_checkpoint
+from textgenome.inference.expression import write_expression
 from textgenome.inference.requests import Request
 from textgenome.inference.sequence_predictions import predict_sequences
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
@@ -30,6 +32,8 @@ def predict(model: str, output: str | Path, revision: str = "main", **request) -
         ValueError: If the model has no head on DNA, does not read such sequences, or rows are bad.
     """
     checkpoint = open_checkpoint(model, revision)
+    if has_genes(model):
+        return write_expression(checkpoint, Request(Path(output), **request))
     head = checkpoint.kind.model_class.__name__
     if head not in PREDICTORS:
         way = "Ask it by `textgenome ask`." if checkpoint.kind.writes_text else "It is not predicted with yet."

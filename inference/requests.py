@@ -21,6 +21,8 @@ class Request:
         on_bad_row: `raise` or `skip`.
         dtype: Data type of the weights.
         batch_size: Rows at a time.
+        samples: For a model of expression: names of people in `vcf`, by default all.
+        unphased: Likewise: what to do with unphased heterozygotes, see `read_genotypes`.
     """
 
     output: Path
@@ -32,6 +34,8 @@ class Request:
     on_bad_row: str = "raise"
     dtype: str = "auto"
     batch_size: int = 64
+    samples: list[str] | None = None
+    unphased: str | None = None
 
     @property
     def folder(self) -> Path:

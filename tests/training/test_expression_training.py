@@ -10,8 +10,10 @@ from runs import QUICK, as_flags
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification
+from typer.testing import CliRunner
 
 from textgenome import HyenaDNAModel
+from textgenome.commands import app
 from textgenome.data.expression_rows import load_genes
 from textgenome.data.haplotypes import HaplotypeReader, window_around
 from textgenome.genome.genotypes import read_genotypes
@@ -101,6 +103,13 @@ def test_each_distinct_piece_is_encoded_once_and_never_again(files, tmp_path, en
     rows = list(predict_expression(out, files["vcf"], files["fasta"], tmp_path / "states", ["P009", "P002"]))
     assert encoded[0] == before and len(rows) == 12
     assert [row["sample"] for row in rows[:2]] == ["P009", "P002"] and rows[0]["gene"] == genes[0].name
+
+    (tmp_path / "people.txt").write_text("P009\nP002\n")
+    table = tmp_path / "predictions.tsv"
+    flags = {"model": out, "vcf": files["vcf"], "fasta": files["fasta"], "samples": tmp_path / "people.txt"}
+    result = CliRunner().invoke(app, ["predict", *as_flags({**flags, "output": table})])
+    assert result.exit_code == 0 and "12 rows in" in result.output
+    assert table.read_text().startswith(f"gene\tsample\tprediction\n{genes[0].name}\tP009\t")
 
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
     cell = metrics["grid"]["seen_genes_new_people"]
