@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--bases", type=int, default=128, help="of a window")
+    parser.add_argument("--batch_bases", type=int, default=8192, help="so few that the fewest windows fill batches")
     parser.add_argument("--model", help="folder or Hub id")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -34,6 +35,7 @@ def main() -> None:
             bed = write_bed(folder / f"{number}.bed", number, args.bases)
             output = folder / f"{number}.parquet"
             words = ["--model", model, "--fasta", fasta, "--bed", bed, "--output", output]
+            words += ["--batch_bases", args.batch_bases]
             seconds, peak = run([sys.executable, "-m", "textgenome.commands", "embed", *map(str, words)])
             speed, size = number * args.bases / seconds, output.stat().st_size
             print(

@@ -12,6 +12,9 @@ from textgenome.data.sequences import GenomeSequence, SequenceRow, Tiling
 from textgenome.genome.intervals import Interval
 
 
+CHUNK_TILES = 8192
+
+
 class Unit(NamedTuple):
     """A sequence that is worked on; of a pair there are two, told apart by their `allele`. `row` is its number."""
 
@@ -59,7 +62,8 @@ class Work:
         tiling: Cuts sequences into tiles.
         first: The first unit.
         last: The one after the last unit.
-        chunk_bases: Bases of the tiles of a chunk: it ends with the tile that makes it as large.
+        chunk_bases: Bases of the tiles of a chunk: it ends with the tile that makes it as large, or with the last of
+            `CHUNK_TILES` of them.
     """
 
     read: Callable[[], Iterable[SequenceRow]]
@@ -74,7 +78,7 @@ class Work:
             for start, end in self.tiling(unit.sequence):
                 chunk.append(Tile(unit, start, end))
                 bases += end - start
-                if bases >= self.chunk_bases:
+                if bases >= self.chunk_bases or len(chunk) == CHUNK_TILES:
                     yield chunk
                     chunk, bases = [], 0
         if chunk:

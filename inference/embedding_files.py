@@ -16,7 +16,8 @@ from textgenome.data.settings import SETTINGS
 
 
 SHARD_BYTES = 2**28
-GROUP_BYTES = 2**26  # of rows that are written at once
+GROUP_BYTES = 2**24  # of rows that are written at once
+ROW_BYTES = 2**10  # about what the place of a row takes until then
 METADATA = "textgenome"
 SUFFIX = ".parquet"
 PLACE = {"row": pa.int64(), "name": pa.string(), "allele": pa.string(), "contig": pa.string(), "start": pa.int64()}
@@ -105,7 +106,7 @@ class EmbeddingsWriter:
         self.rows.append(row)
         self.values.append(value)
         self.spans.append(spans)
-        self.size += value.nbytes
+        self.size += value.nbytes + ROW_BYTES
         if self.size >= (GROUP_BYTES if self.is_file else SHARD_BYTES):
             self._write()
 

@@ -81,6 +81,8 @@ def embed_file(
     if finished is not None:
         find_changes(run.settings, finished, place)
         logger.warning(f"{place} is finished already.")
+        if state.is_main_process:
+            shutil.rmtree(run.unfinished, ignore_errors=True)  # of a start that was killed at its very end
         return place, number
     with one_writer(run.unfinished):
         if state.is_main_process:
@@ -147,10 +149,11 @@ def plan_run(
         "features": {name: value for name, value in (features or {}).items() if value is not None},
         "tile": tiling.most,
         "batch_bases": batch_bases,
+        "chunk_bases": batch_bases * (1 if pooling == "none" else CHUNK_BATCHES),
         "dtype": dtype,
         "shard": list(shard),
     }
-    work = Work(read, tiling, first, last, batch_bases * (1 if pooling == "none" else CHUNK_BATCHES))
+    work = Work(read, tiling, first, last, settings["chunk_bases"])
     return Run(checkpoint, work, place, settings, round(found.bases * (last - first) / found.units))
 
 
@@ -212,7 +215,7 @@ class Run:
         """Each tile, what it was encoded to, and the bases of its states if all of them were kept."""
         for number, chunk in enumerate(self.work.chunks()):
             encoded = read_pieces([path for path, _ in self.pieces(number, chunk)])
-            for tile, (value, spans) in zip(chunk, encoded):
+            for tile, (value, spans) in zip(chunk, encoded, strict=True):
                 yield tile, value, spans
 
     def write(self, place: Path) -> None:

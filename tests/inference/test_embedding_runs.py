@@ -8,15 +8,16 @@ import numpy
 import pandas
 import pytest
 import torch
-from conftest import random_dna, variant_row
+from conftest import TINY_CHECKPOINT, random_dna, save_adapter, variant_row
 from safetensors.torch import load_file
 
-from textgenome import HyenaDNAConfig, HyenaDNAForCausalLM
+from textgenome import HyenaDNAConfig, HyenaDNAForCausalLM, TextGenomeDNAForSequenceClassification
 from textgenome.data.files import write_rows
 from textgenome.data.sequences import reverse_complement
 from textgenome.inference import embed, embedding_runs
 from textgenome.inference.embedding_runs import embed_file
-from textgenome.processing import build_dna_tokenizer
+from textgenome.inference.feature_cache import encoder_key
+from textgenome.processing import TextGenomeDNAProcessor, build_dna_tokenizer
 
 
 GENOME = {"chr1": random_dna(3000, 1), "chr2": random_dna(90, 2)}
@@ -255,6 +256,29 @@ def test_a_cache_keeps_the_states_of_distinct_sequences(model, windows, tmp_path
     assert list((tmp_path / "cache").glob("*/*.safetensors"))
     for place in places:
         torch.testing.assert_close(vectors(place), vectors(whole), atol=1e-5, rtol=1e-5)
+
+
+def test_the_encoder_of_every_kind_of_checkpoint(model, encoder, fasta, tmp_path):
+    expected = embed(*encoder, list(GENOME.values()))
+    head = TextGenomeDNAForSequenceClassification.from_dna_pretrained(model, pooling_num_heads=1)
+    processor = TextGenomeDNAProcessor(encoder[1])
+    for name, saved in (("head", head), ("model", head.model)):
+        saved.save_pretrained(tmp_path / name)
+        processor.save_pretrained(tmp_path / name)
+        place, _ = embed_file(str(tmp_path / name), tmp_path / f"{name}.parquet", fasta=fasta)
+        torch.testing.assert_close(vectors(place), expected, atol=1e-5, rtol=1e-5)
+    adapter = save_adapter(tmp_path / "adapter")
+    places = [
+        embed_file(str(name), tmp_path / f"{i}.parquet", fasta=fasta)[0]
+        for i, name in enumerate((TINY_CHECKPOINT, adapter))
+    ]
+    assert torch.equal(*map(vectors, places)), "the adapter is one of the language model"
+
+
+def test_a_cache_is_that_of_a_training_with_the_encoder(model, windows, tmp_path):
+    embed_file(model, tmp_path / "e.parquet", cache_dir=tmp_path / "cache", **windows)
+    head = TextGenomeDNAForSequenceClassification.from_dna_pretrained(model, pooling_num_heads=1)
+    assert (tmp_path / "cache" / encoder_key(head.model)).is_dir()
 
 
 def test_nothing_to_embed(model, fasta, tmp_path):
