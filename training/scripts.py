@@ -19,6 +19,7 @@ from textgenome.data.tables import table_format
 from textgenome.training.pushing import push_trained, take_over_push
 
 
+STARTER = "starter"  # the built-in rows
 # Of a recipe: with these it could send the model, and the login with it, to anywhere.
 REFUSED = {
     "env": "Set variables of the environment in the shell.",
@@ -46,7 +47,7 @@ def parse_arguments(
         FileNotFoundError: If there is no such recipe.
         ValueError: If settings do not fit together, or are none that a recipe may have.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, recipe = list(sys.argv[1:] if argv is None else argv), {}
     usage = "%(prog)s --config RECIPE [--FLAG VALUE ...]"  # there are too many to name them twice
     parser = TrlParser(kinds, description=description, prog=prog, usage=usage, formatter_class=HelpFormatter)
     if "--config" in argv:
@@ -54,15 +55,17 @@ def parse_arguments(
         if place == len(argv):
             parser.error("argument --config: expected a file or the name of a recipe")
         argv[place] = str(find_recipe(argv[place], script))
-        check_recipe(Path(argv[place]))
+        recipe = read_recipe(Path(argv[place]))
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
+    if recipe.get("dataset_name") == STARTER != script_args.dataset_name and "--output_dir" not in argv:
+        training_args.output_dir = ""  # that of the recipe is for the built-in rows
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
     return script_args, training_args, model_args
 
 
-def check_recipe(path: Path) -> None:
-    """Refuse a recipe that does more than settings of a run can: it may be a stranger's.
+def read_recipe(path: Path) -> dict:
+    """The settings of a recipe, if it does no more than settings of a run can: it may be a stranger's.
 
     Raises:
         ValueError: If it is no mapping in YAML, or sets variables of the environment or the login.
@@ -75,6 +78,7 @@ def check_recipe(path: Path) -> None:
         raise ValueError(f"{path} is no recipe: it must have lines `setting: value`.")
     for name in REFUSED.keys() & recipe.keys():
         raise ValueError(f"{path} sets {name}, which no recipe may. {REFUSED[name]}")
+    return recipe
 
 
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:

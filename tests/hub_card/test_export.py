@@ -96,15 +96,26 @@ def test_a_stranger_classifies_alike(tmp_path):
     assert shape == [1, 2, 32, 16]
 
 
-def test_a_classifier_is_exported_with_a_card(tmp_path):
+@pytest.mark.parametrize(
+    "head, words",
+    [
+        ({}, "A classifier of DNA variants"),
+        ({"num_sequences": 1}, "reads a sequence, and a head on its pooled states tells 2 classes apart"),
+        (
+            {"num_sequences": 1, "problem_type": "regression", "id2label": {0: "value"}},
+            "A predictor of a value of DNA",
+        ),
+    ],
+)
+def test_a_classifier_is_exported_with_a_card(tmp_path, head, words):
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
-    config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})
+    config = TextGenomeDNAConfig(**{"dna_config": dna_config, "id2label": {0: "x", 1: "y"}, **head})
     TextGenomeDNAForSequenceClassification(config).save_pretrained(tmp_path / "run")
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "run")
     folder = export_checkpoint(tmp_path / "run", tmp_path / "exported")
     card = (folder / "README.md").read_text()
-    assert "AutoModelForSequenceClassification" in card and "not for diagnosis" in card
+    assert "AutoModelForSequenceClassification" in card and "not for diagnosis" in card and words in card
     torch.testing.assert_close(
         answer(*load_checkpoint(folder))["logits"], answer(*load_checkpoint(tmp_path / "run"))["logits"]
     )

@@ -38,6 +38,12 @@ def test_the_output_folder_is_named_after_rows_and_models(tmp_path, monkeypatch,
     assert not (tmp_path / "outputs").exists()
 
 
+def test_other_rows_than_the_built_in_ones_get_a_folder_of_their_own():
+    assert parse("--config", "starter", "--dataset_name", "rows/gue")[1].output_dir == "outputs/gue"
+    assert parse("--config", "starter", "--dataset_name", "rows/gue", "--output_dir", "mine")[1].output_dir == "mine"
+    assert parse("--config", "kegg_small", "--dataset_name", "rows/gue")[1].output_dir == "outputs/dna_kegg_small"
+
+
 def test_a_recipe_that_is_not_named_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "", ["--config"])
