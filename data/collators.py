@@ -62,11 +62,16 @@ class TextGenomeDNACollator:
     def __call__(self, rows: list[Mapping]) -> BatchFeature:
         """Collate rows with `sequence`, or `reference_sequence` and `variant_sequence`; and `answer` or `label`.
 
+        Where rows have `dna_vectors`, what a frozen encoder has made of them, these are taken in place of the DNA.
+
         Returns:
             `dna_input_ids` and `dna_attention_mask` of shape `(batch, 1, dna_length)`, of pairs `(batch, 2,
             dna_length)`, int64; and `labels`, see `encode_labels`.
         """
-        batch = self.processor(*zip(*map(sequences_of, rows)), return_tensors="pt")
+        if "dna_vectors" in rows[0]:
+            batch = BatchFeature({"dna_vectors": torch.stack([row["dna_vectors"] for row in rows])})
+        else:
+            batch = self.processor(*zip(*map(sequences_of, rows)), return_tensors="pt")
         batch["labels"] = encode_labels(list(map(row_label, rows)), self.label2id, self.problem_type)
         return batch
 

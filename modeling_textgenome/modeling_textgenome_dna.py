@@ -200,6 +200,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         dna_features: torch.Tensor | None = None,
         dna_windows: torch.LongTensor | None = None,
         groups: torch.LongTensor | None = None,
+        dna_vectors: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Classify sequences or pairs of them, all in one pass of the encoder.
 
@@ -216,6 +217,7 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
                 `(windows, states, width)`.
             dna_windows: `(batch, num_sequences)`, int64: with them, which of the windows each row has.
             groups: `(batch,)`, int64: rows of one group are compared by `pair_loss`, as people by a gene.
+            dna_vectors: In place of the ids, what `encode_and_pool` has made of the rows, `(batch, vectors, width)`.
 
         Returns:
             `logits` of shape `(batch, num_labels)`, float32, of a regression in the unit of the labels. With labels
@@ -226,7 +228,10 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
             ValueError: If rows have another number of sequences than the model was made for, or an empty one; or if
                 sequences differ in length where `tower` or `center` pools them.
         """
-        if dna_features is not None:
+        if dna_vectors is not None:
+            vectors = dna_vectors.flatten(0, 1)
+            index = torch.arange(len(vectors), device=vectors.device).view(len(dna_vectors), -1)
+        elif dna_features is not None:
             there = torch.ones(dna_features.shape[:2], dtype=torch.bool, device=dna_features.device)
             vectors, index = self.pool(dna_features, there), dna_windows
         else:

@@ -34,6 +34,7 @@ from textgenome.evaluation.controls import DNA_CONTROLS, SEQUENCE_CONTROLS
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.jobs import Job, build_model
+from textgenome.training.pooled_rows import can_pool_once, pool_rows
 
 
 logger = logging.get_logger(__name__)
@@ -60,17 +61,24 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     head |= {name: getattr(model_args, name) for name in HEAD}
     model = build_model(TextGenomeDNAForSequenceClassification, model_args, dna_tokenizer, **head)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
+    settings = {"data_fingerprint": fingerprint_rows(rows), "labels": names}
+    train_rows, eval_rows = rows, test_rows if validation_rows is None else validation_rows
+    if can_pool_once(model_args):
+        pool = partial(pool_rows, model, processor, device=training_args.device)
+        train_rows = pool(rows, training_args.per_device_eval_batch_size)
+        if training_args.eval_strategy != "no":
+            eval_rows = pool(eval_rows, training_args.per_device_eval_batch_size)
     return Job(
         model=model,
         processor=processor,
-        train_rows=rows,
-        eval_rows=test_rows if validation_rows is None else validation_rows,
+        train_rows=train_rows,
+        eval_rows=eval_rows,
         collator=TextGenomeDNACollator(processor, model.config.label2id, problem_type),
         compute_metrics=accuracy if problem_type == SINGLE else None,
         measure=None
         if test_rows is None
         else partial(measure, script_args=script_args, rows=rows, test_rows=test_rows),
-        settings={"data_fingerprint": fingerprint_rows(rows), "labels": names},
+        settings=settings,
     )
 
 

@@ -10,9 +10,10 @@ from dna_runs import train as run
 from runs import log_of, write_rows
 from transformers import AutoModelForSequenceClassification, AutoProcessor
 
-from textgenome import HyenaDNAConfig, HyenaDNAModel
+from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeDNAModel
 from textgenome.inference import classify
 from textgenome.inference.checkpoints import open_checkpoint
+from textgenome.training import dna
 
 
 def rows_of(label, count: int = 8) -> list[dict]:
@@ -107,6 +108,23 @@ def test_the_difference_at_the_site_is_learnt(tmp_path):
     assert config_of(out)["pooling"] == "site_difference"
     losses = [entry["loss"] for entry in log_of(out / "checkpoint-60") if "loss" in entry]
     assert losses[-1] < losses[0] / 3
+
+
+@pytest.mark.parametrize("pooling", ["mean", "site_difference"])
+def test_a_frozen_encoder_reads_each_row_once(tmp_path, monkeypatch, pooling):
+    rows, seen = [variant_row(seed=i, answer="DCBA"[i % 4]) for i in range(8)], []
+    HyenaDNAModel(HyenaDNAConfig(**HYENA)).save_pretrained(tmp_path / "encoder")
+    encode = TextGenomeDNAModel.encode_dna
+    monkeypatch.setattr(TextGenomeDNAModel, "encode_dna", lambda *args: seen.append(1) or encode(*args))
+    settings = {**LEARNS, "freeze_dna_encoder": True, "dna_config": None, "dna_model": tmp_path / "encoder"}
+    train_or_resume = dna.train_or_resume
+    monkeypatch.setattr(dna, "train_or_resume", lambda *args: (train_or_resume(*args), seen.append(2))[0])
+    out = train(tmp_path, rows, **settings, pooling=pooling, num_train_epochs=5)
+    assert seen[:2] == [1, 2], "not once before training, or in training again"
+    model, processor = AutoModelForSequenceClassification.from_pretrained(out), AutoProcessor.from_pretrained(out)
+    answers = [max(each, key=each.get) for each in classify(model, processor, rows[:4])]
+    right = sum(answer == row["answer"] for answer, row in zip(answers, rows))
+    assert json.loads((out / "eval_results.json").read_text())["eval_accuracy"] == right / 4 > 0.25
 
 
 EARLY = {"dataset_validation_split": "val", "dataset_test_split": "test", "early_stopping_patience": 2}
