@@ -8,12 +8,15 @@ On your own table, with a recipe for a GPU and the encoder that it takes:
 
     textgenome dna --config kegg --dna_model BGI-HangzhouAI/Genos-1.2B --dataset_name my.csv
 
-The task `classification` chooses among the answers of the table, which needs the columns reference_sequence,
-variant_sequence and answer; the distinct answers of the train split are the classes. --config takes a file, or the
-name of a recipe of the package: starter, kegg_small or kegg. Every line of a recipe is also a flag, and flags win. The
-same command resumes a run that was stopped: SIGTERM saves a checkpoint first, SIGKILL loses what came after the last
-one. A finished run is only evaluated again; for a fresh start remove the output folder or name another. Research use
-only, not for diagnosis.
+The task `classification` learns classes, labels or values. Its table has the column sequence, or reference_sequence
+and variant_sequence; and label or answer. A task of GUE is such a table:
+
+    textgenome dna --config gue --dataset_name FOLDER
+
+--config takes a file, or the name of a recipe of the package, such as starter, gue, probe or kegg. Every line of a
+recipe is also a flag, and flags win. The same command resumes a run that was stopped: SIGTERM saves a checkpoint
+first, SIGKILL loses what came after the last one. A finished run is only evaluated again; for a fresh start remove the
+output folder or name another. Research use only, not for diagnosis.
 """
 
 from collections.abc import Callable, Sequence

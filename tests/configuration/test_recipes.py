@@ -41,10 +41,13 @@ def parse(script: str, *flags: str):
 def test_recipes_name_only_known_settings(path):
     script, settings = path.parent.name, yaml.safe_load(path.read_text())
     models = {"sft": ["--text_model", "a/B", "--dna_model", "c/D"], "dna": ["--dna_model", "c/D"]}
-    rows, training, _ = parse(script, "--config", path.stem, *([] if "dna_config" in settings else models[script]))
-    assert rows.dataset_name == settings.get("dataset_name") and training.learning_rate == settings["learning_rate"]
-    of_rows = f"outputs/{settings.get('task', 'kegg')}"
-    assert training.output_dir == settings.get("output_dir", of_rows + {"sft": "_b_d", "dna": "_d"}[script])
+    named = [] if "dna_config" in settings else models[script]
+    table = None if {"dataset_name", "task"} & settings.keys() else "wanglab/kegg"
+    rows, training, _ = parse(script, "--config", path.stem, *named, *(["--dataset_name", table] if table else []))
+    assert rows.dataset_name == settings.get("dataset_name", table)
+    assert training.learning_rate == settings["learning_rate"]
+    of_rows, of_models = settings.get("task", "kegg"), {"sft": "_b_d", "dna": "_d"}[script] if named else ""
+    assert training.output_dir == settings.get("output_dir", f"outputs/{of_rows}{of_models}")
 
 
 def test_every_published_pair_has_a_command_line():
