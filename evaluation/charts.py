@@ -1,5 +1,6 @@
 """Small charts as SVG, which take colours and fonts of the page that they are put into."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ def draw_curves(
     labels: tuple[str, str],
     diagonal: bool = False,
 ) -> str:
-    """Curves in the unit square, the first one thick; their names stand below.
+    """Curves in the unit square, the first one thick, with their names below if there are several.
 
     Args:
         title: For readers who hear the page.
@@ -35,9 +36,10 @@ def draw_curves(
         x, y = (np.asarray(each, dtype=float)[chosen] for each in (x, y))
         line = f'class="curve curve-{min(i, 3)}"'
         parts.append(f'<path {line} d="{_path(x, y, (0, 1), (0, 1))}"/>')
-        height += 16
-        parts.append(f'<path {line} d="M{LEFT} {height - 8}h24"/><text x="{LEFT + 32}" y="{height - 4}">')
-        parts.append(f"{escape(name)}</text>")
+        if len(curves) > 1:
+            height += 16
+            parts.append(f'<path {line} d="M{LEFT} {height - 8}h24"/><text x="{LEFT + 32}" y="{height - 4}">')
+            parts.append(f"{escape(name)}</text>")
     return _svg(title, parts, height)
 
 
@@ -47,7 +49,7 @@ def draw_scatter(title: str, x: Sequence[float], y: Sequence[float], labels: tup
     The arguments are those of `draw_curves`.
     """
     x, y = (np.asarray(each, dtype=float)[:: max(1, -(-len(x) // DOTS))] for each in (x, y))
-    ends = [(each.min(), each.max()) if each.min() < each.max() else (each[0] - 1, each[0] + 1) for each in (x, y)]
+    ends = [_round_ends(each) for each in (x, y)]
     parts = _axes(*ends, labels)
     low, high = max(ends[0][0], ends[1][0]), min(ends[0][1], ends[1][1])
     if low < high:
@@ -61,7 +63,7 @@ def draw_lines(
 ) -> str:
     """Lines on axes that hold all of them, as losses by step. The arguments are those of `draw_curves`."""
     xs, ys = (np.concatenate([np.asarray(line[i], dtype=float) for line in lines.values()]) for i in (0, 1))
-    ends = [(each.min(), each.max()) if each.min() < each.max() else (each[0] - 1, each[0] + 1) for each in (xs, ys)]
+    ends = [_round_ends(each) for each in (xs, ys)]
     parts, height = _axes(*ends, labels), HEIGHT
     for i, (name, (x, y)) in enumerate(lines.items()):
         line = f'class="curve curve-{min(i, 3)}"'
@@ -80,20 +82,37 @@ def _svg(title: str, parts: list[str], height: int) -> str:
 
 def _axes(x: tuple[float, float], y: tuple[float, float], labels: tuple[str, str]) -> list[str]:
     parts = []
-    for share in np.linspace(0, 1, 6):
-        across, up = x[0] + share * (x[1] - x[0]), y[0] + share * (y[1] - y[0])
+    for up in _ticks(y):
         parts.append(f'<path class="axis" d="M{LEFT} {_y(up, y):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{_y(up, y) + 4:.1f}" text-anchor="end">{_tick(up, y)}</text>')
-        height = HEIGHT - BOTTOM + 16
-        parts.append(f'<text x="{_x(across, x):.1f}" y="{height}" text-anchor="middle">{_tick(across, x)}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{_y(up, y) + 4:.1f}" text-anchor="end">{up:.6g}</text>')
+    for across in _ticks(x):
+        place = f'x="{_x(across, x):.1f}" y="{HEIGHT - BOTTOM + 16}"'
+        parts.append(f'<text {place} text-anchor="middle">{across:.6g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<text x="{middle[0]}" y="{HEIGHT - 8}" text-anchor="middle">{escape(labels[0])}</text>')
     turned = f'<text transform="translate(11 {middle[1]}) rotate(-90)" text-anchor="middle">{escape(labels[1])}</text>'
     return [*parts, turned]
 
 
-def _tick(value: float, ends: tuple[float, float]) -> str:
-    return f"{value:.3g}" if ends[1] - ends[0] > 1e-3 * max(map(abs, ends)) else f"{value:.6g}"
+def _step(spread: float) -> float:
+    """1, 2 or 5 times a power of ten that divides a spread into four to ten parts."""
+    power = 10.0 ** math.floor(math.log10(spread / 4))
+    return max(power * each for each in (1, 2, 5) if spread / (power * each) >= 4)
+
+
+def _round_ends(values: np.ndarray) -> tuple[float, float]:
+    """Round numbers between which all values lie."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low - 1, high + 1
+    step = _step(high - low)
+    return math.floor(low / step) * step, math.ceil(high / step) * step
+
+
+def _ticks(ends: tuple[float, float]) -> list[float]:
+    step = _step(ends[1] - ends[0])
+    first, last = math.ceil(ends[0] / step - 1e-9), math.floor(ends[1] / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
 
 
 def _x(value: float, ends: tuple[float, float]) -> float:

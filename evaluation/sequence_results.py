@@ -174,7 +174,7 @@ def _with_duplicates(values: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 def _scatter(truths: np.ndarray, predictions: np.ndarray, shown: str) -> Figure:
     picture = draw_scatter("Predictions by true value", truths, predictions, ("true value", "prediction"))
-    return Figure("Predictions", picture, f"{CONDITIONS[shown].title}. On the dashed line both values are equal.")
+    return Figure("Predictions", picture, f"Of “{CONDITIONS[shown].title}”. On the dashed line both values are equal.")
 
 
 def _draw_ranks(table: SequenceTable, scores: Mapping[str, np.ndarray], kept: np.ndarray) -> list[Figure]:
@@ -189,7 +189,7 @@ def _draw_ranks(table: SequenceTable, scores: Mapping[str, np.ndarray], kept: np
         hits = [truths == i if table.is_single else truths[:, i] for i in range(len(table.names))]
         often = sorted(range(len(hits)), key=lambda i: -hits[i].sum())[:CURVES]
         curves = {table.names[i]: (hits[i], scores[shown][:, i]) for i in often}
-        what = f"{CONDITIONS[shown].title}, each label against the rest; the most frequent ones."
+        what = f"Of “{CONDITIONS[shown].title}”, each label against the rest; the most frequent ones."
     curves = {name: each for name, each in curves.items() if 0 < each[0].sum() < len(each[0])}
     if not curves:
         return []

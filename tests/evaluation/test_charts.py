@@ -10,8 +10,9 @@ def points(svg, name):
 
 
 def test_curves_reach_from_corner_to_corner():
-    svg = draw_curves("ROC <1>", {"model & co": ([0, 0, 1], [0, 1, 1])}, ("x", "y"), diagonal=True)
-    curve, _ = points(svg, "curve curve-0")
+    curves = {"model & co": ([0, 0, 1], [0, 1, 1]), "other": ([0, 1], [0, 1])}
+    svg = draw_curves("ROC <1>", curves, ("x", "y"), diagonal=True)
+    curve, _ = points(svg, "curve curve-0")  # and the one beside its name
     assert curve == "M48.0 286.0L48.0 10.0L330.0 10.0"
     assert points(svg, "mark") == ["M48.0 286.0L330.0 10.0"]
     texts = [each.text for each in ElementTree.fromstring(svg).iter("text")]
@@ -35,4 +36,10 @@ def test_lines_have_axes_of_their_own():
     svg = draw_lines("loss", {"train": ([10, 20], [3, 1]), "eval": ([20], [2])}, ("step", "loss"))
     assert points(svg, "curve curve-0")[0] == "M48.0 10.0L330.0 286.0"
     texts = [each.text for each in ElementTree.fromstring(svg).iter("text")]
-    assert {"train", "eval", "10", "20", "1", "3"} <= set(texts)
+    assert {"train", "eval", "10", "20", "1", "1.5", "3"} <= set(texts)
+
+
+def test_axes_end_at_round_numbers():
+    svg = draw_scatter("", [-0.899, 4.97], [1234.4, 1299.0], ("x", "y"))
+    texts = [each.text for each in ElementTree.fromstring(svg).iter("text")]
+    assert texts == ["1230", "1240", "1250", "1260", "1270", "1280", "1290", "1300", *map(str, range(-1, 6)), "x", "y"]
