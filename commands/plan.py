@@ -23,7 +23,7 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Print parameters, memory of each GPU under each engine, and steps, without weights, GPU or network.
+    """Print parameters, steps, their least time, and memory under each engine, without weights, GPU or network.
 
     To compare settings, add flags of `textgenome sft`, which win over the recipe. Engines are DDP, DeepSpeed's ZeRO
     and FSDP2, without offload to the CPU. Activations are an estimate; docs/performance.md says what counts.
@@ -48,6 +48,10 @@ def plan(
         )
     typer.echo(f"A step: {planned.step_rows} rows, about {planned.step_rows * planned.tokens:,.0f} tokens")
     typer.echo("Steps: unknown" if planned.steps is None else f"Steps: {planned.steps:,}")
+
+    typer.echo("\nA step takes at least, computed from operations and memory traffic, in bfloat16:")
+    for gpu, (seconds, utilisation) in planned.seconds.items():
+        typer.echo(f"{gpu:<8}{seconds:>9.3f} s, {utilisation:.0%} of its peak")
 
     typer.echo(f"\nGB on each of {gpus} GPUs, activations estimated for the longest rows:")
     columns = ("weights", "gradients", "optimizer", "activations", "total")

@@ -295,10 +295,17 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
         metadata={"help": "Folder for it, which runs may share; by default `dna_features` in `output_dir`."},
     )
     dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder."})
+    dataloader_num_workers: int | None = field(
+        default=None, metadata={"help": "Processes that make batches: by default 2 on a GPU, and none elsewhere."}
+    )
 
     def __post_init__(self):
         self.include_num_input_tokens_seen = "non_padding"  # what tokens per second are counted from
+        workers = self.dataloader_num_workers
+        self.dataloader_num_workers = workers or 0
         super().__post_init__()
+        if workers is None and self.device.type == "cuda":
+            self.dataloader_num_workers = 2
         wrong = {
             "packing": self.packing,
             "padding_free": self.padding_free,
@@ -309,6 +316,11 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
         }
         if self.trust_remote_code:
             raise ValueError("trust_remote_code: no code of a repository is run in training. See docs/encoders.md.")
+        if self.use_liger_kernel:
+            raise ValueError(
+                "use_liger_kernel: Liger puts its kernels into models by their type and knows no textgenome, so that "
+                "nothing would run faster. Leave it at its default."
+            )
         if any(wrong.values()):
             raise ValueError(
                 f"{', '.join(name for name in wrong if wrong[name])}: with this setting the trainer would drop the "

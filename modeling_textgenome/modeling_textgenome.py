@@ -245,7 +245,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
                 that `attention_mask` is not needed.
 
         Raises:
-            ValueError: If placeholders and DNA do not match, or one comes without the other.
+            ValueError: If placeholders and DNA do not match, one comes without the other, or documents are packed into
+                a row, as `position_ids` that start anew tell, without `use_cache=False`.
         """
         if (input_ids is None) ^ (inputs_embeds is not None):
             raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
@@ -253,6 +254,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             inputs_embeds = self.get_input_embeddings()(input_ids)
 
         cache = past_key_values if cache is None else cache
+        if position_ids is not None and attention_mask is None and cache is None and use_cache is not False:
+            check_not_packed(position_ids)
         dna_features = None
         # Past the prompt a decoding step holds one token and no DNA.
         is_prompt = cache is None or cache.get_seq_length() == 0 or inputs_embeds.shape[1] > 1
@@ -497,6 +500,14 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         else:
             inputs |= dict.fromkeys(("dna_input_ids", "dna_attention_mask", "dna_pool_ids", "dna_inputs_embeds"))
         return inputs
+
+
+def check_not_packed(position_ids: torch.LongTensor) -> None:
+    """Raise ValueError if positions start anew within a row: with a cache, documents would attend to each other."""
+    if (position_ids.diff(dim=-1) < 0).any():
+        raise ValueError(
+            "`position_ids` start anew within a row: packed documents are kept apart with `use_cache=False` only."
+        )
 
 
 def without_first(features: torch.Tensor, counts: torch.LongTensor, left_out: torch.LongTensor) -> torch.Tensor:

@@ -12,7 +12,12 @@ PEAK_FLOPS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e1
 
 
 def count_flops(
-    weights: float, trained_weights: float, attention: int, tokens: int, squared_lengths: int, backward: float = 1.0
+    weights: float,
+    trained_weights: float,
+    attention: float,
+    tokens: int,
+    squared_lengths: int,
+    backward: float = 1.0,
 ) -> float:
     """Floating point operations of a forward pass and, as far as there is one, the backward pass.
 
@@ -23,7 +28,7 @@ def count_flops(
     Args:
         weights: Weights that a token is multiplied with (`count_matmul_weights`).
         trained_weights: Those of them that are trained.
-        attention: Layers by heads by their width (`attention_width`).
+        attention: Layers by heads by their width, half of that where attention is causal (`attention_width`).
         tokens: Tokens, without padding.
         squared_lengths: The sum of the squares of the lengths of sequences.
         backward: The share of the layers that gradients run through.
@@ -76,11 +81,17 @@ def expert_share(config) -> float:
     return getattr(config, "num_experts_per_tok", 1) / (getattr(config, "num_local_experts", None) or 1)
 
 
-def attention_width(config) -> int:
-    """Layers by heads by the width of a head; 0 for a network without attention."""
+def attention_width(config, model: nn.Module | None = None) -> float:
+    """Layers by heads by the width of a head; 0 for a network without attention.
+
+    Args:
+        config: Of the network.
+        model: The network. If a token sees only what comes before it, half of the width is given: as much is computed.
+    """
     heads = getattr(config, "num_attention_heads", 0)
     width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
-    return config.num_hidden_layers * heads * width
+    is_causal = model is not None and any(getattr(module, "is_causal", False) for module in model.modules())
+    return config.num_hidden_layers * heads * width / (2 if is_causal else 1)
 
 
 def peak_flops(device: torch.device) -> float | None:

@@ -1,7 +1,7 @@
 """How much memory of each GPU a training run takes, before it is run: counted on the meta device, without weights."""
 
 from collections.abc import Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -26,6 +26,7 @@ from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import choose_features, projector_options
 from textgenome.training.precision import can_keep, float32_weights
+from textgenome.training.roofline import GPUS, step_operations, step_seconds
 from textgenome.training.scripts import parse_arguments
 
 
@@ -58,6 +59,8 @@ class Plan:
         memory: For each of `ENGINES`, bytes on a GPU: those of `memory_per_gpu`, `activations` and their `total`.
         refused: Engines that cannot keep in float32 what the model needs so, see `can_keep`.
         fitting: Engines that fit, the simplest first.
+        seconds: By the name of a GPU, the least time of a step of the optimizer, and the utilisation, the share of
+            the GPU's peak that it would be. Computed, see `roofline.py`.
     """
 
     total: int
@@ -70,6 +73,7 @@ class Plan:
     memory: dict[str, dict[str, float]]
     refused: list[str]
     fitting: list[str]
+    seconds: dict[str, tuple[float, float]]
 
 
 def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: Sequence[str] = ()) -> Plan:
@@ -93,6 +97,7 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
     batch_size = training.per_device_train_batch_size
     window = len(processor.dna_tokenizer(("ACGT" * data.dna_window)[: data.dna_window])["input_ids"])
     longest = max(lengths) if lengths else 2 * window + TEXT_TOKENS
+    mean = round(sum(lengths) / len(lengths)) if lengths else longest
     activations = activation_bytes(fused, args, training, batch_size * longest, batch_size * 2 * window)
     memory = {engine: memory_per_gpu(model, engine, gpus, training.bf16) for engine in ENGINES}
     for parts in memory.values():
@@ -112,7 +117,26 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
         memory=memory,
         refused=refused,
         fitting=[each for each in ENGINES if memory[each]["total"] <= usable and each not in refused],
+        seconds=least_seconds(model, fused, args, training, (mean, window, max(mean - 2 * window, 0) // 2)),
     )
+
+
+def least_seconds(
+    model: nn.Module,
+    config: TextGenomeConfig,
+    args: ModelArguments,
+    training: TrainingArguments,
+    lengths: tuple[int, int, int],
+) -> dict[str, tuple[float, float]]:
+    """See `Plan.seconds`; `lengths` are tokens of a row, of each of its windows, and with a label."""
+    rows, checkpointing = training.per_device_train_batch_size, training.activation_checkpointing
+    needed, done = step_operations(model, config, lengths, rows, checkpointing)
+    whole = copy(training)
+    whole.activation_checkpointing = False
+    kept = activation_bytes(config, args, whole, rows * lengths[0], 2 * rows * lengths[1])
+    seconds = {gpu: step_seconds(gpu, done, kept, checkpointing) for gpu in GPUS}
+    batches = training.gradient_accumulation_steps
+    return {gpu: (batches * each, needed / each / GPUS[gpu][0]) for gpu, each in seconds.items()}
 
 
 def read_recipe(

@@ -159,12 +159,13 @@ class TextGenomeTrainer(ResumesMixin, SFTTrainer):
         config = self.fused.config
         encoder = count_flops(
             *self.weights["dna_encoder"],
-            attention_width(config.dna_config),
+            attention_width(config.dna_config, self.fused.dna_encoder),
             dna_tokens,
             dna_squares,
             backward_share(self.fused),
         )
-        text = count_flops(*self.weights["language_model"], attention_width(config.text_config), tokens, squares)
+        attention = attention_width(config.text_config, self.fused.language_model)
+        text = count_flops(*self.weights["language_model"], attention, tokens, squares)
         head = count_flops(*self.weights["head"], 0, labels, 0)
         flops_per_second = (encoder + text + head) / seconds / self.accelerator.num_processes
         figures = {

@@ -31,6 +31,10 @@ def test_recipes_for_pretrained_weights_need_no_network(text, dna):
     assert f"trained: {trained_parameters(text, dna)} (" in output
     assert "Steps: unknown" in output and "--dataset_name" in output
     assert re.findall(r"^(\S+) .* yes$", output, re.MULTILINE) == list(ENGINES)
+    seconds = [
+        float(each) for each in re.findall(r"^(?:H200|H100|A100|L40S) +([\d.]+) s, \d+% of its peak$", output, re.M)
+    ]
+    assert len(seconds) == 4 and 0 < seconds[0] < seconds[1] < seconds[2]
 
 
 def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():

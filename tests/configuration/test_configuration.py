@@ -1,4 +1,5 @@
 import pytest
+import torch
 from transformers import AutoConfig
 from trl import TrlParser
 
@@ -96,6 +97,21 @@ def test_defaults_of_the_dna_family_are_the_predecessors_recipe(tmp_path):
 def test_settings_that_drop_the_dna_cannot_start(tmp_path, flags):
     with pytest.raises(ValueError, match=rf"{flags[0].strip('-')}.*drop the DNA"):
         parse(tmp_path, *RANDOM_MODEL, *flags)
+
+
+def test_kernels_that_would_do_nothing_cannot_start(tmp_path):
+    with pytest.raises(ValueError, match=r"use_liger_kernel: .* knows no textgenome"):
+        parse(tmp_path, *RANDOM_MODEL, "--use_liger_kernel")
+
+
+def test_batches_are_made_by_other_processes_on_a_gpu(tmp_path, monkeypatch):
+    def workers(*flags: str) -> int:
+        _, training, _ = parse(tmp_path, *RANDOM_MODEL, *flags)
+        return training.dataloader_num_workers
+
+    assert (workers(), workers("--dataloader_num_workers", "3")) == (0, 3)
+    monkeypatch.setattr(TrainingArguments, "device", torch.device("cuda"))
+    assert (workers(), workers("--dataloader_num_workers", "0")) == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -265,3 +265,15 @@ def test_loss_is_that_of_the_labels(tiny_model, tiny_processor):
     outputs = tiny_model(**batch)
     expected = torch.nn.functional.cross_entropy(outputs.logits[0, :-1], batch["labels"][0, 1:], ignore_index=-100)
     torch.testing.assert_close(outputs.loss, expected)
+
+
+def test_packed_documents_are_kept_apart_without_a_cache_only(tiny_model):
+    ids = torch.randint(10, 200, (1, 12))
+    positions = torch.tensor([[*range(7), *range(5)]])
+    packed = tiny_model(input_ids=ids, position_ids=positions, use_cache=False).logits
+    alone = torch.cat([tiny_model(input_ids=part).logits for part in (ids[:, :7], ids[:, 7:])], dim=1)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-4)
+    for use_cache in (None, True):
+        with pytest.raises(ValueError, match="packed documents are kept apart with `use_cache=False` only"):
+            tiny_model(input_ids=ids, position_ids=positions, use_cache=use_cache)
+    tiny_model(input_ids=ids, position_ids=torch.arange(12)[None])

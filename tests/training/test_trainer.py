@@ -2,6 +2,7 @@ import pytest
 import torch
 from peft import get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import EsmConfig, EsmModel
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration
 from textgenome.configuration.arguments import ModelArguments
@@ -41,6 +42,14 @@ def test_formula_is_what_pytorch_counts_for_the_language_model(model, use_peft):
     embeddings = torch.randn(rows, length, 64, requires_grad=True)
     found = measured(lambda: part(inputs_embeds=embeddings).last_hidden_state.sum().backward())
     assert count_flops(*weights, attention, rows * length, squares) == pytest.approx(found, rel=0.02)
+
+
+def test_causal_attention_counts_what_comes_before_only(model):
+    config = model.config.text_config
+    assert attention_width(config, model.model.language_model) == attention_width(config) / 2
+    esm = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    esm = EsmModel(EsmConfig(vocab_size=16, pad_token_id=1, mask_token_id=2, **esm), add_pooling_layer=False)
+    assert attention_width(esm.config, esm) == attention_width(esm.config) == 32
 
 
 def test_of_a_mixture_only_the_experts_that_a_token_meets_count(model):
