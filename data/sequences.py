@@ -272,14 +272,14 @@ class Tiling:
             yield from self._fitting(sequence, start, min(start + size, len(sequence)))
 
     def _fitting(self, sequence: str | GenomeSequence, start: int, end: int) -> Iterator[tuple[int, int]]:
-        if self.several > 1 and end - start > self.unit and not self._fits(sequence[start:end]):
+        if self.several > 1 and end - start > self.unit and not self.fits(sequence[start:end]):
             middle = start + max(1, (end - start) // (2 * self.unit)) * self.unit
             yield from self._fitting(sequence, start, middle)
             yield from self._fitting(sequence, middle, end)
         else:
             yield start, end
 
-    def _fits(self, letters: str) -> bool:
+    def fits(self, letters: str) -> bool:
         """Whether the encoder reads all tokens: bases around an N, and those left over, are tokens of their own."""
         if "N" not in letters and len(letters) // self.several + len(letters) % self.several <= self.tokens:
             return True
