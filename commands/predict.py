@@ -23,7 +23,22 @@ BED = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output", help="New file: .csv, .tsv, .jsonl or .parquet; or .vcf.gz, a copy of --vcf with INFO."),
+    typer.Option(
+        "--output",
+        help="New file: .csv, .tsv, .jsonl or .parquet; .vcf.gz, a copy of --vcf with INFO; of tracks .bw, .bedgraph.",
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap",
+        min=0,
+        help="Along a genome: bases that a tile reads on either side of what is kept, by default an eighth of it.",
+    ),
+]
+Tracks = Annotated[
+    str | None,
+    typer.Option("--tracks", help="Of a model of tracks: names of those to write, NAME,NAME. All by default."),
 ]
 
 
@@ -42,6 +57,15 @@ def predict(
     revision: Revision = "main",
     dtype: Dtype = "auto",
     batch_size: BatchSize = 64,
+    overlap: Overlap = None,
+    tracks: Tracks = None,
+    average_strands: Annotated[
+        bool,
+        typer.Option("--average_strands", help="Of a model of tracks: the mean of both strands, in twice the time."),
+    ] = False,
+    species: Annotated[
+        str, typer.Option("--species", help="Of Enformer and Borzoi: human or mouse, whose published tracks to write.")
+    ] = "human",
 ) -> None:
     """Predict with a model that `textgenome dna` has trained. Research use only, not for diagnosis.
 
@@ -56,6 +80,11 @@ def predict(
 
     Example: textgenome predict --model outputs/gue --fasta genome.fa --bed regions.bed --output answers.parquet
 
+    A model of tracks writes signals along the genome, or along regions of it: a file for each track, with its name
+    before the ending if there are several. Enformer and Borzoi write their published tracks.
+
+    Example: textgenome predict --model outputs/tracks --fasta genome.fa --bed regions.bed --output predicted.bw
+
     Example: textgenome predict --model outputs/variants --vcf calls.vcf.gz --fasta genome.fa --output answers.vcf.gz
 
     Example: textgenome predict --model outputs/expression --vcf people.vcf.gz --fasta genome.fa --output people.tsv
@@ -67,6 +96,7 @@ def predict(
     sources = {"dataset_name": dataset_name, "split": split, "fasta": fasta, "bed": bed, "vcf": vcf}
     options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size, "unphased": unphased}
     options["samples"] = read_names(samples) if samples else None
-    count = predict_all(model, output, revision, **sources, **options)
+    options |= {"overlap": overlap, "tracks": tracks and tracks.split(","), "average_strands": average_strands}
+    count = predict_all(model, output, revision, species, **sources, **options)
     if count is not None:
         typer.echo(f"{count} rows in {output}\n{NOTICE}.")

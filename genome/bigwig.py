@@ -113,7 +113,7 @@ class BigWigWriter:
         self._file = pyBigWig.open(self._unfinished, "w")
         self._file.addHeader(list(self.sizes.items()))
 
-    def write(self, contig: str, start: int, values: np.ndarray) -> None:
+    def write(self, contig: str, start: int, values: np.ndarray, end: int | None = None) -> None:
         """Add values from the base `start` on, each of `step` bases, the last one perhaps of fewer.
 
         What is NaN stays uncovered.
@@ -122,12 +122,13 @@ class BigWigWriter:
             contig: Its name in `sizes`.
             start: The first base, counted from 0.
             values: `(bins,)`.
+            end: Where the last value ends, by default after `step` bases or with the contig.
 
         Raises:
             ValueError: If the place is before the end of what was written last, or not on the contig.
         """
         values = np.ascontiguousarray(values, dtype=np.float32)
-        end = min(start + len(values) * self.step, self.sizes.get(contig, 0))
+        end = min(start + len(values) * self.step, self.sizes.get(contig, 0) if end is None else end)
         if start < 0 or len(values) != -(-(end - start) // self.step):
             raise ValueError(f"{self.path}: {len(values)} values from {printable(contig)}:{start + 1} on do not fit.")
         last = self._last
@@ -139,16 +140,15 @@ class BigWigWriter:
             )
         known = np.flatnonzero(np.diff(np.isnan(values), prepend=True, append=True))
         for first, after in known.reshape(-1, 2):
-            self._add(contig, start + int(first) * self.step, values[first:after])
+            self._add(contig, start + int(first) * self.step, values[first:after], end)
         self._last = Interval(contig, start, end)
 
-    def _add(self, contig: str, start: int, values: np.ndarray) -> None:
-        size = self.sizes[contig]
-        whole = min(len(values), (size - start) // self.step)
+    def _add(self, contig: str, start: int, values: np.ndarray, end: int) -> None:
+        whole = min(len(values), (end - start) // self.step)
         if whole:
             self._file.addEntries(contig, start, values=values[:whole], span=self.step, step=self.step)
         if whole < len(values):
-            self._file.addEntries([contig], [start + whole * self.step], ends=[size], values=[float(values[-1])])
+            self._file.addEntries([contig], [start + whole * self.step], ends=[end], values=[float(values[-1])])
 
     def close(self) -> None:
         self._file.close()

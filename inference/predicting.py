@@ -5,23 +5,30 @@ from pathlib import Path
 from textgenome.data.expression_rows import has_genes
 from textgenome.inference.checkpoints import open_checkpoint
 from textgenome.inference.expression import write_expression
+from textgenome.inference.published_tracks import open_published
 from textgenome.inference.requests import Request
 from textgenome.inference.sequence_predictions import predict_sequences
+from textgenome.inference.track_predictions import predict_signals
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 
 
 # By the name of its class what predicts with a head: it gets the checkpoint and the request, writes the output on the
 # main process, and returns how many rows it has.
-PREDICTORS = {TextGenomeDNAForSequenceClassification.__name__: predict_sequences}
+PREDICTORS = {
+    TextGenomeDNAForSequenceClassification.__name__: predict_sequences,
+    TextGenomeDNAForTrackPrediction.__name__: predict_signals,
+}
 
 
-def predict(model: str, output: str | Path, revision: str = "main", **request) -> int | None:
+def predict(model: str, output: str | Path, revision: str = "main", species: str = "human", **request) -> int | None:
     """Write what a model says. The same call goes on with a run that was stopped; processes share the rows.
 
     Args:
         model: Folder or Hub id of a model with a head on DNA, or folder of an adapter.
         output: A new file, whose ending says the format.
         revision: Of a model on the Hub.
+        species: Of Enformer and Borzoi, whose published tracks to predict.
         request: Further fields of `Request`.
 
     Returns:
@@ -31,7 +38,7 @@ def predict(model: str, output: str | Path, revision: str = "main", **request) -
         OSError: If another process writes to `output`, or a file cannot be read or written.
         ValueError: If the model has no head on DNA, does not read such sequences, or rows are bad.
     """
-    checkpoint = open_checkpoint(model, revision)
+    checkpoint = open_published(model, revision, species) or open_checkpoint(model, revision)
     if has_genes(model):
         return write_expression(checkpoint, Request(Path(output), **request))
     head = checkpoint.kind.model_class.__name__

@@ -20,7 +20,10 @@ class Request:
         vcf: Variants on it.
         on_bad_row: `raise` or `skip`.
         dtype: Data type of the weights.
-        batch_size: Rows at a time.
+        batch_size: Rows, or tiles of a genome, at a time.
+        overlap: Bases that a tile of a genome reads on either side of what is kept of it, by default an eighth of it.
+        tracks: Of a model of tracks, names of those to write, by default all.
+        average_strands: Of a model of tracks, whether to predict both strands and take the mean.
         samples: For a model of expression: names of people in `vcf`, by default all.
         unphased: Likewise: what to do with unphased heterozygotes, see `read_genotypes`.
     """
@@ -34,6 +37,9 @@ class Request:
     on_bad_row: str = "raise"
     dtype: str = "auto"
     batch_size: int = 64
+    overlap: int | None = None
+    tracks: list[str] | None = None
+    average_strands: bool = False
     samples: list[str] | None = None
     unphased: str | None = None
 
