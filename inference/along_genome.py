@@ -88,7 +88,7 @@ def _fitting(
     genome, contig: str, length: int, start: int, end: int, overlap: int, tiling: Tiling
 ) -> Iterator[tuple[Interval, int, str]]:
     """What is kept of a tile, where reading it starts, and its letters; in halves where N makes too many tokens."""
-    first = max(0, start - overlap)
+    first = start - min(overlap, start // tiling.unit * tiling.unit)  # whole states, also near the start of the contig
     sequence = GenomeSequence(genome, Interval(contig, first, min(length, end + overlap)))[:]
     if not sequence[start - first : end - first].strip("N"):
         return

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -82,7 +83,7 @@ def predict_signals(checkpoint: Checkpoint, request: Request) -> int | None:
             return None
         names = [checkpoint.config.id2label[number] for number in chosen]
         count = write_signals(request.output, suffix, names, contigs, kept, resolution)
-        kept.remove()
+    shutil.rmtree(request.folder)
     return count
 
 

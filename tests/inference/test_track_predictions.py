@@ -61,7 +61,7 @@ def test_the_first_bin_begins_with_the_region_and_the_last_one_ends_with_it(tmp_
     predict(str(tmp_path / "model"), tmp_path / "p.bw", fasta=fasta, bed=tmp_path / "regions.bed")
     covered = ~np.isnan(BigWig(tmp_path / "p.bw", "nan").read("c1", 0, 1500))
     assert np.flatnonzero(np.diff(covered)).tolist() == [56, 259, 999, 1040]
-    # Read from 64 bases before the region on, which is as far as whole bins fit, but not from the start of the contig.
+    # Read from 56 bases before the region on: bins are counted from its start, and 64 before it there is no base.
     (expected,) = predict_tracks(model, processor, [CONTIGS["c1"][1:324]])
     np.testing.assert_allclose(bins_of(tmp_path / "p.bw", "c1", 57, 260), expected[7:33, 0], rtol=1e-3)
 
@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same(tmp_path, fasta, monkeypatch
     assert not (tmp_path / "p.bw").exists()
     predict(str(tmp_path / "model"), tmp_path / "p.bw", fasta=fasta)
     assert (tmp_path / "p.bw").read_bytes() == (tmp_path / "whole.bw").read_bytes()
-    assert len(calls) == 4 + 4 and not (tmp_path / "p.bw.parts").exists()  # of eight pieces one is N alone
+    assert len(calls) == 4 + 5 and not (tmp_path / "p.bw.parts").exists()  # eight pieces, and one of them again
 
 
 def test_the_command_writes_the_tracks_that_are_named(tmp_path, fasta):
