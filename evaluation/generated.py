@@ -70,17 +70,29 @@ def nearest_identity(sequences: Sequence[str], known: Iterable) -> np.ndarray:
     seeds = [_words(query, SEED) for _, query in queries]
     wanted = np.zeros(4**SEED, bool)
     wanted[np.concatenate([words[words >= 0] for words in seeds])] = True
-    for sequence in known:
-        for chunk in _chunks(sequence, 2 * flank):
-            codes = np.pad(_encode(chunk), flank, constant_values=_N)
-            words = _words(codes, SEED)
-            places = np.flatnonzero((words >= 0) & wanted[words])
-            order = np.argsort(words[places], kind="stable")
-            places, words = places[order], words[places][order]
-            for (i, query), own in zip(queries, seeds):
-                if len(query) >= K:
-                    found[i] = max(found[i], _best(query, own, codes, places, words))
+    for chunk in _joined(chunk for sequence in known for chunk in _chunks(sequence, 2 * flank)):
+        codes = np.pad(_encode(chunk), flank, constant_values=_N)
+        words = _words(codes, SEED)
+        places = np.flatnonzero((words >= 0) & wanted[words])
+        order = np.argsort(words[places], kind="stable")
+        places, words = places[order], words[places][order]
+        for (i, query), own in zip(queries, seeds):
+            if len(query) >= K:
+                found[i] = max(found[i], _best(query, own, codes, places, words))
     return found
+
+
+def _joined(chunks: Iterable[str]) -> Iterator[str]:
+    """Short chunks together, with an N between: what is compared does not reach over it."""
+    together, bases = [], 0
+    for chunk in chunks:
+        together.append(chunk)
+        bases += len(chunk)
+        if bases >= CHUNK:
+            yield "N".join(together)
+            together, bases = [], 0
+    if together:
+        yield "N".join(together)
 
 
 def _best(query: np.ndarray, own: np.ndarray, codes: np.ndarray, places: np.ndarray, words: np.ndarray) -> float:
