@@ -82,6 +82,17 @@ Shard = Annotated[
 ]
 
 
+SplitOfTable = Annotated[str, typer.Option("--split", help="Of a table; a single file is `train`.")]
+Window = Annotated[
+    int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
+]
+CacheGB = Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")]
+
+
 @command()
 def embed(
     model: Encoder,
@@ -90,22 +101,17 @@ def embed(
     bed: BED = None,
     vcf: Annotated[Path | None, VCF] = None,
     dataset_name: Table = None,
-    split: Annotated[str, typer.Option("--split", help="Of a table; a single file is `train`.")] = "train",
+    split: SplitOfTable = "train",
     pooling: Pooling = "mean",
     dna_feature_layer: Layer = None,
     dna_feature_module: Module = None,
     both_strands: Strands = None,
-    window: Annotated[
-        int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
-    ] = None,
+    window: Window = None,
     tile: Tile = None,
     batch_bases: BatchBases = 65_536,
     shard: Shard = "1/1",
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
-    ] = None,
-    cache_gb: Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")] = 100,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = 100,
     on_bad_row: OnBadRow = "raise",
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -124,32 +130,22 @@ def embed(
     """
     from textgenome.inference.embedding_runs import embed_file
 
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
-    if not found:
-        raise typer.BadParameter(f"--shard {shard}: give a share and the number of shares, such as 2/8.")
-    names = {"dna_feature_layer": dna_feature_layer, "dna_feature_module": dna_feature_module}
+    features = {"dna_feature_layer": dna_feature_layer, "dna_feature_module": dna_feature_module}
+    sources = {"fasta": fasta, "bed": bed, "vcf": vcf, "dataset_name": dataset_name, "split": split}
+    options = {"pooling": pooling, "features": {**features, "both_strands": both_strands}, "window": window}
+    options |= {"tile": tile, "batch_bases": batch_bases, "shard": read_shard(shard), "cache_dir": cache_dir}
+    options |= {"cache_gb": cache_gb, "on_bad_row": on_bad_row, "revision": revision, "dtype": dtype}
     try:
-        place, number = embed_file(
-            model,
-            output,
-            pooling=pooling,
-            features={**names, "both_strands": both_strands},
-            window=window,
-            tile=tile,
-            batch_bases=batch_bases,
-            shard=(int(found[1]), int(found[2])),
-            cache_dir=cache_dir,
-            cache_gb=cache_gb,
-            revision=revision,
-            dtype=dtype,
-            fasta=fasta,
-            bed=bed,
-            vcf=vcf,
-            dataset_name=dataset_name,
-            split=split,
-            on_bad_row=on_bad_row,
-        )
+        place, number = embed_file(model, output, **sources, **options)
     except KeyboardInterrupt as error:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from error
     typer.echo(f"{number} sequences in {place}")
+
+
+def read_shard(shard: str) -> tuple[int, int]:
+    """The share and the number of shares in `2/8`."""
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    if not found:
+        raise typer.BadParameter(f"--shard {shard}: give a share and the number of shares, such as 2/8.")
+    return int(found[1]), int(found[2])
