@@ -11,7 +11,7 @@ from textgenome.data.sequences import Tiling
 from textgenome.inference.encoders import as_encoder, encoding_mode, tokenizer_of
 from textgenome.modeling_heads import pool_states
 from textgenome.modeling_textgenome_dna import TextGenomeDNAModel
-from textgenome.processing.processing_dna import normalize_dna, token_spans, tokenize_dna
+from textgenome.processing.processing_dna import BASES, normalize_dna, token_spans, tokenize_dna
 
 
 POOLINGS = ("mean", "max", "min", "last", "none")
@@ -128,10 +128,10 @@ def encode_batch(
 
     Returns:
         States `(sequences, states, width)`, and how many bases each of them covers, `(sequences, states)`: 0 for
-        padding and tokens that the tokenizer adds. A tokenizer written in Python does not tell: then it is 1.
+        padding and tokens that the tokenizer adds.
     """
     encoded, offsets = tokenize_dna(dna_tokenizer, sequences, offsets=dna_tokenizer.is_fast)
-    spans = list(map(token_spans, offsets)) if offsets else [[1] * len(ids) for ids in encoded]
+    spans = list(map(token_spans, offsets)) if offsets else [bases_of(ids, dna_tokenizer) for ids in encoded]
     padding = dna_tokenizer.pad_token_id or 0
     ids, mask, spans = (
         pad_sequence(list(map(torch.tensor, rows)), batch_first=True, padding_value=value)[:, None].to(encoder.device)
@@ -139,6 +139,14 @@ def encode_batch(
     )
     outputs = encoder(dna_input_ids=ids, dna_attention_mask=mask, dna_spans=spans)
     return outputs.last_hidden_state[:, 0], outputs.state_spans[:, 0]
+
+
+def bases_of(ids: list[int], dna_tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """How many bases each token covers, of a tokenizer written in Python, which does not tell: as many as its text
+    has, 0 for special tokens, 1 for the unknown one."""
+    special = set(dna_tokenizer.all_special_ids) - {dna_tokenizer.unk_token_id}
+    tokens = zip(ids, dna_tokenizer.convert_ids_to_tokens(ids))
+    return [0 if i in special else max(1, sum(letter in BASES for letter in text.upper())) for i, text in tokens]
 
 
 def embed_batch(
