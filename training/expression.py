@@ -36,7 +36,7 @@ from textgenome.data.haplotypes import Haplotype, HaplotypeReader, window_around
 from textgenome.evaluation.expression import correlate, evaluate_expression
 from textgenome.evaluation.reporting import format_table
 from textgenome.genome.genotypes import read_genotypes
-from textgenome.genome.intervals import bare_contig
+from textgenome.genome.intervals import Interval, bare_contig
 from textgenome.genome.vcf import open_vcf
 from textgenome.inference.expression import predict_people
 from textgenome.inference.window_states import WindowStates, WindowTokens
@@ -47,6 +47,7 @@ from textgenome.training.jobs import Job, build_model
 logger = logging.get_logger(__name__)
 
 PAIRS = {"individuals": 0.3, "reference": 0.0}  # shares of the loss in gLM2X-Tower
+MOST_UNKNOWN = 0.1  # share of a window
 DROPOUT = 0.5  # there, before its last layer
 
 
@@ -145,7 +146,7 @@ def read_people(script_args: DNAArguments, seed: int) -> People:
 
 
 def open_windows(expression: Expression, script_args: DNAArguments) -> tuple[Expression, HaplotypeReader]:
-    """Leave out genes whose start is not in the genome, or whose window is mostly N; read the genotypes of the rest.
+    """Leave out genes whose start the genome lacks, or much of whose window; read the genotypes of the rest.
 
     The contigs of the genes are spelt as in the genome after that.
     """
@@ -159,17 +160,24 @@ def open_windows(expression: Expression, script_args: DNAArguments) -> tuple[Exp
         inside = contig is not None and 0 <= gene.start < genome.genome.get_reference_length(contig)
         outside.append(not inside)
         place = window_around(contig, gene.start, window, gene.strand)
-        unknown.append(inside and genome.reference(place).count("N") > window / 2)
+        unknown.append(inside and count_unknown(genome, place) > MOST_UNKNOWN * window)
         genes.append(gene._replace(contig=contig or gene.contig))
     expression, unknown = replace(expression, genes=genes), np.array(unknown)
     report_genes(expression, np.array(outside), "their start outside the genome")
-    report_genes(expression, unknown, "a window that is mostly N")
+    report_genes(expression, unknown, f"N for more than {MOST_UNKNOWN:.0%} of their window")
     expression = expression.of_genes(~np.array(outside) & ~unknown)
     places = [window_around(gene.contig, gene.start, window, gene.strand) for gene in expression.genes]
     genotypes = read_genotypes(script_args.vcf, expression.samples, places, script_args.unphased)
     for kind, count in genotypes.counts.items():
         logger.warning(f"{script_args.vcf}: {kind}: {count} genotypes in the windows.")
     return expression, HaplotypeReader(script_args.fasta, genotypes, script_args.indels)
+
+
+def count_unknown(genome: HaplotypeReader, place: Interval) -> int:
+    """How many bases of a window are N in the genome; those beyond the ends of the contig do not count."""
+    before = genome.counts.total()
+    unknown = genome.reference(place).count("N")
+    return unknown - (genome.counts.total() - before)
 
 
 def build(

@@ -56,6 +56,9 @@ def parse_arguments(
             parser.error("argument --config: expected a file or the name of a recipe")
         argv[place] = str(find_recipe(argv[place], script))
         recipe = read_recipe(Path(argv[place]))
+    flags = {word.split("=")[0] for word in argv}
+    if script == "dna" and flags & {"--dna_model", "--model_name_or_path"} and "--dna_config" not in flags:
+        argv += ["--dna_config", "null"]  # a model that is named takes the place of what a recipe builds
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
     if recipe.get("dataset_name") == STARTER != script_args.dataset_name and "--output_dir" not in argv:

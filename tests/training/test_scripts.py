@@ -18,6 +18,8 @@ def test_flags_win_over_the_recipe():
     assert (rows.dataset_name, rows.dna_window, rows.task) == ("starter", 40, "classification")
     assert (training.seed, training.max_steps, training.output_dir) == (7, 360, "outputs/dna_starter")
     assert model.dna_config["n_layer"] == 2
+    model = parse("--config", "starter", "--dna_model", "a/B")[2]
+    assert model.dna_model == "a/B" and model.dna_config is None, "a model takes the place of what the recipe builds"
 
 
 @pytest.mark.parametrize(
