@@ -56,10 +56,13 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
             the encoder says where its states cover several tokens.
         base_head: What labels bases: one `linear` layer, or dilated convolutions after it (`cnn`).
         cnn_channels: Channels of these convolutions.
-        cnn_kernel_size: Bases that each of them reads, an odd number.
-        cnn_dilations: The distance between these bases, of each convolution. Multiples of 3 keep to codons.
+        cnn_kernel_size: Positions that each of them reads, an odd number.
+        cnn_stride: Bases that share a position of the convolutions: 3, as in a codon, takes a third of the time.
+        cnn_dilations: The distance between the positions that each convolution reads.
         focal_gamma: Exponent of the focal loss, of a head that labels bases; 0 for none.
         stranded: Whether the labels of bases are those of the strand that is read; if not, of both strands.
+        label_thresholds: The probability from which on a base has a label, for each of them; 0.5 by default. Of one
+            class a base, without that of all other bases.
         cds_has_stop: Whether the label `CDS` covers the stop codon, as in GFF3.
     """
 
@@ -97,9 +100,11 @@ class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
     base_head: Literal["linear", "cnn"] = "linear"
     cnn_channels: int = 64
     cnn_kernel_size: int = 9
+    cnn_stride: int = 1
     cnn_dilations: list[int] = field(default_factory=lambda: [1, 3, 9, 27, 81])
     focal_gamma: float | int = 0.0
     stranded: bool = True
+    label_thresholds: list[float] | None = None
     cds_has_stop: bool = True
 
     def __post_init__(self, **kwargs):

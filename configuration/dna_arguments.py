@@ -34,7 +34,7 @@ class GenomeArguments:
         default=None,
         metadata={
             "help": "What is learnt of them. `classification` reads the column ID, QUAL or FILTER of `vcf`, or a key "
-            "of INFO."
+            "of INFO. `annotation` takes types of features with commas between them, such as CDS,exon."
         },
     )
 
@@ -124,15 +124,68 @@ class TracksArguments:
 
 
 @dataclass
-class DNAArguments(ExpressionArguments, TracksArguments, ClassificationArguments, GenomeArguments, RowArguments):
+class AnnotationArguments:
+    """What `annotation` learns: labels of the bases of a genome."""
+
+    gtf: list[str] | None = field(
+        default=None, metadata={"help": "Its annotation: GTF, GFF3 or BED files. The name of a BED file is a label."}
+    )
+    stranded: bool = field(
+        default=True,
+        metadata={"help": "Label the strand that is read, and read both. If false, features of both strands count."},
+    )
+    stride: int | None = field(
+        default=None,
+        metadata={"help": "Bases from one window to the next, by default `dna_window`: windows share no base."},
+    )
+    test_share: float = field(
+        default=0.2, metadata={"help": "Without test regions or contigs: share of the genome, in blocks, to hold out."}
+    )
+    validation_share: float = field(
+        default=0.1,
+        metadata={"help": "Share of what is left, in blocks, for early stopping and for thresholds."},
+    )
+    overlap: int = field(
+        default=256,
+        metadata={"help": "Bases on either side of a tile that are read but not labelled, after training."},
+    )
+    base_head: str = field(
+        default="linear",
+        metadata={
+            "help": "One `linear` layer on the states, or dilated convolutions after it (`cnn`).",
+            "choices": ["linear", "cnn"],
+        },
+    )
+    cnn_channels: int = field(default=64, metadata={"help": "Channels of the convolutions."})
+    cnn_kernel_size: int = field(default=9, metadata={"help": "Positions that each of them reads."})
+    cnn_stride: int = field(
+        default=1, metadata={"help": "Bases that share a position: 3, as in a codon, takes a third of the time."}
+    )
+    cnn_dilations: list[int] = field(
+        default_factory=lambda: [1, 3, 9, 27, 81],
+        metadata={"help": "Distance between these positions in each of them."},
+    )
+    focal_gamma: float = field(default=0.0, metadata={"help": "Exponent of the focal loss; 0 for none."})
+
+
+@dataclass
+class DNAArguments(
+    AnnotationArguments,
+    ExpressionArguments,
+    TracksArguments,
+    ClassificationArguments,
+    GenomeArguments,
+    RowArguments,
+):
     """What to train a model of DNA alone for, and on which rows."""
 
     task: str = field(
         default="classification",
         metadata={
             "help": "`classification` learns classes, labels or values of sequences, or of pairs of them; "
-            "`expression` what people express of genes, from their two haplotypes; `tracks` signals along a genome.",
-            "choices": ["classification", "expression", "tracks"],
+            "`annotation` labels of the bases of a genome; `expression` what people express of genes, from their two "
+            "haplotypes; `tracks` signals along a genome.",
+            "choices": ["annotation", "classification", "expression", "tracks"],
         },
     )
 

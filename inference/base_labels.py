@@ -48,4 +48,9 @@ def label_strands(
     return [np.concatenate([one, other[::-1]], -1).astype(np.float16) for one, other in zip(given, turned)]
 
 
-__all__ = ["label_bases", "label_strands"]
+def label_thresholds(config) -> list[float]:
+    """The probability from which on a base has a label, for each label: those that training chose, or 0.5."""
+    return config.label_thresholds or [0.5] * config.num_labels
+
+
+__all__ = ["label_bases", "label_strands", "label_thresholds"]

@@ -16,32 +16,41 @@ from textgenome.modeling_textgenome_dna import TextGenomeDNAModel, TextGenomeDNA
 class TextGenomeBaseHead(nn.Module):
     """States to the logits of each base.
 
-    A linear layer gives values of its own for each of the bases that a state covers. In the form `cnn` dilated
-    convolutions follow, each of which adds to what it reads.
+    A linear layer gives values of its own for each of the bases that a state covers: in the form `linear` the logits.
+    In the form `cnn` a convolution makes a position of every `cnn_stride` bases of them, dilated convolutions follow,
+    each of which adds to what it reads, and a last layer gives the logits of the bases of each position.
     """
 
     def __init__(self, config: TextGenomeDNAConfig):
         super().__init__()
-        convolves = config.base_head == "cnn"
-        channels = config.cnn_channels if convolves else config.num_labels
-        self.state_bases = config.state_bases
-        self.project = nn.Linear(config.dna_feature_size, self.state_bases * channels)
-        self.blocks = nn.ModuleList(
-            TextGenomeDilatedConvolution(channels, config.cnn_kernel_size, dilation, config.classifier_dropout)
-            for dilation in (config.cnn_dilations if convolves else ())
-        )
-        self.classifier = nn.Linear(channels, config.num_labels) if convolves else nn.Identity()
+        channels, self.stride = config.cnn_channels, config.cnn_stride
+        self.state_bases, self.convolves = config.state_bases, config.base_head == "cnn"
+        values = channels if self.convolves else config.num_labels
+        self.project = nn.Linear(config.dna_feature_size, self.state_bases * values)
+        if self.convolves:
+            width = max(config.cnn_kernel_size, self.stride)
+            self.edge = (width - self.stride) // 2, width - self.stride - (width - self.stride) // 2
+            self.gather = nn.Conv1d(channels, channels, width, stride=self.stride)
+            self.blocks = nn.ModuleList(
+                TextGenomeDilatedConvolution(channels, config.cnn_kernel_size, dilation, config.classifier_dropout)
+                for dilation in config.cnn_dilations
+            )
+            self.classifier = nn.Linear(channels, self.stride * config.num_labels)
 
     def forward(self, states: torch.Tensor, spans: torch.LongTensor) -> torch.Tensor:
         """`(batch, states, width)` and `(batch, states)` to `(batch, bases, labels)`."""
         values = spread_states(self.project(states), spans, self.state_bases)
-        if not len(self.blocks):
+        if not self.convolves:
             return values
-        known = torch.arange(values.shape[1], device=spans.device) < spans.sum(-1, keepdim=True)
-        values, known = values.transpose(1, 2).contiguous(), known[:, None].to(values.dtype)
+        bases, known = values.shape[1], spans.sum(-1, keepdim=True)
+        left, right = self.edge
+        values = self.gather(F.pad(values.transpose(1, 2), (left, right + -bases % self.stride)))
+        known = torch.arange(values.shape[-1], device=spans.device) * self.stride < known
+        known = known[:, None].to(values.dtype)
         for block in self.blocks:
             values = block(values, known)
-        return self.classifier(values.transpose(1, 2))
+        logits = self.classifier(values.transpose(1, 2))
+        return logits.unflatten(-1, (self.stride, -1)).flatten(1, 2)[:, :bases]
 
 
 class TextGenomeDilatedConvolution(nn.Module):

@@ -31,7 +31,7 @@ from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArgumen
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.inference.checkpoints import check_models, fingerprint_weights
-from textgenome.training import classification, expression, tracks
+from textgenome.training import annotation, classification, expression, tracks
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
 from textgenome.training.identity import remember_run, run_settings
@@ -42,7 +42,12 @@ from textgenome.training.scripts import parse_arguments, run_locked
 
 
 ARGUMENTS = (DNAArguments, DNATrainingArguments, DNAModelArguments)
-TASKS = {"classification": classification.prepare, "expression": expression.prepare, "tracks": tracks.prepare}
+TASKS = {
+    "annotation": annotation.prepare,
+    "classification": classification.prepare,
+    "expression": expression.prepare,
+    "tracks": tracks.prepare,
+}
 
 
 class DNATrainer(ResumesMixin, Trainer):

@@ -33,10 +33,10 @@ def tiny(encoder="hyenadna", **settings):
     return TextGenomeDNAForTokenClassification(config).eval(), processor
 
 
-@pytest.mark.parametrize("head", ["linear", "cnn"])
+@pytest.mark.parametrize("head, stride", [("linear", 1), ("cnn", 1), ("cnn", 3)])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_each_base_gets_logits_whatever_stands_beside_it(encoder, head):
-    model, processor = tiny(encoder, base_head=head)
+def test_each_base_gets_logits_whatever_stands_beside_it(encoder, head, stride):
+    model, processor = tiny(encoder, base_head=head, cnn_stride=stride)
     alone = [model(**processor(sequence, return_tensors="pt")).logits for sequence in SEQUENCES]
     assert [tuple(logits.shape) for logits in alone] == [(1, len(sequence), 2) for sequence in SEQUENCES]
     for side in ("left", "right"):
