@@ -29,7 +29,13 @@ class GenomeArguments:
         default=None,
         metadata={"help": "Bases between the starts of windows to train on, by default `dna_window`: no overlap."},
     )
-    gtf: str | None = field(default=None, metadata={"help": "Its genes: GTF or GFF3, plain or compressed."})
+    gtf: str | None = field(
+        default=None,
+        metadata={
+            "help": "Its genes: GTF or GFF3, plain or compressed. `annotation` takes several files with commas "
+            "between them, BED too, the name of which is a label."
+        },
+    )
     labels: str | None = field(
         default=None,
         metadata={
@@ -127,16 +133,9 @@ class TracksArguments:
 class AnnotationArguments:
     """What `annotation` learns: labels of the bases of a genome."""
 
-    gtf: list[str] | None = field(
-        default=None, metadata={"help": "Its annotation: GTF, GFF3 or BED files. The name of a BED file is a label."}
-    )
     stranded: bool = field(
         default=True,
         metadata={"help": "Label the strand that is read, and read both. If false, features of both strands count."},
-    )
-    stride: int | None = field(
-        default=None,
-        metadata={"help": "Bases from one window to the next, by default `dna_window`: windows share no base."},
     )
     test_share: float = field(
         default=0.2, metadata={"help": "Without test regions or contigs: share of the genome, in blocks, to hold out."}

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import BatchFeature, PreTrainedTokenizerBase
+from transformers import BatchFeature, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForTokenClassification, TextGenomeDNAProcessor
@@ -52,7 +52,7 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     genome = open_fasta(script_args.fasta)
     contigs = dict(zip(genome.references, genome.lengths))
     labels = [label.strip() for label in script_args.labels.split(",") if label.strip()]
-    annotations = [read_annotation(path, labels) for path in script_args.gtf]
+    annotations = [read_annotation(path, labels) for path in script_args.gtf.split(",")]
     reader = LabelReader(annotations, list(contigs), labels, script_args.stranded)
     tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
     head = head_settings(script_args, model_args, tokenizer, labels)
@@ -110,9 +110,7 @@ class WindowCollator:
         return batch
 
 
-def dna_config_of(model_args: DNAModelArguments):
-    from transformers import PreTrainedConfig
-
+def dna_config_of(model_args: DNAModelArguments) -> PreTrainedConfig:
     return build_dna_config(model_args.dna_config or PreTrainedConfig.get_config_dict(model_args.dna_model)[0])
 
 
@@ -159,7 +157,11 @@ def split_places(
         raise ValueError("regions needs test_regions: a BED file of what to measure on, apart from them.")
     train, test = (with_letters([place._replace(strand="+") for place in part], genome) for part in (train, test))
     check_apart(train, test)
-    train, validation = split_validation(train, script_args.validation_share, window)
+    if script_args.validation_regions:
+        validation = with_letters(read_places(script_args.validation_regions, contigs), genome)
+        check_apart([*train, *test], validation)
+    else:
+        train, validation = split_validation(train, script_args.validation_share, window)
     if not (train and validation and test):
         raise ValueError("The genome is too small, or has too few letters, to be split into three parts.")
     return train, validation, test
@@ -211,7 +213,7 @@ def fingerprint(script_args: DNAArguments, places: Sequence[Place], contigs: Map
     """A hash of what the windows hold: their places, the annotation, and the genome's contigs and first and last
     bytes."""
     digest = hashlib.sha256(json.dumps([list(map(tuple, places)), contigs]).encode())
-    for path in script_args.gtf:
+    for path in script_args.gtf.split(","):
         digest.update(Path(path).read_bytes())
     with open(script_args.fasta, "rb") as file:
         size = file.seek(0, 2)

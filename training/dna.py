@@ -13,6 +13,10 @@ and variant_sequence; and label or answer. A task of GUE is such a table:
 
     textgenome dna --config gue --dataset_name FOLDER
 
+The task `annotation` labels the bases of a genome:
+
+    textgenome dna --config starter_annotation --fasta g.fa --gtf g.gtf --labels CDS,exon
+
 --config takes a file, or the name of a recipe of the package, such as starter, gue, probe or kegg. Every line of a
 recipe is also a flag, and flags win. The same command resumes a run that was stopped: SIGTERM saves a checkpoint
 first, SIGKILL loses what came after the last one. A finished run is only evaluated again; for a fresh start remove the
