@@ -212,11 +212,7 @@ def measure(trainer: Trainer, script_args: DNAArguments, rows: Dataset, test_row
     trainer.log_metrics("eval", metrics)
     trainer.save_metrics("eval", metrics)
     folder = Path(trainer.args.output_dir) / "evaluation"
-    if trainer.is_world_process_zero():
-        # Of weights that were trained on since.
-        for path in (folder / SETTINGS, *folder.glob("predictions*.jsonl")):
-            path.unlink(missing_ok=True)
-    trainer.accelerator.wait_for_everyone()
+    forget_predictions(trainer, folder)  # of weights that were trained on since
     results = evaluate_model(
         trainer.args.output_dir,
         script_args.dataset_name or script_args.vcf,
@@ -228,8 +224,16 @@ def measure(trainer: Trainer, script_args: DNAArguments, rows: Dataset, test_row
         seed=trainer.args.seed,
         tables=(test_rows.to_list(), rows.to_list()),
     )
+    forget_predictions(trainer, folder)  # so that `textgenome evaluate` may ask otherwise in this folder
     if results:
         print(format_table(results))
+
+
+def forget_predictions(trainer: Trainer, folder: Path) -> None:
+    if trainer.is_world_process_zero():
+        for path in (folder / SETTINGS, *folder.glob("predictions*.jsonl")):
+            path.unlink(missing_ok=True)
+    trainer.accelerator.wait_for_everyone()
 
 
 __all__ = ["accuracy", "load_split", "measure", "prepare"]

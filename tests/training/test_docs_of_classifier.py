@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from textgenome.commands import app
 
 
-FEW_STEPS = "--num_train_epochs 1 --use_cpu --disable_tqdm true"
+FEW_STEPS = "--num_train_epochs 1 --use_cpu --disable_tqdm true --baselines false"
 
 
 def run(line: str) -> None:
