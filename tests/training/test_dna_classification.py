@@ -84,6 +84,19 @@ def test_rare_classes_may_count_more(tmp_path):
     assert config_of(out)["class_weights"] == [4, pytest.approx(4 / 7)]
 
 
+@pytest.mark.parametrize("recipe", ["starter", "gue"])
+def test_a_task_of_gue_is_trained_by_a_recipe(tmp_path, monkeypatch, recipe):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "task").mkdir()
+    for split in ("train", "dev", "test"):
+        rows = "".join(f"{random_dna(70, i)},{i % 3}\n" for i in range(6))
+        (tmp_path / "task" / f"{split}.csv").write_text(f"sequence,label\n{rows}")
+    few = ["--max_steps", "1", "--use_cpu", "--disable_tqdm", "true", "--baselines", "false"]
+    dna.main(["--config", recipe, "--dataset_name", "task", *few])
+    config = config_of(tmp_path / "outputs" / "task")
+    assert config["num_sequences"] == 1 and list(config["label2id"]) == ["0", "1", "2"]
+
+
 def test_an_encoder_from_random_weights_is_made_for_the_longest_sequence(tmp_path, caplog):
     rows = rows_of(lambda i: i % 2)
     rows[5]["sequence"] = random_dna(90)
