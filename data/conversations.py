@@ -93,16 +93,6 @@ def build_messages(
     return [user, answer]
 
 
-def check_pair(
-    row: Mapping, dna_window: int = DNA_WINDOW, dna_tokenizer: PreTrainedTokenizerBase | None = None
-) -> None:
-    """Check a row for the DNA-only model, which reads `reference_sequence`, `variant_sequence` and `answer`.
-
-    The arguments and what it raises are as in `row_to_messages`.
-    """
-    _check_columns(row, ("answer",), ("answer",), "variant_window", dna_window, dna_tokenizer)
-
-
 def _check_columns(
     row: Mapping,
     text_columns: tuple[str, ...],
@@ -239,4 +229,4 @@ def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
             yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
 
 
-__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "check_pair", "row_to_messages", "texts_of", "truncate_pair"]
+__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "row_to_messages", "texts_of", "truncate_pair"]

@@ -51,8 +51,10 @@ def reading_options(processor: ProcessorMixin) -> dict:
 
 
 def check_options(processor: ProcessorMixin) -> dict:
-    """What a row is checked against before the model of a processor reads it, for `row_to_messages` or `check_pair`:
-    its `reading_options` and its tokenizers."""
+    """What a row is checked against before the model of a processor reads it: its `reading_options` and tokenizers.
+
+    For `row_to_messages` or `check_labelled`.
+    """
     names = ("tokenizer", "dna_tokenizer")
     return reading_options(processor) | {name: getattr(processor, name) for name in names if hasattr(processor, name)}
 

@@ -44,7 +44,7 @@ def load_rows(
         split: Name of the split; `validation`, `val` and `dev` mean the same, as do the other words of `SPLIT_WORDS`.
             A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
-        check: What raises `BadRow` for a bad row: `row_to_messages`, or for a DNA-only model `check_pair`.
+        check: What raises `BadRow` for a bad row: `row_to_messages`, or for a head on DNA `check_labelled`.
         numbered: Whether to number the rows in the column `row`, from 0 through all files and counting bad ones.
         check_options: For `check`.
 

@@ -17,9 +17,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from textgenome.data.conversations import check_pair, row_to_messages
+from textgenome.data.conversations import row_to_messages
 from textgenome.data.descriptions import Description, find_description
 from textgenome.data.files import refuse_existing, written_whole
+from textgenome.data.labels import REGRESSION, check_labelled, class_name, find_problem_type, row_label, sequences_of
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.processing.processing_dna import normalize_dna
 
@@ -71,8 +72,8 @@ def write_splits(
     output_dir = Path(output_dir)
     refuse_existing(output_dir)
     rows = _join_splits(dataset_name, on_bad_row)
-    answers = list(rows["answer"])
     given = rows.to_list()
+    answers = _classes(given)
     traits = row_traits(given, find_description(given, locus_column=locus_column, locus_pattern=locus_pattern))
     parts = split_at_random(len(rows), seed) if by == "random" else split_by_locus(answers, traits, seed)
 
@@ -101,7 +102,7 @@ def row_traits(rows: list[Mapping], description: Description | None = None) -> T
     two different ones that collide, a chance of about 2^-62, could join two groups but never part one.
 
     Args:
-        rows: Rows with `reference_sequence`, `variant_sequence` and perhaps `question`.
+        rows: Rows with `sequence`, or `reference_sequence` and `variant_sequence`; and perhaps `question`.
         description: How they name their locus; by default what `find_description` finds.
 
     Returns:
@@ -113,14 +114,18 @@ def row_traits(rows: list[Mapping], description: Description | None = None) -> T
         ValueError: If the column that the description names is missing.
     """
     description = description or find_description(rows)
-    pairs = [tuple(normalize_dna(row[f"{side}_sequence"]) for side in ("reference", "variant")) for row in rows]
+    pairs = [tuple(map(normalize_dna, sequences_of(row))) for row in rows]
     progress = tqdm(pairs, desc=f"Reading {K}-mers", unit="row", disable=None)
     kmers = [np.unique(np.concatenate([_canonical_kmers(sequence) for sequence in pair])) for pair in progress]
     numbers = np.arange(len(rows))
+    sequences = [sequence for pair in pairs for sequence in pair]
     traits = {
         "question": _known([row.get("question") for row in rows]),
         "locus": _known([description.locus(row) for row in rows]),
-        "sequence": (numbers.repeat(2), _integers([sequence for pair in pairs for sequence in pair])),
+        "sequence": (
+            numbers.repeat(list(map(len, pairs))),
+            _integers(sequences),
+        ),
         "pair": (numbers, _integers(pairs)),
         f"{K}-mer": (numbers.repeat([len(one) for one in kmers]), np.concatenate(kmers)),
     }
@@ -243,7 +248,15 @@ def _join_splits(dataset_name: str, on_bad_row: str) -> Dataset:
 
 def _check_row(row: Mapping) -> None:
     if row.get("messages") is None:  # a conversation is refused afterwards, also where bad rows are left out
-        (check_pair if row.get("question") is None else row_to_messages)(row)
+        (check_labelled if row.get("question") is None else row_to_messages)(row)
+
+
+def _classes(rows: list[Mapping]) -> list[str]:
+    """The class of each row, to be dealt evenly; of a regression there is none, and lists of labels count whole."""
+    labels = list(map(row_label, rows))
+    if find_problem_type(labels) == REGRESSION:
+        return ["value"] * len(labels)
+    return [";".join(map(class_name, label)) if isinstance(label, list) else class_name(label) for label in labels]
 
 
 def _known(values: list) -> tuple[np.ndarray, np.ndarray]:

@@ -207,3 +207,11 @@ def test_kegg_parts_share_no_gene_and_no_64_mer(kegg_folder, tmp_path):
         assert genes[i].isdisjoint(genes[j])
         assert forward[i].isdisjoint(forward[j])
         assert forward[i].isdisjoint(kmer[::-1].translate(COMPLEMENT) for kmer in forward[j])
+
+
+def test_single_sequences_are_split_by_what_they_share(tmp_path):
+    rows = [{"sequence": random_dna(100, i // 2)[i % 2 :], "label": i / 4} for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = write_splits(str(tmp_path / "rows.jsonl"), tmp_path / "out", "locus")
+    assert report["leakage"]["test"]["64-mer"] == 0 and report["sizes"]["test"] >= 2
+    assert report["answers_evaluated"]["value"]["train"] == report["sizes"]["train"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import AutoProcessor
 
 from textgenome.data import BadRow, TextGenomeDNACollator
-from textgenome.data.conversations import check_pair
+from textgenome.data.labels import check_labelled
 from textgenome.processing import TextGenomeDNAProcessor, build_dna_tokenizer, variant_window
 from textgenome.processing.dna_tokenizers import VOCABULARIES
 
@@ -124,8 +124,8 @@ def test_labels_of_answers_and_of_none(processor):
 def test_rows_without_a_question_are_good_and_those_without_an_answer_are_not():
     row = variant_row()
     del row["question"]
-    check_pair(row)
+    check_labelled(row)
     for bad in ({**row, "answer": " "}, {**row, "answer": None}, {"messages": []}):
         with pytest.raises(BadRow) as error:
-            check_pair(bad)
+            check_labelled(bad)
         assert error.value.column == "answer"
