@@ -1,6 +1,8 @@
 """Imports run one way through the rooms, so that a change in one cannot break those before it."""
 
 import ast
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -62,3 +64,10 @@ def test_genome_knows_neither_torch_nor_transformers():
         if module.split(".")[0] in PACKAGES
     ]
     assert not wrong
+
+
+def test_importing_the_package_brings_in_neither_training_nor_tables():
+    heavy = ("datasets", "trl", "peft", "sklearn", "pandas", "pysam", "fastapi", "matplotlib")
+    code = f"import sys, textgenome; print(*[name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not found.stdout.split()
