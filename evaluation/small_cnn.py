@@ -28,7 +28,10 @@ BINS = 4  # places that the last layer tells apart
 
 
 class SmallCNN(nn.Module):
-    """Two convolutions over each strand of each sequence, their maxima in a few bins along it, and two linear layers.
+    """Two convolutions over each strand of each sequence, and two linear layers on their maxima.
+
+    These are taken in a few bins along the given strand, for motifs that have their place, and over all of both
+    strands, for those that have none.
 
     Args:
         sequences: How many sequences a row has.
@@ -47,11 +50,10 @@ class SmallCNN(nn.Module):
             nn.BatchNorm1d(WIDTH),
             nn.ReLU(),
             nn.AdaptiveMaxPool1d(BINS),
-            nn.Flatten(),
         )
         self.head = nn.Sequential(
             nn.Dropout(0.4),
-            nn.Linear(2 * sequences * BINS * WIDTH, WIDTH),
+            nn.Linear(sequences * (BINS + 1) * WIDTH, WIDTH),
             nn.ReLU(),
             nn.Dropout(0.2),
             nn.Linear(WIDTH, outputs),
@@ -62,10 +64,10 @@ class SmallCNN(nn.Module):
         rows, sequences = bases.shape[:2]
         forward = bases.flatten(0, 1)
         strands = torch.cat([forward, forward.flip(1, 2)])  # A, C, G, T in this order: reversed, they are complements
-        features = self.convolutions(strands).view(2, rows, sequences, -1)
+        maxima = self.convolutions(strands).view(2, rows, sequences, WIDTH, BINS)
+        features = torch.cat([maxima[0].flatten(2), maxima.amax(dim=(0, -1))], dim=-1)
         # Of a pair the second sequence is seen by its difference to the first.
-        features = torch.cat([features[:, :, :1], features[:, :, 1:] - features[:, :, :1]], dim=2)
-        return self.head(features.transpose(0, 1).flatten(1))
+        return self.head(torch.cat([features[:, :1], features[:, 1:] - features[:, :1]], dim=1).flatten(1))
 
 
 def predict_small_cnn(
