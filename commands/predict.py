@@ -63,6 +63,12 @@ def predict(
         bool,
         typer.Option("--average_strands", help="Of a model of tracks: the mean of both strands, in twice the time."),
     ] = False,
+    any_introns: Annotated[
+        bool, typer.Option("--any_introns", help="Of a GFF3 file: introns may have any ends, not GT and AG alone.")
+    ] = False,
+    min_exon: Annotated[
+        int, typer.Option("--min_exon", min=3, help="Of a GFF3 file: fewest bases of a coding exon.")
+    ] = 12,
     species: Annotated[
         str, typer.Option("--species", help="Of Enformer and Borzoi: human or mouse, whose published tracks to write.")
     ] = "human",
@@ -75,6 +81,9 @@ def predict(
     the rows under `accelerate launch -m textgenome.commands predict ...`.
 
     A model of expression predicts each of its genes for people, from their phased genotypes in --vcf.
+
+    A model that labels bases writes coding transcripts (.gff3), the stretches of each label (.bed) or probabilities
+    (.bedgraph) of --fasta, or of the regions of --bed.
 
     Example: textgenome predict --model outputs/gue --dataset_name promoters.csv --output answers.csv
 
@@ -97,6 +106,7 @@ def predict(
     options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size, "unphased": unphased}
     options["samples"] = read_names(samples) if samples else None
     options |= {"overlap": overlap, "tracks": tracks and tracks.split(","), "average_strands": average_strands}
+    options |= {"any_introns": any_introns, "min_exon": min_exon}
     count = predict_all(model, output, revision, species, **sources, **options)
     if count is not None:
         typer.echo(f"{count} rows in {output}\n{NOTICE}.")

@@ -38,14 +38,17 @@ def label_strands(
 ) -> list[np.ndarray]:
     """The labels of both strands, float16: those of `+`, and after them, if the model is `stranded`, those of `-`.
 
+    They are 0 where there is no letter but N.
+
     Returns:
         For each sequence `(bases, labels)` or `(bases, 2 * labels)`, in the direction of the strand `+`.
     """
-    given = label_bases(model, processor, sequences)
-    if not model.config.stranded:
-        return [each.astype(np.float16) for each in given]
-    turned = label_bases(model, processor, list(map(reverse_complement, sequences)))
-    return [np.concatenate([one, other[::-1]], -1).astype(np.float16) for one, other in zip(given, turned)]
+    found = label_bases(model, processor, sequences)
+    if model.config.stranded:
+        turned = label_bases(model, processor, list(map(reverse_complement, sequences)))
+        found = [np.concatenate([one, other[::-1]], -1) for one, other in zip(found, turned)]
+    letters = [np.frombuffer(sequence.encode(), np.uint8) != ord("N") for sequence in sequences]
+    return [(each * known[:, None]).astype(np.float16) for each, known in zip(found, letters)]
 
 
 def label_thresholds(config) -> list[float]:

@@ -5,11 +5,13 @@ from pathlib import Path
 from textgenome.data.expression_rows import has_genes
 from textgenome.inference.checkpoints import open_checkpoint
 from textgenome.inference.expression import write_expression
+from textgenome.inference.label_predictions import predict_labels
 from textgenome.inference.published_tracks import open_published
 from textgenome.inference.requests import Request
 from textgenome.inference.sequence_predictions import predict_sequences
 from textgenome.inference.track_predictions import predict_signals
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification
+from textgenome.modeling_textgenome_dna_tokens import TextGenomeDNAForTokenClassification
 from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 
 
@@ -17,6 +19,7 @@ from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPredi
 # main process, and returns how many rows it has.
 PREDICTORS = {
     TextGenomeDNAForSequenceClassification.__name__: predict_sequences,
+    TextGenomeDNAForTokenClassification.__name__: predict_labels,
     TextGenomeDNAForTrackPrediction.__name__: predict_signals,
 }
 

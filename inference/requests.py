@@ -24,6 +24,8 @@ class Request:
         overlap: Bases that a tile of a genome reads on either side of what is kept of it, by default an eighth of it.
         tracks: Of a model of tracks, names of those to write, by default all.
         average_strands: Of a model of tracks, whether to predict both strands and take the mean.
+        any_introns: Of a model that labels bases: introns of transcripts may have any ends, not GT and AG alone.
+        min_exon: Likewise: fewest bases of a coding exon.
         samples: For a model of expression: names of people in `vcf`, by default all.
         unphased: Likewise: what to do with unphased heterozygotes, see `read_genotypes`.
     """
@@ -40,6 +42,8 @@ class Request:
     overlap: int | None = None
     tracks: list[str] | None = None
     average_strands: bool = False
+    any_introns: bool = False
+    min_exon: int = 12
     samples: list[str] | None = None
     unphased: str | None = None
 
