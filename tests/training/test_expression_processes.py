@@ -32,7 +32,8 @@ def gradients(batch, wrap=lambda model: model):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
             module.eval()
-    wrap(model)(**batch).loss.backward()
+    wrapped = wrap(model)  # its hooks are gone with it
+    wrapped(**batch).loss.backward()
     return {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
 
 
