@@ -153,7 +153,12 @@ def measure(
     """Evaluate on the held-out regions, beside baselines and controls: `evaluation` in the output folder."""
     folder = Path(trainer.args.output_dir) / "evaluation"
     model = trainer.accelerator.unwrap_model(trainer.model)
-    facts = {"tracks": len(regions.reader.tracks), "resolution": script_args.resolution, "loss": script_args.loss}
+    facts = {
+        "model": Path(trainer.args.output_dir).name,
+        "tracks": len(regions.reader.tracks),
+        "resolution": script_args.resolution,
+        "loss": script_args.loss,
+    }
     with torch.autocast(model.device.type, torch.bfloat16, enabled=trainer.args.bf16):
         results = evaluate_tracks(
             model,

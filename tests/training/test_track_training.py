@@ -59,6 +59,7 @@ def test_a_run_leaves_a_model_and_a_table_of_results(starter_genome, beds, capsy
     assert results["verdict"] in capsys.readouterr().out
     page = (beds / "out" / "evaluation" / "report.html").read_text()
     assert "start.plus" in page and page.count("data:image/png") == 3 and "Worst held-out region" in page
+    assert results["model"] == "out" and "Baselines without a model" not in page
     eval_results = json.loads((beds / "out" / "eval_results.json").read_text())
     assert eval_results["eval_pearson"] == results["conditions"]["as_is"]["pearson"]
     model, processor = load_checkpoint(beds / "out")
