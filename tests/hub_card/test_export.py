@@ -69,6 +69,7 @@ def test_strangers_load_a_folder_by_every_auto_class_whatever_the_encoder(tmp_pa
         assert_same_as_local(found[str(folder)], folder)
 
 
+@pytest.mark.slow
 def test_a_stranger_classifies_alike(tmp_path):
     dna_config = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 64, "initializer_range": 0.3}
     config = TextGenomeDNAConfig(dna_config=dna_config, id2label={0: "x", 1: "y"})

@@ -185,6 +185,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary, own_limit, max_tokens", LIMITS)
 def test_every_kegg_pair_differs_in_its_tokens(kegg_folder, vocabulary, own_limit, max_tokens):
     tokenizer = build_dna_tokenizer(vocabulary)
