@@ -226,7 +226,7 @@ def without_dna(tmp_path_factory, checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["ddp", pytest.param("zero3", marks=needs_deepspeed)])
 def test_a_process_without_dna_in_any_batch_keeps_up(without_dna, tmp_path, engine):
     expected, settings = without_dna
     config = CONFIGURATION / "accelerate" / f"{engine}.yaml"

@@ -8,8 +8,9 @@ from sft_runs import flags, write_table
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("use_peft", [False, True], ids=["whole model", "LoRA"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "use_peft, how", [(False, signal.SIGKILL), (True, signal.SIGTERM)], ids=["whole model", "LoRA"]
+)
 def test_a_run_that_was_ended_resumes_to_the_same_weights(tmp_path, how, use_peft):
     table, settings = write_table(tmp_path), {**LONG, "use_peft": use_peft, "freeze_dna_encoder": use_peft}
     settings |= {"question_dropout": 0.5, "dna_dropout": 0.5 * use_peft}
