@@ -106,7 +106,7 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
     for module in (model.model.projector.linear, model.model.dna_markers):
         module.reset_parameters()
     model.model.dna_markers.weight.data *= 0.02
-    assert abs(score_turns(model, processor, rows) - CHANCE) <= 0.10
+    assert score_turns(model, processor, rows) <= 0.4
     for each in (model, processor):
         each.save_pretrained(tmp_path / "unjoined")
 

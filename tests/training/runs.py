@@ -54,7 +54,7 @@ def start(script: str, flags: list[str], folder: Path) -> subprocess.Popen:
 
 def end(run: subprocess.Popen, out: Path, how: signal.Signals) -> int:
     """End a run behind step 10 of 40. Returns the step of the last checkpoint that it left."""
-    while not (out / "checkpoint-10" / "trainer_state.json").exists():
+    while not ((out / "checkpoint-10" / "trainer_state.json").exists() and last_checkpoint(out)):
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.001)
     run.send_signal(how)
