@@ -58,23 +58,6 @@ def draw_scatter(title: str, x: Sequence[float], y: Sequence[float], labels: tup
     return _svg(title, parts, HEIGHT)
 
 
-def draw_lines(
-    title: str, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str]
-) -> str:
-    """Lines on axes that hold all of them, as losses by step. The arguments are those of `draw_curves`."""
-    xs, ys = (np.concatenate([np.asarray(line[i], dtype=float) for line in lines.values()]) for i in (0, 1))
-    ends = [_round_ends(each) for each in (xs, ys)]
-    parts, height = _axes(*ends, labels), HEIGHT
-    for i, (name, (x, y)) in enumerate(lines.items()):
-        line = f'class="curve curve-{min(i, 3)}"'
-        parts.append(f'<path {line} d="{_path(x, y, *ends)}"/>')
-        if len(lines) > 1:
-            height += 16
-            parts.append(f'<path {line} d="M{LEFT} {height - 8}h24"/><text x="{LEFT + 32}" y="{height - 4}">')
-            parts.append(f"{escape(name)}</text>")
-    return _svg(title, parts, height)
-
-
 def _svg(title: str, parts: list[str], height: int) -> str:
     start = f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">'
     return f"{start}<title>{escape(title)}</title>{''.join(parts)}</svg>"
@@ -127,4 +110,4 @@ def _path(x: Sequence[float], y: Sequence[float], x_ends: tuple[float, float], y
     return "M" + "L".join(f"{_x(a, x_ends):.1f} {_y(b, y_ends):.1f}" for a, b in zip(x, y))
 
 
-__all__ = ["draw_curves", "draw_lines", "draw_scatter"]
+__all__ = ["draw_curves", "draw_scatter"]

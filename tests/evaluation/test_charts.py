@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from textgenome.evaluation.charts import DOTS, draw_curves, draw_lines, draw_scatter
+from textgenome.evaluation.charts import DOTS, draw_curves, draw_scatter
 
 
 def points(svg, name):
@@ -30,13 +30,6 @@ def test_scatter_shows_as_many_points_as_can_be_seen():
     svg = draw_scatter("", values, values * 2, ("true", "predicted"))
     assert svg.count("<circle") == DOTS
     assert draw_scatter("", [1, 1], [2, 2], ("x", "y")).count("<circle") == 2  # no spread
-
-
-def test_lines_have_axes_of_their_own():
-    svg = draw_lines("loss", {"train": ([10, 20], [3, 1]), "eval": ([20], [2])}, ("step", "loss"))
-    assert points(svg, "curve curve-0")[0] == "M48.0 10.0L330.0 286.0"
-    texts = [each.text for each in ElementTree.fromstring(svg).iter("text")]
-    assert {"train", "eval", "10", "20", "1", "1.5", "3"} <= set(texts)
 
 
 def test_axes_end_at_round_numbers():
