@@ -85,19 +85,6 @@ def summarize_units(measured: Measured, model: str = AS_IS, unpaired: Collection
     return summaries
 
 
-def median_of_units(values: Sequence[float]) -> Pooled:
-    """The median of the units' values as a metric; NaN is left out. In a sample of even size the lower of the two."""
-    values = np.asarray(values, dtype=float)
-    order = np.argsort(values)[: np.isfinite(values).sum()]
-
-    def compute(weights: np.ndarray) -> np.ndarray:
-        passed = weights[:, order].cumsum(axis=1)
-        places = (passed < passed[:, -1:] / 2).sum(axis=1)
-        return values[order][places]
-
-    return Pooled(len(values), compute) if len(order) else Pooled(len(values), lambda w: np.full(len(w), np.nan))
-
-
 def _mean_of_units(values: Sequence[float]) -> Pooled:
     values = np.asarray(values, dtype=float)
     known = np.isfinite(values)
@@ -137,4 +124,4 @@ def _interval(units: int, samples: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-__all__ = ["Measured", "Pooled", "median_of_units", "summarize_units"]
+__all__ = ["Measured", "Pooled", "summarize_units"]

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from textgenome.evaluation.row_metrics import f1_of_counts
-from textgenome.evaluation.units import Pooled, median_of_units, summarize_units
+from textgenome.evaluation.units import Pooled, summarize_units
 
 
 def test_means_over_units_with_intervals():
@@ -61,12 +61,3 @@ def test_other_units_are_compared_only_if_said():
         summarize_units(measured)
     assert "r_difference" not in summarize_units(measured, unpaired=["train_regions"])["train_regions"]
     assert "r_difference" not in summarize_units({"majority": {"r": [0.1, 0.2]}})["majority"]
-
-
-def test_the_median_of_units():
-    values = [0.5, math.nan, 0.1, 0.3]
-    summary = summarize_units({"as_is": {"median": median_of_units(values)}})["as_is"]
-    assert summary["median"] == 0.3 and summary["median_interval"] == (0.1, 0.5)
-    drawn = np.array([[3.0, 5.0, 1.0, 1.0]])
-    assert median_of_units(values).compute(drawn) == [0.5]
-    assert median_of_units([math.nan]).compute(np.ones((1, 1))) != 0
