@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision
+from textgenome.commands.options import FASTA, VCF, CacheDir, CacheGB, Dtype, OnBadRow, Revision
 
 
 Encoder = Annotated[
@@ -86,11 +86,6 @@ SplitOfTable = Annotated[str, typer.Option("--split", help="Of a table; a single
 Window = Annotated[
     int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
 ]
-CacheDir = Annotated[
-    Path | None,
-    typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
-]
-CacheGB = Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")]
 
 
 @command()

@@ -76,6 +76,12 @@ Unphased = Annotated[
         "people. By default they are refused.",
     ),
 ]
+# Of the commands that keep what a frozen encoder makes of sequences.
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
+]
+CacheGB = Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")]
 OnBadRow = Annotated[
     Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
 ]

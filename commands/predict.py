@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, BatchSize, Dtype, Model, OnBadRow, Revision, Samples, Unphased
+from textgenome.commands.options import (
+    FASTA,
+    VCF,
+    BatchSize,
+    CacheDir,
+    CacheGB,
+    Dtype,
+    Model,
+    OnBadRow,
+    Revision,
+    Samples,
+    Unphased,
+)
 
 
 Table = Annotated[
@@ -53,6 +65,8 @@ def predict(
     vcf: Annotated[Path | None, VCF] = None,
     samples: Samples = None,
     unphased: Unphased = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = 100,
     on_bad_row: OnBadRow = "raise",
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -80,7 +94,8 @@ def predict(
     TG_SCORE, its probability, or TG_VALUE. The same command goes on with a run that was stopped. Several GPUs share
     the rows under `accelerate launch -m textgenome.commands predict ...`.
 
-    A model of expression predicts each of its genes for people, from their phased genotypes in --vcf.
+    A model of expression predicts each of its genes for people, from their phased genotypes in --vcf. Its states of
+    windows are kept in --cache_dir, by default in the folder of the model.
 
     A model that labels bases writes coding transcripts (.gff3), the stretches of each label (.bed) or probabilities
     (.bedgraph) of --fasta, or of the regions of --bed.
@@ -104,7 +119,7 @@ def predict(
 
     sources = {"dataset_name": dataset_name, "split": split, "fasta": fasta, "bed": bed, "vcf": vcf}
     options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size, "unphased": unphased}
-    options["samples"] = read_names(samples) if samples else None
+    options |= {"samples": read_names(samples) if samples else None, "cache_dir": cache_dir, "cache_gb": cache_gb}
     options |= {"overlap": overlap, "tracks": tracks and tracks.split(","), "average_strands": average_strands}
     options |= {"any_introns": any_introns, "min_exon": min_exon}
     count = predict_all(model, output, revision, species, **sources, **options)

@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import Dataset, Sampler
@@ -16,7 +19,7 @@ from textgenome.data.haplotypes import Haplotype, HaplotypeReader, PeopleWindow,
 from textgenome.genome.intervals import Interval
 
 
-FILE = "expression_genes.safetensors"
+GENES_FILE = "expression_genes.safetensors"
 
 
 class GeneWindows:
@@ -171,42 +174,60 @@ def mean_states(windows: GeneWindows, number: int, people: np.ndarray, states: C
     return total / int(counts.sum())
 
 
-def save_genes(
-    folder: str | Path, genes: Sequence[Gene], window: int, indels: bool, means: dict[int, torch.Tensor]
-) -> None:
-    """Save beside a model which genes it was made for, how their windows are made, and what is taken from states."""
-    about = {"genes": json.dumps([list(gene) for gene in genes]), "window": str(window), "indels": str(int(indels))}
-    tensors = {genes[number].name: mean.contiguous() for number, mean in means.items()}
-    save_file(tensors, Path(folder) / FILE, about)
+class ModelGenes(NamedTuple):
+    """What a model of expression needs beside its weights.
+
+    Args:
+        genes: The genes that it was made for.
+        window: Bases around the start of each that it reads.
+        indels: Whether insertions and deletions are applied.
+        trained_encoder: Whether its encoder was trained, which then read whole windows.
+        means: By the number of a gene what is taken from its states.
+    """
+
+    genes: list[Gene]
+    window: int
+    indels: bool
+    trained_encoder: bool
+    means: dict[int, torch.Tensor]
 
 
-def has_genes(folder: str | Path) -> bool:
-    """Whether a folder holds a model of the task `expression`."""
-    return (Path(folder) / FILE).exists()
+def save_genes(folder: str | Path, saved: ModelGenes) -> None:
+    """Save beside a model what it needs beside its weights."""
+    about = {"genes": json.dumps([list(gene) for gene in saved.genes]), "window": str(saved.window)}
+    about |= {name: str(int(getattr(saved, name))) for name in ("indels", "trained_encoder")}
+    tensors = {saved.genes[number].name: mean.contiguous() for number, mean in saved.means.items()}
+    save_file(tensors, Path(folder) / GENES_FILE, about)
 
 
-def load_genes(folder: str | Path) -> tuple[list[Gene], int, bool, dict[int, torch.Tensor]]:
-    """What `save_genes` saved: genes, window, indels, and means by the number of the gene.
+def load_genes(name: str | Path, revision: str | None = None) -> ModelGenes:
+    """What `save_genes` saved, of a folder or of a repository on the Hub.
 
     Raises:
-        FileNotFoundError: If the folder does not hold it.
+        FileNotFoundError: If it is not there.
     """
-    path = Path(folder) / FILE
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing, with the genes that the model was trained for.")
+    is_folder = Path(name).is_dir()
+    try:
+        path = Path(name) / GENES_FILE if is_folder else hf_hub_download(str(name), GENES_FILE, revision=revision)
+    except EntryNotFoundError:
+        path = None
+    if path is None or not Path(path).exists():
+        raise FileNotFoundError(f"{name}: {GENES_FILE} is missing, with the genes that the model was trained for.")
     with safe_open(path, framework="pt") as file:
         about, names = file.metadata(), set(file.keys())
         genes = [Gene(*each) for each in json.loads(about["genes"])]
         means = {number: file.get_tensor(gene.name) for number, gene in enumerate(genes) if gene.name in names}
-    return genes, int(about["window"]), bool(int(about["indels"])), means
+    indels, trained_encoder = (bool(int(about[name])) for name in ("indels", "trained_encoder"))
+    return ModelGenes(genes, int(about["window"]), indels, trained_encoder, means)
 
 
 __all__ = [
+    "GENES_FILE",
     "ExpressionCollator",
     "ExpressionRows",
     "GeneWindows",
     "GroupedByGene",
-    "has_genes",
+    "ModelGenes",
     "load_genes",
     "mean_states",
     "save_genes",

@@ -8,6 +8,7 @@ from huggingface_hub import constants, snapshot_download
 from transformers import PreTrainedModel, ProcessorMixin
 
 from textgenome.configuration.configuration_remote_code import is_packaged, remote_sources
+from textgenome.data.expression_rows import GENES_FILE
 from textgenome.data.files import read_json, write_json, written_whole
 from textgenome.data.rows import is_hub_id
 from textgenome.hub_card.card import SOURCE, check_name, set_source, write_card
@@ -34,6 +35,7 @@ FILES = [
     "generation_config.json",
     ADAPTER_WEIGHTS,
     "adapter_config.json",
+    GENES_FILE,
     "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -87,6 +89,7 @@ def export_checkpoint(
             export_adapter(source, described.processor, unfinished, *pinned)
         else:
             export(*load_merged(source), unfinished)
+        copy_files(source, unfinished, [GENES_FILE])
         refuse_foreign_code(source, unfinished)
         if keeps_card:
             copy_files(source, unfinished, [README, EVAL_RESULTS])
@@ -189,7 +192,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
         refuse_links(folder)
     else:
         folder = Path(snapshot_download(name, revision=pin_revision(name, revision), allow_patterns=FILES))
-    if not list(folder.glob("*.safetensors")):
+    if not [path for path in folder.glob("*.safetensors") if path.name != GENES_FILE]:
         others = [path.name for path in sorted(folder.glob("*")) if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
         found = f", only {', '.join(others)}, which would have to be unpickled" if others else ""
         raise FileNotFoundError(f"{name} holds no weights in safetensors{found}. Save the model in safetensors first.")

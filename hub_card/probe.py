@@ -6,6 +6,7 @@ As a script it does so where this package cannot be imported, and writes the ans
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 REFERENCE = "GATTACAGATTACAGCATTACAGA"  # made up
 VARIANT = {"type": "variant", "reference": REFERENCE, "variant": REFERENCE.replace("GC", "GT")}
+TOWER_REPEATS = 200  # so that there are the states that a tower needs, whatever an encoder makes of the reference
 MESSAGES = [{"role": "user", "content": [VARIANT, {"type": "text", "text": "What does this variant change?"}]}]
 
 
@@ -61,7 +63,7 @@ def answer(model: PreTrainedModel | PeftModel, processor: ProcessorMixin) -> dic
     if not model.can_generate():
         sequences = (VARIANT["reference"], VARIANT["variant"])[: model.config.num_sequences]
         inputs = processor(*sequences, return_tensors="pt").to(model.device)
-        logits = model(**inputs).logits
+        logits = read_states(model, inputs) if model.config.pooling == "tower" else model(**inputs).logits
         return {"logits": logits.float().cpu(), "answer": logits.argmax(-1).cpu()}
     inputs = processor.apply_chat_template(
         MESSAGES, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
@@ -69,6 +71,13 @@ def answer(model: PreTrainedModel | PeftModel, processor: ProcessorMixin) -> dic
     logits = model(**inputs).logits
     tokens = model.generate(**inputs, do_sample=False, max_new_tokens=32)[0, inputs["input_ids"].shape[1] :]
     return {"logits": logits.float().cpu(), "answer": tokens.cpu()}
+
+
+def read_states(model: PreTrainedModel | PeftModel, inputs: Mapping) -> torch.Tensor:
+    """What a tower says of states that are repeated: it reads longer windows than its encoder may."""
+    model = model.get_base_model() if isinstance(model, PeftModel) else model
+    states = model.model(**inputs).last_hidden_state[0].repeat(1, TOWER_REPEATS, 1)
+    return model(dna_features=states, dna_windows=torch.tensor([[0, 1]], device=states.device)).logits
 
 
 if __name__ == "__main__":

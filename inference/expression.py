@@ -1,5 +1,6 @@
 """Predicting what people express of genes."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from textgenome.inference.requests import Request
 from textgenome.inference.window_states import WindowStates, WindowTokens
 
 
+CACHE = "dna_features"  # in the folder of a model
+
+
 def write_expression(checkpoint: Checkpoint, request: Request) -> int | None:
     """Write a table with `gene`, `sample` and `prediction`, see `predict_expression`. Processes share the encoder's
     work.
@@ -34,11 +38,17 @@ def write_expression(checkpoint: Checkpoint, request: Request) -> int | None:
         raise ValueError(f"{checkpoint.name} predicts expression of people: give --vcf and --fasta, and nothing else.")
     refuse_unknown_table(request.output)
     state = join_processes()
-    options = {"unphased": request.unphased, "batch_size": request.batch_size}
-    rows = list(predict_expression(checkpoint.name, request.vcf, request.fasta, samples=request.samples, **options))
+    options = {"unphased": request.unphased, "batch_size": request.batch_size, "revision": checkpoint.revision}
+    options |= {"samples": request.samples, "dtype": request.dtype, "cache_gb": request.cache_gb}
+    is_folder = Path(checkpoint.name).is_dir()
+    folder = request.cache_dir or (Path(checkpoint.name) / CACHE if is_folder else request.folder)
+    rows = list(predict_expression(checkpoint.name, request.vcf, request.fasta, folder, **options))
+    state.wait_for_everyone()
     if not state.is_main_process:
         return None
     write_table(rows, request.output)
+    if folder == request.folder:
+        shutil.rmtree(folder, ignore_errors=True)
     return len(rows)
 
 
@@ -50,18 +60,25 @@ def predict_expression(
     samples: Sequence[str] | None = None,
     unphased: str | None = None,
     batch_size: int = 64,
+    revision: str | None = "main",
+    dtype: str = "auto",
+    cache_gb: float = 100,
 ) -> Iterator[dict]:
     """What people express of the genes that a model was made for, in the unit that it was trained in.
 
     Args:
-        model: Output folder of a training run of the task `expression`.
+        model: Output folder of a training run of the task `expression`, or what it was exported or pushed to.
         vcf: Phased genotypes of the people.
         fasta: The genome.
         cache_dir: Where to keep what the encoder makes of windows; by default `dna_features` in the folder of the
-            model, which training has filled. Models whose encoder was trained need none.
+            model, which training has filled. It must be named for a model on the Hub; where the encoder was trained,
+            none is used.
         samples: Names of the people, by default all of the file.
         unphased: See `read_genotypes`.
         batch_size: People at a time.
+        revision: Of a model on the Hub.
+        dtype: Data type of the encoder's weights.
+        cache_gb: Most GB of files in `cache_dir`.
 
     Yields:
         `gene`, `sample` and `prediction`, gene by gene.
@@ -70,25 +87,24 @@ def predict_expression(
         FileNotFoundError: If the folder holds no genes, as that of a model of another task.
         ValueError: If the genome lacks a contig of a gene, or the files do not fit, see `HaplotypeReader`.
     """
-    genes, window, indels, means = load_genes(model)
-    network, processor = load_checkpoint(model)
+    saved = load_genes(model, revision)
+    network, processor = load_checkpoint(model, revision, dtype)
     network.to(PartialState().device)
-    reader = HaplotypeReader(fasta, None, indels)
+    reader = HaplotypeReader(fasta, None, saved.indels)
     genes = [
         gene._replace(
             contig=reader.contigs.get(gene.contig) or reader.contigs.get(bare_contig(gene.contig), gene.contig)
         )
-        for gene in genes
+        for gene in saved.genes
     ]
-    windows = GeneWindows(genes, reader, window)
+    windows = GeneWindows(genes, reader, saved.window)
     reader.genotypes = read_genotypes(vcf, samples, map(windows.place, genes), unphased)
-    tokens = WindowTokens(processor.dna_tokenizer)
-    if network.config.pooling == "center":
-        states = tokens
+    if saved.trained_encoder:
+        states = WindowTokens(processor.dna_tokenizer)
     else:
-        folder = cache_dir or Path(model) / "dna_features"
-        states = WindowStates(network, processor.dna_tokenizer, folder, network.config.state_bin, indels)
-    collator = ExpressionCollator(windows, states, means)
+        folder, state_bin = cache_dir or Path(model) / CACHE, network.config.state_bin
+        states = WindowStates(network, processor.dna_tokenizer, folder, state_bin, saved.indels, cache_gb * 1e9)
+    collator = ExpressionCollator(windows, states, saved.means)
     for number, gene in enumerate(tqdm(genes, desc="Predicting", unit="gene", disable=None)):
         if isinstance(states, WindowStates):
             states.encode(windows[number].haplotypes, description=None)
@@ -120,4 +136,4 @@ def predict_people(
     return torch.cat(found)
 
 
-__all__ = ["predict_expression", "predict_people"]
+__all__ = ["CACHE", "predict_expression", "predict_people", "write_expression"]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from textgenome.data.expression_rows import has_genes
 from textgenome.inference.checkpoints import open_checkpoint
 from textgenome.inference.expression import write_expression
 from textgenome.inference.label_predictions import predict_labels
@@ -15,6 +14,7 @@ from textgenome.modeling_textgenome_dna_tokens import TextGenomeDNAForTokenClass
 from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPrediction
 
 
+WINDOW_POOLINGS = ("tower", "center")  # of models of expression
 # By the name of its class what predicts with a head: it gets the checkpoint and the request, writes the output on the
 # main process, and returns how many rows it has.
 PREDICTORS = {
@@ -42,7 +42,7 @@ def predict(model: str, output: str | Path, revision: str = "main", species: str
         ValueError: If the model has no head on DNA, does not read such sequences, or rows are bad.
     """
     checkpoint = open_published(model, revision, species) or open_checkpoint(model, revision)
-    if has_genes(model):
+    if getattr(checkpoint.config, "pooling", None) in WINDOW_POOLINGS:
         return write_expression(checkpoint, Request(Path(output), **request))
     head = checkpoint.kind.model_class.__name__
     if head not in PREDICTORS:

@@ -28,6 +28,8 @@ class Request:
         min_exon: Likewise: fewest bases of a coding exon.
         samples: For a model of expression: names of people in `vcf`, by default all.
         unphased: Likewise: what to do with unphased heterozygotes, see `read_genotypes`.
+        cache_dir: Likewise: where to keep the states of windows, see `predict_expression`.
+        cache_gb: Likewise: most GB of files there.
     """
 
     output: Path
@@ -46,6 +48,8 @@ class Request:
     min_exon: int = 12
     samples: list[str] | None = None
     unphased: str | None = None
+    cache_dir: Path | None = None
+    cache_gb: float = 100
 
     @property
     def folder(self) -> Path:

@@ -29,6 +29,7 @@ from textgenome.data.expression_rows import (
     ExpressionRows,
     GeneWindows,
     GroupedByGene,
+    ModelGenes,
     mean_states,
     save_genes,
 )
@@ -38,7 +39,7 @@ from textgenome.evaluation.reporting import format_table
 from textgenome.genome.genotypes import read_genotypes
 from textgenome.genome.intervals import Interval, bare_contig
 from textgenome.genome.vcf import open_vcf
-from textgenome.inference.expression import predict_people
+from textgenome.inference.expression import CACHE, predict_people
 from textgenome.inference.window_states import WindowStates, WindowTokens
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.training.jobs import Job, build_model
@@ -227,7 +228,7 @@ def build_collator(
             raise ValueError("subtract_gene_mean and indels need a frozen DNA encoder.")
         return ExpressionCollator(windows, WindowTokens(processor.dna_tokenizer))
     model.model.to(training_args.device)
-    folder = Path(training_args.dna_cache_dir or Path(training_args.output_dir) / "dna_features")
+    folder = Path(training_args.dna_cache_dir or Path(training_args.output_dir) / CACHE)
     states = WindowStates(
         model,
         processor.dna_tokenizer,
@@ -273,7 +274,9 @@ def measure(trainer: Trainer, people: People, collator: ExpressionCollator, scri
     folder = Path(trainer.args.output_dir)
     genes = people.expression.genes
     if trainer.is_world_process_zero():
-        save_genes(folder, genes, script_args.window, script_args.indels, collator.means)
+        trained_encoder = isinstance(collator.states, WindowTokens)
+        saved = ModelGenes(genes, script_args.window, script_args.indels, trained_encoder, collator.means)
+        save_genes(folder, saved)
     if not trainer.args.do_eval:
         return
     if trainer.eval_dataset is not None:

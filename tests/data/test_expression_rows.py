@@ -1,12 +1,20 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import BatchSampler
 
 from textgenome.data.expression import Gene
-from textgenome.data.expression_rows import ExpressionCollator, ExpressionRows, GroupedByGene, load_genes, save_genes
+from textgenome.data.expression_rows import (
+    ExpressionCollator,
+    ExpressionRows,
+    GroupedByGene,
+    ModelGenes,
+    load_genes,
+    save_genes,
+)
 from textgenome.data.haplotypes import Haplotype, PeopleWindow
 
 
@@ -71,7 +79,9 @@ def test_a_window_of_several_people_is_in_a_batch_once():
 
 def test_genes_and_means_are_kept_beside_the_model(tmp_path):
     genes = [Gene("A", "chr1", 5, "+"), Gene("B", "chr2", 9, "-")]
-    save_genes(tmp_path, genes, 64, True, {1: torch.arange(6.0).view(3, 2)})
-    found, window, indels, means = load_genes(tmp_path)
-    assert (found, window, indels) == (genes, 64, True)
+    save_genes(tmp_path, ModelGenes(genes, 64, True, False, {1: torch.arange(6.0).view(3, 2)}))
+    *found, means = load_genes(tmp_path)
+    assert found == [genes, 64, True, False]
     assert list(means) == [1] and torch.equal(means[1], torch.arange(6.0).view(3, 2))
+    with pytest.raises(FileNotFoundError, match=r"expression_genes\.safetensors is missing"):
+        load_genes(tmp_path.parent)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from runs import QUICK, as_flags
 from safetensors.torch import load_file
-from torch import nn
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner
 
@@ -18,7 +17,7 @@ from textgenome.data.expression_rows import load_genes
 from textgenome.data.haplotypes import HaplotypeReader, window_around
 from textgenome.genome.genotypes import read_genotypes
 from textgenome.inference.expression import predict_expression
-from textgenome.training import dna
+from textgenome.training import dna, expression
 
 
 HYENA = {"model_type": "hyenadna", "d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 256}
@@ -89,8 +88,8 @@ def reference(files):
 def test_each_distinct_piece_is_encoded_once_and_never_again(files, tmp_path, encoded, capsys):
     own = {"dna_cache_dir": tmp_path / "states", "subtract_gene_mean": True}
     out = train(files, tmp_path / "out", **own)
-    genes, window, indels, means = load_genes(out)
-    assert (len(genes), window, indels, len(means)) == (6, WINDOW, False, 6)
+    genes, window, indels, trained_encoder, means = load_genes(out)
+    assert (len(genes), window, indels, trained_encoder, len(means)) == (6, WINDOW, False, False, 6)
     assert encoded[0] == expected_pieces(files, genes)
     printed = capsys.readouterr().out
     assert "elastic net, 500 kb on either side" in printed and "new genes, new people" in printed
@@ -143,19 +142,33 @@ def test_genes_and_people_are_held_out_by_name(files, tmp_path):
         "new_genes_new_people": (3, 4),
     }
     assert "by_person" in grid["new_genes_new_people"]
-    assert load_genes(out)[2]
+    assert load_genes(out).indels
     assert np.isfinite([row["prediction"] for row in predict_expression(out, files["vcf"], files["fasta"])]).all()
 
 
 @pytest.mark.slow
-def test_the_center_of_a_model_whose_encoder_is_trained(files, tmp_path):
-    config = {**HYENA, "max_seq_len": WINDOW}
-    settings = {"expression_head": "center", "state_bin": None, "freeze_dna_encoder": False, "learning_rate": 1e-2}
-    config = json.dumps(config)
-    out = train(files, tmp_path / "out", **settings, dna_config=config, samples_test=["P001"], max_steps=1)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"expression_head": "center", "state_bin": None, "freeze_dna_encoder": False},
+        {"freeze_dna_encoder": False},
+        {"lora_dna_encoder": True},
+    ],
+    ids=["center", "tower", "lora"],
+)
+def test_a_model_whose_encoder_was_trained_predicts_as_in_training(files, tmp_path, settings, monkeypatch):
+    measured = {}
+    monkeypatch.setattr(
+        expression, "evaluate_expression", lambda *args, **_: measured.update(values=args[3]) or ({}, "")
+    )
+    monkeypatch.setattr(expression, "format_table", str)
+    config = json.dumps({**HYENA, "max_seq_len": WINDOW})
+    out = train(files, tmp_path / "out", **settings, dna_config=config, samples_test=["P001"], learning_rate=1e-2)
+    rows = list(predict_expression(out, files["vcf"], files["fasta"], samples=["P001", "P003"]))
+    assert [row["prediction"] for row in rows] == pytest.approx(measured["values"][:, [0, 2]].ravel(), rel=1e-4)
+    assert load_genes(out).trained_encoder and not (out / "dna_features").exists()
     model = AutoModelForSequenceClassification.from_pretrained(out)
-    assert isinstance(model.classifier, nn.Linear) and model.config.pooling == "center"
-    assert len(list(predict_expression(out, files["vcf"], files["fasta"], samples=["P003"]))) == 6
+    assert model.config.pooling == settings.get("expression_head", "tower")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +206,7 @@ def test_places_of_genes_are_those_of_the_genome(files, tmp_path, change, messag
             train(changed, tmp_path / "out")
     else:
         out = train(changed, tmp_path / "out", max_steps=1, logging_steps=1)
-        assert load_genes(out)[0][0].contig == "chr1"
+        assert load_genes(out).genes[0].contig == "chr1"
 
 
 def test_the_people_of_the_genotypes_must_be_those_of_the_expression(files, tmp_path):
