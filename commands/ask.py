@@ -17,6 +17,7 @@ from textgenome.commands.options import (
     Model,
     OnBadRow,
     Revision,
+    TableSplit,
     Window,
 )
 
@@ -43,7 +44,6 @@ Table = Annotated[
         help="A table with question, reference_sequence and variant_sequence: a file, folder or Hub id.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", help="Of a table: which of its splits. A single file is `train`.")]
 OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder for the answers to a table or VCF file.")]
 Labels = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def ask(
     variant: Variant = None,
     question: Question = None,
     dataset_name: Table = None,
-    split: Split = "train",
+    split: TableSplit = "train",
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
     window: Window = None,

@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, CacheDir, CacheGB, Dtype, OnBadRow, Revision
+from textgenome.commands.options import (
+    BED,
+    FASTA,
+    VCF,
+    CacheDir,
+    CacheGB,
+    Dtype,
+    OnBadRow,
+    Revision,
+    Table,
+    TableSplit,
+)
 
 
 Encoder = Annotated[
@@ -21,22 +32,6 @@ Encoder = Annotated[
 ]
 Output = Annotated[
     Path, typer.Option("--output", help="New file (.parquet), or new folder for safetensors files and rows.parquet.")
-]
-Table = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset_name",
-        help="Or a table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
-    ),
-]
-BED = Annotated[
-    Path | None,
-    typer.Option(
-        "--bed",
-        exists=True,
-        dir_okay=False,
-        help="With --fasta: embed these regions, each on the strand in its sixth column.",
-    ),
 ]
 Pooling = Annotated[
     Literal["mean", "max", "min", "last", "none"],
@@ -82,7 +77,6 @@ Shard = Annotated[
 ]
 
 
-SplitOfTable = Annotated[str, typer.Option("--split", help="Of a table; a single file is `train`.")]
 Window = Annotated[
     int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
 ]
@@ -96,7 +90,7 @@ def embed(
     bed: BED = None,
     vcf: Annotated[Path | None, VCF] = None,
     dataset_name: Table = None,
-    split: SplitOfTable = "train",
+    split: TableSplit = "train",
     pooling: Pooling = "mean",
     dna_feature_layer: Layer = None,
     dna_feature_module: Module = None,

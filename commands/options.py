@@ -54,7 +54,24 @@ LocusPattern = Annotated[
         help="Or a regular expression for the question, whose one group is the locus. Known data sets need neither.",
     ),
 ]
-# Of the commands that read variant calls; one of them can do without.
+# Of the commands that read a table, regions or variant calls.
+Table = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="A table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
+    ),
+]
+TableSplit = Annotated[str, typer.Option("--split", help="Split of the table; a single file is one split, `train`.")]
+BED = Annotated[
+    Path | None,
+    typer.Option(
+        "--bed",
+        exists=True,
+        dir_okay=False,
+        help="With --fasta: regions of it, each a sequence, on the strand in the sixth column.",
+    ),
+]
 VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain or compressed, or BCF file.")
 FASTA = typer.Option(
     "--fasta", exists=True, dir_okay=False, help="Its genome, plain or compressed by bgzip. `chr1` is also `1`."

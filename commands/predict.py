@@ -7,6 +7,7 @@ import typer
 
 from textgenome.commands.console import command
 from textgenome.commands.options import (
+    BED,
     FASTA,
     VCF,
     BatchSize,
@@ -17,22 +18,12 @@ from textgenome.commands.options import (
     OnBadRow,
     Revision,
     Samples,
+    Table,
+    TableSplit,
     Unphased,
 )
 
 
-Table = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset_name",
-        help="A table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
-    ),
-]
-Split = Annotated[str, typer.Option("--split", help="Of a table; a single file is one split, `train`.")]
-BED = Annotated[
-    Path | None,
-    typer.Option("--bed", exists=True, dir_okay=False, help="With --fasta: regions of it, each a sequence."),
-]
 Output = Annotated[
     Path,
     typer.Option(
@@ -59,7 +50,7 @@ def predict(
     model: Model,
     output: Output,
     dataset_name: Table = None,
-    split: Split = "train",
+    split: TableSplit = "train",
     fasta: Annotated[Path | None, FASTA] = None,
     bed: BED = None,
     vcf: Annotated[Path | None, VCF] = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision
+from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision, Table, TableSplit
 
 
 @command()
@@ -25,14 +25,8 @@ def score(
     ],
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset_name",
-            help="Or a table with the columns reference_sequence and variant_sequence, see tables.md.",
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split of the table; a file is one split, train.")] = "train",
+    dataset_name: Table = None,
+    split: TableSplit = "train",
     window: Annotated[
         int | None,
         typer.Option("--window", min=1, help="Bases around a variant; by default 8192, or what the model reads."),

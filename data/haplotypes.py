@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from textgenome.data.sequences import GenomeSequence, reverse_complement
 from textgenome.data.variants import bases_agree
@@ -17,6 +16,7 @@ from textgenome.genome.bed import read_bed
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.genotypes import Genotypes, Site, read_genotypes
 from textgenome.genome.intervals import Interval, Variant, bare_contig, match_contigs, printable
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import kind_without_bases, pysam
 from textgenome.processing.processing_dna import common_prefix, normalize_dna
 
@@ -224,7 +224,7 @@ def write_haplotypes(
     genotypes = read_genotypes(vcf, samples, [region.interval for region in regions], unphased)
     reader, counts = HaplotypeReader(fasta, genotypes, indels), Counter()
     with _written(output) as file:
-        for region in tqdm(regions, desc="Writing haplotypes", unit="region", disable=None):
+        for region in Progress(regions, desc="Writing haplotypes", unit="region"):
             window = reader(region.interval, region.strand)
             counts["distinct"] += len(np.unique(window.index))
             for sample, row in zip(genotypes.samples, window.index):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import false_discovery_control, poisson
-from tqdm import tqdm
 
 from textgenome.genome.fasta import fetch, open_fasta
 from textgenome.genome.intervals import Interval, bare_contig, match_contigs, printable
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import open_vcf
 
 
@@ -42,7 +42,7 @@ def find_hotspots(vcf: str | Path, tile: int = 8192, fdr: float = 0.05, fasta: s
     """
     places = defaultdict(set)
     with open_vcf(vcf) as records:
-        for record in tqdm(records, desc="Reading variants", unit="record", disable=None):
+        for record in Progress(records, desc="Reading variants", unit="record"):
             if record.alleles:
                 places[record.contig].add(record.start)
     if not places:

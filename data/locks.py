@@ -1,6 +1,5 @@
 """A lock on a folder or file that is written to: two processes at once would mix what they write."""
 
-import fcntl
 import json
 import os
 import socket
@@ -9,6 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN
 from pathlib import Path
+
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: what the file says decides
+    fcntl = None
 
 
 SECONDS_TO_END = 10.0  # in which the workers of a killed process end, who hold its lock, too
@@ -35,19 +40,21 @@ class Lock:
         while (holder := self._take()) is not None:
             if self._may_run(holder) or time.monotonic() > deadline:
                 who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-                remedy = "" if self._is_here(holder) else f" If that process has ended, remove {file}."
+                remedy = "" if self._is_here(holder) and fcntl else f" If that process has ended, remove {file}."
                 raise OSError(f"{place}: {who} writes to it. Wait for it, or name another place.{remedy}")
             time.sleep(0.1)
         os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, json.dumps(self.owner).encode(), 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.write(self.descriptor, json.dumps(self.owner).encode())
 
     def _take(self) -> dict | None:
         """Take the lock, or tell what is known of its holder."""
         self.descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
         alone = None
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
+            if fcntl is not None:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
         except OSError as error:
             # There are file systems without locks. On these it counts whether the process that is named runs.
             alone = False if error.errno in (EACCES, EAGAIN) else None
@@ -61,7 +68,7 @@ class Lock:
 
     def _read(self) -> dict:
         try:
-            holder = json.loads(os.pread(self.descriptor, 4096, 0))
+            holder = json.loads(os.read(self.descriptor, 4096))
             return holder if {"pid", "host"} <= holder.keys() else {}
         except (ValueError, AttributeError):
             return {}
@@ -72,6 +79,8 @@ class Lock:
     def _may_run(self, holder: dict) -> bool:
         if not holder or not self._is_here(holder):
             return bool(holder)
+        if fcntl is None:
+            return True  # on Windows to ask a process is to end it
         try:
             os.kill(holder["pid"], 0)
         except ProcessLookupError:
@@ -93,9 +102,12 @@ class Lock:
             raise OSError(f"{self.place} was removed while this process wrote to it: its results are lost.")
 
     def release(self) -> None:
-        if self.is_held():
-            self.file.unlink()
+        is_held = self.is_held()
+        if is_held and fcntl is not None:
+            self.file.unlink()  # while the kernel keeps others off
         os.close(self.descriptor)
+        if is_held and fcntl is None:
+            self.file.unlink()
 
 
 @contextmanager

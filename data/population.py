@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas
-from tqdm import tqdm
 
 from textgenome.data.files import refuse_existing, written_whole
 from textgenome.data.haplotypes import HaplotypeReader
@@ -15,6 +14,7 @@ from textgenome.data.tables import read_table
 from textgenome.genome.bed import read_bed
 from textgenome.genome.genotypes import Genotypes, read_genotypes
 from textgenome.genome.intervals import Interval, printable
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import open_vcf
 
 
@@ -138,7 +138,7 @@ def _windows(vcf: str | Path, genotypes: Genotypes, window: int) -> list[Interva
 
 
 def _rows(reader: HaplotypeReader, intervals: list[Interval], labels: Mapping[str, str]) -> Iterator[dict]:
-    for place in tqdm(intervals, desc="Reading haplotypes", unit="window", disable=None):
+    for place in Progress(intervals, desc="Reading haplotypes", unit="window"):
         found = reader(place)
         for person, index in zip(reader.genotypes.samples, found.index):
             for haplotype, which in enumerate(index, 1):

@@ -10,13 +10,13 @@ from datasets import Dataset, get_dataset_split_names, load_dataset
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from pyarrow import ArrowException
-from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
 from textgenome.data.folders import SPLIT_OF, describe_files, find_files
 from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.data.tables import check_values, read_table, table_format
+from textgenome.genome.progress import Progress
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
 
@@ -60,7 +60,7 @@ def load_rows(
         rows = starter_rows(_known_split(name, split))
         return rows.add_column("row", list(range(len(rows)))) if numbered else rows
     good, bad = [], []
-    reading = tqdm(_read(name, split), desc=f"Reading {split} rows", unit="row", disable=None)
+    reading = Progress(_read(name, split), desc=f"Reading {split} rows", unit="row")
     for place, (file, number, row) in enumerate(reading):
         try:
             check_values(row)
@@ -141,7 +141,7 @@ def estimate_lengths(conversations: Dataset, processor: TextGenomeProcessor) -> 
         pool_ids = processor.pool_ids(ids, set(range(middle - near, middle + near + 1)))
     placeholders = processor.num_placeholders(ids, pool_ids)
     lengths = []
-    for row in tqdm(conversations, desc="Measuring rows", unit="row", disable=None):
+    for row in Progress(conversations, desc="Measuring rows", unit="row"):
         characters = sum(len(text) for text in texts_of([row["messages"]]))
         bases = 0
         contents = [message["content"] for message in row["messages"]]

@@ -15,13 +15,13 @@ from datasets import Dataset, concatenate_datasets
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from textgenome.data.conversations import row_to_messages
 from textgenome.data.descriptions import Description, find_description
 from textgenome.data.files import refuse_existing, written_whole
 from textgenome.data.labels import REGRESSION, check_labelled, class_name, find_problem_type, row_label, sequences_of
 from textgenome.data.rows import list_splits, load_rows
+from textgenome.genome.progress import Progress
 from textgenome.processing.processing_dna import normalize_dna
 
 
@@ -115,7 +115,7 @@ def row_traits(rows: list[Mapping], description: Description | None = None) -> T
     """
     description = description or find_description(rows)
     pairs = [tuple(map(normalize_dna, sequences_of(row))) for row in rows]
-    progress = tqdm(pairs, desc=f"Reading {K}-mers", unit="row", disable=None)
+    progress = Progress(pairs, desc=f"Reading {K}-mers", unit="row")
     kmers = [np.unique(np.concatenate([_canonical_kmers(sequence) for sequence in pair])) for pair in progress]
     numbers = np.arange(len(rows))
     sequences = [sequence for pair in pairs for sequence in pair]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from textgenome.data.sequences import GenomeSequence, SequenceRow, Tiling
 from textgenome.genome.intervals import Interval
+from textgenome.genome.progress import Progress
 
 
 CHUNK_TILES = 8192
@@ -99,7 +98,7 @@ def survey(rows: Iterable[SequenceRow]) -> Survey:
     """Go through rows once, which checks all of them, without reading the letters of a genome."""
     number = bases = 0
     digest = hashlib.sha256()
-    for unit in tqdm(units_of(rows), desc="Checking sequences", unit="row", disable=None):
+    for unit in Progress(units_of(rows), desc="Checking sequences", unit="row"):
         number += 1
         bases += len(unit.sequence)
         letters = unit.sequence if isinstance(unit.sequence, str) else ""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS, BadRow, row_to_messages
 from textgenome.data.rows import ROWS_SHOWN, report_bad_rows
 from textgenome.genome.fasta import fetch, open_fasta, read_record
 from textgenome.genome.intervals import bare_contig, match_contigs, printable
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import COLUMNS, Record, VcfFile, kind_without_bases, label_of, open_vcf
 from textgenome.processing.processing_dna import DNA_WINDOW, common_prefix, normalize_dna, variant_window
 
@@ -67,7 +67,7 @@ def read_variants(
     with open_vcf(vcf) as records, open_fasta(fasta) as genome:
         label = None if labels is None else partial(label_of, key=labels, values=_values_of_label(records, labels))
         contigs = match_contigs(genome.references)
-        for record in tqdm(records, desc="Reading variants", unit="record", disable=None):
+        for record in Progress(records, desc="Reading variants", unit="record"):
             spellings[record.contig] = contigs.get(record.contig) or contigs.get(bare_contig(record.contig))
             for number, allele in enumerate(record.alleles):
                 if allele and not _BASES.fullmatch(allele):

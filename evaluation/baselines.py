@@ -10,9 +10,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from tqdm import tqdm
 from transformers.utils import logging
 
+from textgenome.genome.progress import Progress
 from textgenome.processing.processing_dna import normalize_dna
 
 
@@ -46,7 +46,7 @@ def predict_baselines(train_rows: list[Mapping], rows: list[Mapping]) -> dict[st
     if len(set(answers)) == 1:  # nothing to learn, which a regression refuses
         return {name: answers[:1] * len(rows) for name in BASELINES}
     predictions = {}
-    progress = tqdm(BASELINES.items(), desc="Fitting baselines", unit="baseline", disable=None)
+    progress = Progress(BASELINES.items(), desc="Fitting baselines", unit="baseline")
     for name, (features, predict) in progress:
         if features is _question and any(row.get("question") is None for row in (*train_rows, *rows)):
             continue

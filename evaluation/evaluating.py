@@ -22,7 +22,6 @@ from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS, SEQUENCE_CONT
 from textgenome.evaluation.evaluating_baselines import baseline_records, load_train_rows, write_results
 from textgenome.evaluation.results import compare, summarize
 from textgenome.evaluation.sequence_results import SequenceTable, cut_sequences, write_sequence_results
-from textgenome.inference.answers import extract_answer, is_right
 from textgenome.inference.checkpoints import (
     Checkpoint,
     fingerprint_weights,
@@ -312,6 +311,8 @@ def compare_controls(
         The accuracies between 0 and 1 by the name of the condition, see `CONDITIONS`.
     """
     windows = cut_windows(rows, **reading_options(processor))
+    from textgenome.evaluation.answer_metric import AnswerMetric  # takes seconds to import
+
     truths = [row["answer"] for row in rows]
     accuracies = {}
     for name in (AS_IS, *PRIMARY_CONTROLS):
@@ -327,8 +328,9 @@ def compare_controls(
             description=name,
             **generation_options,
         )
-        right = [is_right(extract_answer(text), truth) for text, truth in zip(texts, truths)]
-        accuracies[name] = sum(right) / len(right)
+        # In memory: processes that answer the same rows would lock each other's files.
+        metric = AnswerMetric(keep_in_memory=True)
+        accuracies[name] = metric.compute(predictions=texts, references=truths)["accuracy"]
     return accuracies
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNetCV
-from tqdm import tqdm
+
+from textgenome.genome.progress import Progress
 
 
 ALPHAS, FOLDS, L1_RATIO = 12, 5, 0.5
@@ -35,7 +36,7 @@ def predict_from_sites(
         `(genes, people)`, NaN for genes that are not among `genes`.
     """
     found = np.full(values.shape, np.nan)
-    for gene in tqdm(genes, desc=description, unit="gene", disable=None):
+    for gene in Progress(genes, desc=description, unit="gene"):
         learnt = trained & np.isfinite(values[gene])
         mean = values[gene, learnt].mean()
         sites = dosages(gene).astype(float)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from tqdm import tqdm
 
 from textgenome.data.sequences import reverse_complement
+from textgenome.genome.progress import Progress
 
 
 K = 48  # as long as a stretch that occurs in a genome once only, with room for changes
@@ -113,7 +113,7 @@ def _best(query: np.ndarray, own: np.ndarray, codes: np.ndarray, places: np.ndar
 
 def _chunks(sequence, overlap: int) -> Iterator[str]:
     starts = range(0, max(len(sequence), 1), CHUNK)
-    for start in tqdm(starts, desc="Reading the genome", unit="chunk", disable=None if len(starts) > 1 else True):
+    for start in Progress(starts, desc="Reading the genome", unit="chunk", disable=len(starts) == 1):
         yield sequence[max(0, start - overlap) : start + CHUNK]
 
 

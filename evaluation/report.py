@@ -1,6 +1,7 @@
 """The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
 
 import math
+import os
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from markupsafe import Markup
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.results import answer_of
 from textgenome.inference.answers import hide_bases, normalize_answer
+from textgenome.inference.checkpoints import without_path
 
 
 MISTAKES = 20
@@ -114,6 +116,7 @@ def write_page(
     environment = Environment(
         loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_hide_bases
     )
+    environment.filters["without_path"] = _without_path
     page = environment.get_template("report.html.jinja").render(
         metrics=metrics,
         groups=[(title, group) for title, group in groups if group],
@@ -138,6 +141,11 @@ def _embed(picture: str | bytes) -> Markup:
     if isinstance(picture, str):
         return Markup(picture[picture.index("<svg") :])  # without what comes before it in a file
     return Markup(f'<img alt="" src="data:image/png;base64,{b64encode(picture).decode()}">')
+
+
+def _without_path(value: object) -> object:
+    """A folder or file by its name alone: where it lies on this machine concerns no reader."""
+    return without_path(value) if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def _hide_bases(value: object) -> object:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from textgenome.evaluation.kmers import encode_bases
+from textgenome.genome.progress import Progress
 
 
 LENGTH = 1024  # bases that it reads, in the middle of longer sequences
@@ -129,7 +129,7 @@ def _fit(model: SmallCNN, codes: torch.Tensor, targets: torch.Tensor, loss_of, d
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1)
     lowest, best, waited, step = math.inf, None, 0, 0
-    progress = tqdm(total=steps, desc=description, unit="step", disable=None)
+    progress = Progress(total=steps, desc=description, unit="step")
     while step < steps and waited < PATIENCE:
         model.train()
         for places in kept[torch.randperm(len(kept))].split(BATCH_SIZE)[: steps - step]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from tqdm import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
@@ -32,6 +31,7 @@ from textgenome.evaluation.track_metrics import (
 from textgenome.genome import plot
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.gtf import read_annotation
+from textgenome.genome.progress import Progress
 from textgenome.inference.tracks import predict_tracks
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -186,7 +186,7 @@ def measure_held_out(predict: _Predictor, regions: TrackRegions, baselines: Trac
     before = None
     if len(regions.test) > 1 and places:
         before = predict(regions.test[places[0] - 1])
-    for number in tqdm(places, desc="Evaluating", unit="region", disable=None):
+    for number in Progress(places, desc="Evaluating", unit="region"):
         place = regions.test[number]
         truth, predicted = regions.reader(place), predict(place)
         conditions = {AS_IS: predicted}

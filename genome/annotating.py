@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from tqdm import tqdm
-
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import declared_info, encode_line, open_vcf, quiet_htslib, reason_of_htslib
 
 
@@ -32,7 +31,7 @@ def check_vcf(path: str | Path) -> None:
     try:
         with quiet_htslib(), pysam.VariantFile(str(path)) as records:
             number = 0
-            for _ in tqdm(records, desc="Checking variants", unit="record", disable=None):
+            for _ in Progress(records, desc="Checking variants", unit="record"):
                 number += 1
     except (OSError, ValueError, NotImplementedError) as error:
         with open_vcf(path) as file:
@@ -62,7 +61,7 @@ def annotate_vcf(
         with open_vcf(vcf) as file, pysam.BGZFile(unfinished, "w") as copy:
             for line in (*_annotated_header(file.header, fields, keys), "\t".join(file.columns)):
                 copy.write(encode_line(line))
-            for record in tqdm(file, desc="Writing variants", unit="record", disable=None):
+            for record in Progress(file, desc="Writing variants", unit="record"):
                 known = [values.get(str(record.variant(allele)), {}) for allele in record.alleles]
                 kept = [field for field in record.info if field.partition("=")[0] not in keys]
                 if known:

@@ -6,10 +6,9 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from tqdm import tqdm
-
 from textgenome.genome.bgzf import BgzipBytes, PlainBytes, is_bgzip, open_bytes
 from textgenome.genome.intervals import printable
+from textgenome.genome.progress import Progress
 
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ def scan_contigs(path: str | Path, file: BinaryIO) -> list[Contig]:
             line.
     """
     scans, line_of, number, offset = [], {}, 0, 0
-    with tqdm(desc="Indexing the genome", unit="line", disable=None) as progress:
+    with Progress(desc="Indexing the genome", unit="line") as progress:
         while lines := file.readlines(_BLOCK):
             progress.update(len(lines))
             if scans and scans[-1].goes_on_with(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from textgenome.genome.intervals import Interval, bare_contig, match_contigs, printable
+from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import Record, VcfFile, open_vcf
 
 
@@ -91,7 +91,7 @@ def read_genotypes(
         wanted = None if regions is None else _Regions(regions)
         found = Genotypes(samples, defaultdict(list), defaultdict(list))
         seen = set()
-        for record in tqdm(records, desc="Reading genotypes", unit="record", disable=None):
+        for record in Progress(records, desc="Reading genotypes", unit="record"):
             contig = record.contig if wanted is None else wanted.spelling_of(record.contig)
             seen.add(record.contig)
             if contig is None or not (wanted is None or wanted.contain(contig, record.start)):

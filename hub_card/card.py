@@ -9,7 +9,6 @@ from importlib import metadata
 from pathlib import Path
 
 import yaml
-from httpx2 import HTTPError
 from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
@@ -18,6 +17,7 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
     model_info,
 )
+from huggingface_hub.errors import HTTPError
 from jinja2 import Template
 from safetensors import safe_open
 from transformers import PreTrainedConfig
@@ -129,6 +129,7 @@ def write_card(
         "changes": changes,
         "training": read_json(checkpoint / "train_results.json") or {},
         "evaluated_on": as_text(dataset),
+        "measured": measured_by_training(checkpoint),
         "files": sorted(path.name for path in folder.glob("*.py")),
     }
     facts |= {"settings": as_text(settings), "results": as_text(results), "training": as_text(facts["training"])}
@@ -170,6 +171,16 @@ def read_results(checkpoint: Path, metrics: Path | None) -> dict:
         raise ValueError(message)
     logger.warning(f"{message} The card says that it is not measured.")
     return {}
+
+
+def measured_by_training(checkpoint: Path) -> dict | None:
+    """What training measured of its weights with generated answers: `rows`, and `accuracies` by condition."""
+    found = read_json(checkpoint / "eval_results.json") or {}
+    rows = found.get("rows")
+    names = {"accuracy_as_is": "unchanged rows", "accuracy_dna_exchanged": "DNA exchanged between rows"}
+    names["accuracy_dna_removed"] = "DNA removed"
+    accuracies = {title: found[name] for name, title in names.items() if isinstance(found.get(name), float)}
+    return {"rows": rows if isinstance(rows, int) else None, "accuracies": accuracies} if accuracies else None
 
 
 def set_source(readme: Path, name: str, revision: str | None) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from tqdm import tqdm
 
 from textgenome.data.sequences import GenomeSequence, Tiling
 from textgenome.data.windows import Place
 from textgenome.genome.intervals import Interval
+from textgenome.genome.progress import Progress
 
 
 PIECE = 1 << 19  # bases that are predicted before they are kept: what a killed run loses, and holds in memory
@@ -132,9 +132,8 @@ class KeptPieces:
         share = range(process, len(self.pieces), processes)
         missing = [number for number in share if not self.path(number).exists()]
         bases = 0
-        with tqdm(
-            total=sum(_size(self.pieces[i]) for i in missing), unit="base", unit_scale=True, disable=None
-        ) as bar:
+        total = sum(_size(self.pieces[i]) for i in missing)
+        with Progress(total=total, desc="Predicting", unit="base", unit_scale=True) as bar:
             for number in missing:
                 values = predict_piece(self.pieces[number])
                 arrays = {} if values is None else {"values": np.ascontiguousarray(values)}

@@ -15,7 +15,7 @@ from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_variants
 from textgenome.genome.annotating import NOTICE, annotate_vcf, check_vcf
 from textgenome.inference.answers import normalize_answer, split_output
-from textgenome.inference.checkpoints import Checkpoint, open_checkpoint
+from textgenome.inference.checkpoints import Checkpoint, open_checkpoint, without_path
 from textgenome.inference.generation import check_prompts, check_question, generate, most_positions
 from textgenome.inference.predictions import (
     Predictions,
@@ -158,7 +158,7 @@ def ask_vcf(
     with join_processes().main_process_first():  # it may have to write the index of the genome
         rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
     check_vcf(vcf)
-    fields = {"TG_ANSWER": ("String", f"Answer of {model} to: {question} (percent-encoded)")}
+    fields = {"TG_ANSWER": ("String", f"Answer of {without_path(model)} to: {question} (percent-encoded)")}
     if labels:
         fields["TG_SCORE"] = ("Float", f"Probability of TG_ANSWER among the labels: {', '.join(labels)}")
     with one_writer(output_dir):

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from textgenome.data.labels import REGRESSION, SEVERAL, sequences_of
+from textgenome.genome.progress import by_batch
 from textgenome.inference.generation import evaluation_mode
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
@@ -48,8 +48,8 @@ def classify_batches(
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     order = sorted(range(len(rows)), key=lambda i: -sum(map(len, sequences_of(rows[i]))))
     with evaluation_mode(model):
-        for start in tqdm(range(0, len(rows), batch_size), desc=description, unit="batch", disable=None):
-            places = order[start : start + batch_size]
+        batches = [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        for places in by_batch(batches, len(rows), description):
             # A slice: a row may hold what reads a stretch of a genome only then.
             columns = zip(*([each[:] for each in sequences_of(rows[i])] for i in places))
             inputs = processor(*columns, are_windows=are_windows, return_tensors="pt").to(model.device)

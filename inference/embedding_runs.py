@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.data.sequences import Tiling, read_sequences
 from textgenome.data.settings import find_changes, remember_settings
 from textgenome.data.tiles import Tile, Work, share_of, survey
+from textgenome.genome.progress import Progress
 from textgenome.inference.checkpoints import fingerprint_files, fingerprint_weights, without_path
 from textgenome.inference.embedding import BATCH_BASES, batches, check_pooling, embed_batch, join_tiles
 from textgenome.inference.embedding_files import (
@@ -190,11 +190,11 @@ class Run:
         """Encode what falls to this process and is not written yet, and write a file for each batch."""
         state, dna_tokenizer = PartialState(), self.checkpoint.dna_tokenizer
         name = "Embedding" if state.num_processes == 1 else f"Embedding, process 1 of {state.num_processes}"
-        options = {"unit": "base", "unit_scale": True, "disable": None if state.is_main_process else True}
+        options = {"unit": "base", "unit_scale": True, "disable": not state.is_main_process}
         with (
             encoding_mode(encoder),
             stop_between_batches() as stop_if_asked,
-            tqdm(total=self.bases // state.num_processes, desc=name, **options) as progress,
+            Progress(total=self.bases // state.num_processes, desc=name, **options) as progress,
         ):
             for number, chunk in enumerate(self.work.chunks()):
                 if number % state.num_processes != state.process_index:
@@ -226,7 +226,7 @@ class Run:
         writer = EmbeddingsWriter(place, self.settings, PLACE | TILE if pooling == "none" else PLACE)
         sequences = groupby(self.tiles(), key=lambda each: each[0].unit)
         total = self.work.last - self.work.first
-        for unit, tiles in tqdm(sequences, total=total, desc="Writing", unit="row", disable=None):
+        for unit, tiles in Progress(sequences, total=total, desc="Writing", unit="row"):
             if pooling == "none":
                 for tile, states, spans in tiles:
                     writer.add({**unit.columns, "tile_start": tile.start, "tile_end": tile.end}, states, spans)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from textgenome.data.expression_rows import ExpressionCollator, GeneWindows, load_genes
@@ -14,6 +13,7 @@ from textgenome.data.files import refuse_unknown_table, write_table
 from textgenome.data.haplotypes import HaplotypeReader
 from textgenome.genome.genotypes import read_genotypes
 from textgenome.genome.intervals import bare_contig
+from textgenome.genome.progress import Progress
 from textgenome.inference.checkpoints import Checkpoint, load_checkpoint
 from textgenome.inference.generation import evaluation_mode
 from textgenome.inference.predictions import join_processes
@@ -105,7 +105,7 @@ def predict_expression(
         folder, state_bin = cache_dir or Path(model) / CACHE, network.config.state_bin
         states = WindowStates(network, processor.dna_tokenizer, folder, state_bin, saved.indels, cache_gb * 1e9)
     collator = ExpressionCollator(windows, states, saved.means)
-    for number, gene in enumerate(tqdm(genes, desc="Predicting", unit="gene", disable=None)):
+    for number, gene in enumerate(Progress(genes, desc="Predicting", unit="gene")):
         if isinstance(states, WindowStates):
             states.encode(windows[number].haplotypes, description=None)
         people = range(len(reader.genotypes.samples))

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from textgenome.data.conversations import BadRow, row_to_messages
+from textgenome.genome.progress import by_batch
 from textgenome.inference.prefill import read_apart
 from textgenome.processing.processing_dna import min_tokens
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -61,7 +61,7 @@ def generate_batches(
     if not options["do_sample"]:
         options |= dict.fromkeys(("temperature", "top_p", "top_k"))
     with evaluation_mode(model):
-        for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
+        for places in by_batch(by_length(conversations, batch_size), len(conversations), description):
             inputs = prompt_inputs(processor, [conversations[i] for i in places], enable_thinking).to(model.device)
             inputs = read_apart(model, inputs, **options)
             outputs = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :].tolist()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from textgenome.data.tables import read_text, split_csv
+from textgenome.genome.progress import by_batch
 from textgenome.inference.language_models import DNALanguageModel
 from textgenome.processing.processing_dna import normalize_dna
 
@@ -170,8 +170,8 @@ def generate_batches(
         check_prompt(language_model, f"Prompt {number}", len(prompt), length)
     bases = [ids[0] for ids in language_model.tokenize(list(WRITTEN))]
     tokenizer = language_model.tokenizer
-    for start in tqdm(range(0, len(asked), batch_size), desc="Generating", unit="batch", disable=None):
-        batch = asked[start : start + batch_size]
+    batches = [asked[start : start + batch_size] for start in range(0, len(asked), batch_size)]
+    for batch in by_batch(batches, len(asked), "Generating", unit="sequence"):
         ids, mask = language_model.pad(language_model.tokenize([prompts[prompt] for prompt, _ in batch]), "left")
         seeds = [random.Random(f"{seed} {prompt} {sample}").getrandbits(63) for prompt, sample in batch]
         output = language_model.model.generate(

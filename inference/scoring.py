@@ -6,10 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from tqdm import tqdm
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from textgenome.genome.progress import by_batch
 from textgenome.inference.answers import before_answer
 from textgenome.inference.generation import by_length, evaluation_mode, prompt_inputs
 from textgenome.modeling_cache import CACHE_NAME
@@ -48,7 +48,7 @@ def score_labels(
     """
     check_labels(labels, processor)
     with evaluation_mode(model):
-        for places in tqdm(by_length(conversations, batch_size), desc=description, unit="batch", disable=None):
+        for places in by_batch(by_length(conversations, batch_size), len(conversations), description):
             written = outputs and [outputs[i] for i in places]
             scores = score_batch(model, processor, [conversations[i] for i in places], labels, written)
             yield list(zip(places, scores))

@@ -4,7 +4,6 @@ import hashlib
 import math
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 from transformers.utils import logging
 
@@ -15,7 +14,7 @@ from textgenome.data.rows import report_bad_rows
 from textgenome.data.sequences import SequenceRow
 from textgenome.data.settings import remember_settings
 from textgenome.genome.annotating import annotate_vcf, check_vcf
-from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
+from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights, without_path
 from textgenome.inference.predictions import Predictions, classify_predictions, join_processes, one_writer
 from textgenome.inference.requests import Request
 from textgenome.processing.processing_dna import check_tokens_differ, min_tokens, tokenize_dna
@@ -131,12 +130,12 @@ def write_answers(rows: list[SequenceRow], answers: list[dict], checkpoint: Chec
     if not request.output.name.endswith(VCF):
         write_table([{"name": row.name, **answer} for row, answer in zip(rows, answers)], request.output)
         return
-    model, labels = checkpoint.name, ", ".join(checkpoint.config.label2id)
+    model, labels = without_path(checkpoint.name), ", ".join(checkpoint.config.label2id)
     if checkpoint.config.problem_type == REGRESSION:
-        fields = {"TG_VALUE": ("Float", f"Value that {Path(model).name} predicts")}
+        fields = {"TG_VALUE": ("Float", f"Value that {model} predicts")}
         values = [{"TG_VALUE": answer["value"]} for answer in answers]
     else:
-        fields = {"TG_ANSWER": ("String", f"What {Path(model).name} answers, of: {labels} (percent-encoded)")}
+        fields = {"TG_ANSWER": ("String", f"What {model} answers, of: {labels} (percent-encoded)")}
         values = [{"TG_ANSWER": answer["answer"]} for answer in answers]
         if checkpoint.config.problem_type != SEVERAL:
             fields["TG_SCORE"] = ("Float", "Probability of TG_ANSWER")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
 from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS
@@ -18,7 +17,8 @@ from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_values
 from textgenome.genome.annotating import annotate_vcf, check_vcf
 from textgenome.genome.intervals import printable
-from textgenome.inference.checkpoints import fingerprint_weights
+from textgenome.genome.progress import Progress
+from textgenome.inference.checkpoints import fingerprint_weights, without_path
 from textgenome.inference.language_models import DNALanguageModel, load_language_model
 from textgenome.inference.likelihoods import check_window, score_windows
 from textgenome.inference.predictions import Predictions, join_processes, one_writer
@@ -67,7 +67,7 @@ class VariantScoring:
         strands = ", mean of both strands" if self.both_strands == "average" else ""
         return (
             "Natural logarithm of the likelihood ratio of variant to reference, "
-            f"{kind} of {self.window} bases{strands}, by {self.language_model.name}"
+            f"{kind} of {self.window} bases{strands}, by {without_path(self.language_model.name)}"
         )
 
     def write(self, output: str | Path, batch_size: int = 8) -> list[float | None] | None:
@@ -113,7 +113,7 @@ class VariantScoring:
     def _score_missing(self, number: int, predictions: Predictions, batch_size: int) -> None:
         missing = set(predictions.missing(SCORED, number, "scores"))
         rows = ((place, (row.sequence, row.variant)) for place, row in enumerate(self.rows()) if place in missing)
-        with tqdm(total=len(missing), desc="Scoring variants", unit="variant", disable=None) as progress:
+        with Progress(total=len(missing), desc="Scoring variants", unit="variant") as progress:
             while batch := dict(islice(rows, batch_size)):
                 scores = score_windows(self.language_model, [*batch.values()], self.window, self.both_strands)
                 records = [

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.data.haplotypes import Haplotype
 from textgenome.data.sequences import LONGEST_TILE
+from textgenome.genome.progress import Progress
 from textgenome.inference.feature_cache import FeatureCache
 from textgenome.modeling_heads import states_to_bases
 from textgenome.processing.processing_dna import longest_token, token_spans, tokenize_dna
@@ -88,7 +88,7 @@ class WindowStates:
     def encode(self, windows: Iterable[Haplotype], description: str | None = "Encoding windows") -> None:
         """Encode what is not known yet of some windows. To be called by all processes, which share the work."""
         state, seen, number, share = PartialState(), set(), 0, []
-        for window in tqdm(windows, desc=description, unit="window", disable=None if description else True):
+        for window in Progress(windows, desc=description, unit="window", disable=not description):
             for ids in map(self.tokenize, self.pieces(window.sequence)):
                 name = self.cache.name(torch.tensor(ids), self.device)
                 if name in seen or name in self.cache.entries:

@@ -1,5 +1,7 @@
 """TextGenome: a DNA encoder and a language model in one. Importing the package registers it with the Auto classes."""
 
+from importlib import metadata
+
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -33,6 +35,8 @@ from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPredi
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
+
+__version__ = metadata.version("textgenome")
 
 AutoModel.register(BorzoiConfig, BorzoiModel, exist_ok=True)
 AutoModel.register(CaduceusConfig, CaduceusModel, exist_ok=True)
@@ -79,4 +83,5 @@ __all__ = [
     "TextGenomeForConditionalGeneration",
     "TextGenomeModel",
     "TextGenomeProcessor",
+    "__version__",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import resource
 import time
 
 import uvicorn
@@ -106,6 +105,10 @@ def allowed_connections(wanted: int) -> int:
 
     A quarter of the descriptors are for clients: as many may be refused at the same time, or not accepted yet.
     """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows sets no such limit
+        return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft != unlimited and soft < 4 * wanted:

@@ -42,6 +42,7 @@ def test_imports_run_one_way(room):
     wrong = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in sorted((ROOT / room).rglob("*.py"))
+        if path.name != "__main__.py"  # starts the commands
         for module in imported_modules(path)
         if module.split(".")[0] == "textgenome" and room_of(module) not in (room, *BELOW[room])
     ]
@@ -64,6 +65,17 @@ def test_genome_knows_neither_torch_nor_transformers():
         if module.split(".")[0] in PACKAGES
     ]
     assert not wrong
+
+
+def test_what_only_unix_has_is_imported_where_it_is_used():
+    top = [
+        path.relative_to(ROOT)
+        for room in BELOW
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import) and {"resource", "fcntl"} & {each.name for each in node.names}
+    ]
+    assert not top
 
 
 def test_importing_the_package_brings_in_neither_training_nor_tables():

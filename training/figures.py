@@ -1,7 +1,6 @@
 """What a training run took, in `train_results.json`."""
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -27,7 +26,8 @@ def save_figures(trainer: ResumesMixin, result: TrainOutput | None, **more) -> N
         return
     figures = {**run_figures(trainer, result), **more}
     if result is not None:
-        figures["peak_memory_gb"] = round(peak_memory_gb(), 2)
+        peak = peak_memory_gb()
+        figures |= {} if peak is None else {"peak_memory_gb": round(peak, 2)}
     speed = "train_tokens_per_second"
     speeds = [log[speed] for log in trainer.state.log_history if speed in log]
     figures |= {speed: speeds[-1]} if speeds else {}
@@ -65,10 +65,14 @@ def run_figures(trainer: ResumesMixin, result: TrainOutput | None) -> dict[str, 
     }
 
 
-def peak_memory_gb() -> float:
-    """The most memory that this process had at a time: of the GPU if there is one, else of the machine."""
+def peak_memory_gb() -> float | None:
+    """The most memory that this process used: of the GPU if there is one, else of the machine. None on Windows."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return kilobytes * 1024 / 1e9
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import torch
 from datasets import Dataset
-from tqdm import tqdm
 
 from textgenome import TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAModelArguments
 from textgenome.data.labels import sequences_of
+from textgenome.genome.progress import by_batch
 
 
 VECTORS = "dna_vectors"  # the column, and the argument of the model
@@ -51,8 +51,8 @@ def pool_rows(
     lengths = [sum(map(len, sequences_of(row))) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: -lengths[i])
     vectors = None
-    for start in tqdm(range(0, len(rows), batch_size), desc="Encoding rows", unit="batch", disable=None):
-        places = order[start : start + batch_size]
+    batches = [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    for places in by_batch(batches, len(rows), "Encoding rows"):
         columns = zip(*(sequences_of(rows[i]) for i in places))
         batch = processor(*columns, return_tensors="pt").to(device)
         found, index = model.encode_and_pool(batch["dna_input_ids"], batch["dna_attention_mask"].bool(), None, None)

@@ -282,6 +282,7 @@ def measure(
             seed=trainer.args.seed,
         )
         metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
+        metrics["rows"] = min(script_args.generation_rows, len(test_rows))
         if trainer.is_world_process_zero():
             lines = [f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()]
             print("", f"{'held-out rows':<16}accuracy", *lines, "", sep="\n")

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from typer.main import get_command
@@ -39,6 +40,15 @@ def test_help_imports_neither_torch_nor_transformers(words):
     lines = run_script(*words, then="print({'torch', 'transformers'} & sys.modules.keys())")
     assert lines[0].startswith(" ".join(["Usage: textgenome", *words[:-1], "[OPTIONS]"]))
     assert lines[-1] == "set()"
+
+
+def test_the_version_is_told_by_the_script_the_module_and_the_package():
+    told = f"textgenome {metadata.version('textgenome')}"
+    assert run_script("--version", then="print('torch' in sys.modules)") == [told, "False"]
+    code = "import runpy, sys, textgenome; print('textgenome', textgenome.__version__); sys.argv[1:] = ['--version']; "
+    code += "runpy.run_module('textgenome', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [told, told]
 
 
 def test_a_command_runs_where_the_models_are_registered():

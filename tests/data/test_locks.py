@@ -128,3 +128,12 @@ def test_a_new_folder_that_stays_empty_goes_and_another_stays(tmp_path):
     with locked(tmp_path / "old"):
         pass
     assert (tmp_path / "old").exists()
+
+
+def test_on_windows_the_file_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(locks, "SECONDS_TO_END", 0)
+    with locked(tmp_path / "out"):
+        with pytest.raises(OSError, match=r"If that process has ended, remove .*\.lock"), locked(tmp_path / "out"):
+            pass
+    assert not (tmp_path / "out").exists()

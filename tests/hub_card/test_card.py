@@ -129,6 +129,14 @@ def test_metrics_are_read_from_where_one_says(run, tmp_path):
     assert not (tmp_path / "out" / ".eval_results").exists()
 
 
+def test_without_an_evaluation_the_card_tells_what_training_measured(run, tmp_path):
+    measured = {"accuracy_as_is": 0.9917, "accuracy_dna_removed": 0.17, "rows": 240}
+    card = card_of(run(settings=SETTINGS, eval_results=measured), tmp_path)
+    assert rows_of(card.text, "Results") == [["unchanged rows", "0.992"], ["DNA removed", "0.170"]]
+    assert "on 240 held-out rows" in card.text and "Not measured." not in card.text
+    assert card.text.index("## Results") < card.text.index("## How to load") < card.text.index("<details>")
+
+
 def test_base_models_recipe_hardware_and_a_non_commercial_licence(run, tmp_path):
     checkpoint = run(settings=SETTINGS, training_arguments=TRAINING, train_results=RESULTS)
     config = json.loads((checkpoint / "config.json").read_text())
