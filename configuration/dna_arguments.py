@@ -144,9 +144,12 @@ class AnnotationArguments:
         default=0.1,
         metadata={"help": "Share of what is left, in blocks, for early stopping and for thresholds."},
     )
-    overlap: int = field(
-        default=256,
-        metadata={"help": "Bases on either side of a tile that are read but not labelled, after training."},
+    overlap: int | None = field(
+        default=None,
+        metadata={
+            "help": "Bases on either side of a tile that are read but not labelled, after training; by default an "
+            "eighth of it."
+        },
     )
     base_head: str = field(
         default="linear",

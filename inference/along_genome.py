@@ -15,6 +15,7 @@ from textgenome.genome.intervals import Interval
 from textgenome.genome.progress import Progress
 
 
+OVERLAP = 8  # by default a tile reads an eighth of itself on either side of what is kept
 PIECE = 1 << 19  # bases that are predicted before they are kept: what a killed run loses, and holds in memory
 SETTINGS = "settings.json"
 
@@ -29,8 +30,40 @@ def pieces_of(places: Iterable[Interval | Place], size: int = PIECE) -> list[Pla
     return pieces
 
 
+def split_tile(tiling: Tiling, overlap: int | None = None, resolution: int = 1) -> tuple[int, int]:
+    """What becomes of the bases of a tile.
+
+    Args:
+        tiling: How much the encoder reads.
+        overlap: Bases on either side that are read only, by default an eighth of a tile.
+        resolution: Bases of a position that is predicted.
+
+    Returns:
+        The overlap in whole states and positions, and how many bases are kept.
+
+    Raises:
+        ValueError: If the encoder reads no more than the overlap.
+    """
+    unit = int(np.lcm(tiling.unit, resolution))
+    overlap = tiling.most // OVERLAP if overlap is None else overlap
+    overlap = -(-overlap // unit) * unit
+    kept = (tiling.most - 2 * overlap) // unit * unit
+    if kept < unit:
+        raise ValueError(
+            f"An overlap of {overlap} bases on either side leaves nothing of the {tiling.most} that a tile has: lower "
+            "--overlap."
+        )
+    return overlap, kept
+
+
 def predict_piece(
-    genome, piece: Place, predict: Predict, tiling: Tiling, overlap: int, batch_size: int = 8, resolution: int = 1
+    genome,
+    piece: Place,
+    predict: Predict,
+    tiling: Tiling,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    resolution: int = 1,
 ) -> np.ndarray | None:
     """Predict a piece of a contig in tiles, each of which is read with more on either side than is kept of it.
 
@@ -40,7 +73,7 @@ def predict_piece(
         predict: Takes sequences in the letters A, C, G, T and N, and gives of each the values of its positions,
             `(positions, values)`.
         tiling: How much the encoder reads.
-        overlap: Bases on either side of a tile that are read only. Less at the ends of a contig.
+        overlap: Bases on either side of a tile that are read only, see `split_tile`. Less at the ends of a contig.
         batch_size: Sequences that are predicted at once.
         resolution: Bases of a position.
 
@@ -50,13 +83,7 @@ def predict_piece(
     Raises:
         ValueError: If the encoder reads no more than the overlap.
     """
-    contig, unit = piece.contig, int(np.lcm(tiling.unit, resolution))
-    overlap = -(-overlap // unit) * unit
-    kept = (tiling.most - 2 * overlap) // unit * unit
-    if kept < unit:
-        raise ValueError(
-            f"An overlap of {overlap} bases on either side leaves nothing of the {tiling.most} that the encoder reads."
-        )
+    contig, (overlap, kept) = piece.contig, split_tile(tiling, overlap, resolution)
     length = genome.get_reference_length(contig)
     found, waiting = None, []
 
@@ -146,12 +173,6 @@ class KeptPieces:
         """The values of a piece, None where there is no letter but N."""
         return load_file(self.path(number)).get("values")
 
-    def remove(self) -> None:
-        """Remove them, once their values are written."""
-        for path in (*(self.path(number) for number in range(len(self.pieces))), self.folder / SETTINGS):
-            path.unlink(missing_ok=True)
-        self.folder.rmdir()
-
 
 def _size(piece: Place) -> int:
     return piece.end - piece.start
@@ -163,4 +184,4 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(unfinished, path)
 
 
-__all__ = ["PIECE", "KeptPieces", "Predict", "pieces_of", "predict_piece"]
+__all__ = ["PIECE", "KeptPieces", "Predict", "pieces_of", "predict_piece", "split_tile"]

@@ -13,7 +13,7 @@ from textgenome.data.sequences import GenomeSequence, Tiling
 from textgenome.data.windows import Place, read_places
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.transcripts import Transcript, write_gff3
-from textgenome.inference.along_genome import PIECE, KeptPieces, pieces_of, predict_piece
+from textgenome.inference.along_genome import PIECE, KeptPieces, pieces_of, predict_piece, split_tile
 from textgenome.inference.base_labels import label_strands, label_thresholds
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
 from textgenome.inference.gene_finding import GeneRules, find_transcripts, log_odds_of
@@ -21,7 +21,6 @@ from textgenome.inference.predictions import join_processes, one_writer
 from textgenome.inference.requests import Request
 
 
-OVERLAP = 8  # by default a tile reads an eighth more on either side than is kept of it
 BASES_AT_ONCE = 1 << 17  # of a batch, whatever its size
 MOST = 8_000_000  # bases of a stretch that transcripts are looked for in at once
 ENDINGS = (".gff3", ".gff", ".bed", ".bedgraph")
@@ -58,7 +57,7 @@ def predict_labels(checkpoint: Checkpoint, request: Request) -> int | None:
     tiling = Tiling(checkpoint.processor.dna_tokenizer, unit)
     if window < tiling.most:
         tiling = Tiling(checkpoint.processor.dna_tokenizer, unit, max(window, tiling.unit))
-    overlap = tiling.most // OVERLAP if request.overlap is None else request.overlap
+    overlap, _ = split_tile(tiling, request.overlap)
     settings = {
         "model": checkpoint.name,
         "revision": checkpoint.revision,

@@ -15,7 +15,7 @@ from textgenome.data.sequences import Tiling
 from textgenome.data.windows import Place, read_places
 from textgenome.genome.bigwig import BigWigWriter
 from textgenome.genome.fasta import open_fasta
-from textgenome.inference.along_genome import PIECE, KeptPieces, pieces_of, predict_piece
+from textgenome.inference.along_genome import PIECE, KeptPieces, pieces_of, predict_piece, split_tile
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
 from textgenome.inference.predictions import join_processes, one_writer
 from textgenome.inference.requests import Request
@@ -25,7 +25,6 @@ from textgenome.inference.tracks import predict_tracks
 BIGWIG, BEDGRAPH = (".bw", ".bigwig"), (".bedgraph", ".bedgraph.gz")
 MOST_TRACKS = 500  # files that are written at once
 BASES_AT_ONCE = 1 << 18  # of a batch, whatever its size
-OVERLAP = 8  # by default a tile reads an eighth more on either side than is kept of it
 
 
 def predict_signals(checkpoint: Checkpoint, request: Request) -> int | None:
@@ -47,7 +46,7 @@ def predict_signals(checkpoint: Checkpoint, request: Request) -> int | None:
     resolution, window = checkpoint.config.track_resolution, checkpoint.processor.dna_window
     unit = int(np.lcm(bases_per_state(checkpoint.config.dna_config), resolution))
     tiling = Tiling(checkpoint.processor.dna_tokenizer, unit, max(window // unit * unit, unit))
-    overlap = tiling.most // OVERLAP if request.overlap is None else request.overlap
+    overlap, _ = split_tile(tiling, request.overlap, resolution)
     pieces = pieces_of(places, PIECE // unit * unit)
     settings = {
         "model": checkpoint.name,

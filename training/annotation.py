@@ -31,6 +31,7 @@ from textgenome.data.windows import (
 )
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.gtf import read_annotation
+from textgenome.inference.along_genome import split_tile
 from textgenome.inference.checkpoints import FINGERPRINTED
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import longest_token
@@ -56,8 +57,10 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     reader = LabelReader(annotations, list(contigs), labels, script_args.stranded)
     tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
     head = head_settings(script_args, model_args, tokenizer, labels)
-    tiling = Tiling(tokenizer, bases_per_state(dna_config_of(model_args)))
-    script_args.dna_window = min(script_args.dna_window or WINDOW, tiling.most)
+    unit = bases_per_state(dna_config_of(model_args))
+    script_args.dna_window = min(script_args.dna_window or WINDOW, Tiling(tokenizer, unit).most)
+    tiling = Tiling(tokenizer, unit, script_args.dna_window)
+    split_tile(tiling, script_args.overlap)
     train, validation, test = split_places(script_args, contigs, genome)
     fields = {"reader": reader, "one_label": head["problem_type"] == "single_label_classification"}
     rows = [windows(script_args, places, genome, reader) for places in (train, validation)]

@@ -5,6 +5,7 @@ from conftest import random_dna
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForTokenClassification, TextGenomeDNAProcessor
 from textgenome.genome.gtf import read_annotation
 from textgenome.inference import label_predictions
+from textgenome.inference.checkpoints import Checkpoint
 from textgenome.inference.predicting import predict
 from textgenome.processing import build_dna_tokenizer
 
@@ -59,6 +60,12 @@ def test_each_format_is_written(model):
 def test_other_endings_are_refused(model, name):
     with pytest.raises(ValueError, match="needs --fasta, and an --output that ends in"):
         run(model, name)
+
+
+def test_too_large_an_overlap_is_refused_before_the_model_is_loaded(model, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "load", lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match="An overlap of 48 bases on either side leaves nothing of the 96"):
+        run(model, "o.bed", overlap=48)
 
 
 def test_runs_of_true():

@@ -56,6 +56,7 @@ def test_all_positive_is_what_it_says(genome):
 
 
 BAD = {
+    "overlap": ({"overlap": 64}, "An overlap of 64 bases on either side leaves nothing of the 128"),
     "no labels": ({"labels": ""}, "needs a genome, its annotation and labels"),
     "unknown label": ({"labels": "mRNA"}, r"No feature has the type 'mRNA'. There are exon \(6\), CDS \(6\)"),
     "unknown contig": ({"test_contigs": "chr9"}, "The genome has no contig chr9"),
