@@ -19,6 +19,7 @@ from textgenome.commands.options import (
     Revision,
     Table,
     TableSplit,
+    Unphased,
 )
 
 
@@ -78,7 +79,28 @@ Shard = Annotated[
 
 
 Window = Annotated[
-    int | None, typer.Option("--window", min=1, help="Most bases of the windows around a variant; 2,048 or fewer.")
+    int | None,
+    typer.Option(
+        "--window",
+        min=1,
+        help="Most bases of the windows around a variant, 2,048 or fewer; bases around the start of a gene, 16,384.",
+    ),
+]
+Expression = Annotated[
+    Path | None,
+    typer.Option(
+        "--expression",
+        exists=True,
+        dir_okay=False,
+        help="With --vcf and --fasta: encode the haplotypes of people around the starts of these genes, for the task "
+        "expression of `textgenome dna`, which reads the folder --output by --dna_cache_dir.",
+    ),
+]
+StateBin = Annotated[
+    int | None, typer.Option("--state_bin", min=1, help="With --expression: average states over so many bases.")
+]
+Indels = Annotated[
+    bool, typer.Option("--indels", help="With --expression: apply insertions and deletions, too, not SNVs alone.")
 ]
 
 
@@ -101,6 +123,10 @@ def embed(
     shard: Shard = "1/1",
     cache_dir: CacheDir = None,
     cache_gb: CacheGB = 100,
+    expression: Expression = None,
+    state_bin: StateBin = None,
+    indels: Indels = False,
+    unphased: Unphased = None,
     on_bad_row: OnBadRow = "raise",
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -111,25 +137,48 @@ def embed(
     each `allele`. The same command goes on with a run that was stopped, by Ctrl + C, too. Several GPUs share the work
     under `accelerate launch -m textgenome.commands embed ...`, jobs on a cluster by --shard.
 
+    With --expression nothing is pooled: the states of each distinct window that people have are written once.
+
     Example: textgenome embed LongSafari/hyenadna-tiny-1k-seqlen-hf --fasta sequences.fa --output embeddings.parquet
 
     Example: textgenome embed outputs/starter --bed promoters.bed --fasta genome.fa --pooling max --output promoters
 
     Example: textgenome embed outputs/starter --vcf variants.vcf.gz --fasta genome.fa --window 512 --output v.parquet
-    """
-    from textgenome.inference.embedding_runs import embed_file
 
+    Example: textgenome embed outputs/starter --expression e.bed.gz --vcf people.vcf.gz --fasta genome.fa --window 1024
+    --output states
+    """
     features = {"dna_feature_layer": dna_feature_layer, "dna_feature_module": dna_feature_module}
     sources = {"fasta": fasta, "bed": bed, "vcf": vcf, "dataset_name": dataset_name, "split": split}
-    options = {"pooling": pooling, "features": {**features, "both_strands": both_strands}, "window": window}
-    options |= {"tile": tile, "batch_bases": batch_bases, "shard": read_shard(shard), "cache_dir": cache_dir}
-    options |= {"cache_gb": cache_gb, "on_bad_row": on_bad_row, "revision": revision, "dtype": dtype}
+    options = {"features": {**features, "both_strands": both_strands}, "window": window, "batch_bases": batch_bases}
+    options |= {"shard": read_shard(shard), "cache_gb": cache_gb, "revision": revision, "dtype": dtype}
+    if expression is None:
+        options |= {"pooling": pooling, "tile": tile, "cache_dir": cache_dir, "on_bad_row": on_bad_row}
+        embed_sequences(model, output, **sources, **options)
+    else:
+        options |= {"state_bin": state_bin, "indels": indels, "unphased": unphased}
+        embed_genes(model, output, expression, sources, **options)
+
+
+def embed_sequences(model: str, output: Path, **options) -> None:
+    from textgenome.inference.embedding_runs import embed_file
+
     try:
-        place, number = embed_file(model, output, **sources, **options)
+        place, number = embed_file(model, output, **options)
     except KeyboardInterrupt as error:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from error
     typer.echo(f"{number} sequences in {place}")
+
+
+def embed_genes(model: str, output: Path, expression: Path, sources: dict, window: int | None, **options) -> None:
+    from textgenome.inference.embedding_people import embed_people
+
+    vcf, fasta = sources["vcf"], sources["fasta"]
+    if None in (vcf, fasta) or sources["bed"] or sources["dataset_name"]:
+        raise typer.BadParameter("--expression needs --vcf and --fasta, and neither --bed nor --dataset_name.")
+    counts = embed_people(model, output, expression, vcf, fasta, window or 16_384, **options)
+    typer.echo(f"{counts[0]} distinct windows, {counts[1]} distinct inputs of the encoder encoded now, in {output}")
 
 
 def read_shard(shard: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,35 +14,11 @@ from safetensors.torch import save_file
 from torch.utils.data import Dataset, Sampler
 
 from textgenome.data.expression import Gene
-from textgenome.data.haplotypes import Haplotype, HaplotypeReader, PeopleWindow, window_around
-from textgenome.genome.intervals import Interval
+from textgenome.data.expression_windows import GeneWindows
+from textgenome.data.haplotypes import Haplotype
 
 
 GENES_FILE = "expression_genes.safetensors"
-
-
-class GeneWindows:
-    """The windows of people around the starts of genes, made when asked for by the number of a gene.
-
-    Args:
-        genes: The genes.
-        reader: What makes the haplotypes.
-        window: Bases around the start, which is the base `window // 2` of what is read.
-    """
-
-    def __init__(self, genes: Sequence[Gene], reader: HaplotypeReader, window: int):
-        self.genes, self.reader, self.window = genes, reader, window
-        self.of = lru_cache(maxsize=256)(self._read)
-
-    def place(self, gene: Gene) -> Interval:
-        return window_around(gene.contig, gene.start, self.window, gene.strand)
-
-    def __getitem__(self, number: int) -> PeopleWindow:
-        return self.of(number)
-
-    def _read(self, number: int) -> PeopleWindow:
-        gene = self.genes[number]
-        return self.reader(self.place(gene), gene.strand)
 
 
 class ExpressionRows(Dataset):
@@ -225,7 +200,6 @@ __all__ = [
     "GENES_FILE",
     "ExpressionCollator",
     "ExpressionRows",
-    "GeneWindows",
     "GroupedByGene",
     "ModelGenes",
     "load_genes",

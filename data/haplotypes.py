@@ -127,9 +127,13 @@ class HaplotypeReader:
             carried = [(site, site.alleles[number - 1]) for site, number in zip(sites, pattern) if number]
             variants = [Variant(site.contig, site.start, site.reference, normalize_dna(alt)) for site, alt in carried]
             haplotype = apply_variants(bases, interval.start, variants)
+            if not self.indels:  # places take eight times the memory of letters
+                haplotype = haplotype._replace(places=found[bases].places)
             found.setdefault(haplotype.sequence, haplotype)
             order.append(list(found).index(haplotype.sequence))
-        haplotypes = [_turn(each) if strand == "-" else each for each in found.values()]
+        haplotypes = [*found.values()]
+        if strand == "-":
+            haplotypes = [_turn(each) if self.indels else _turn(each, each.places) for each in haplotypes]
         return PeopleWindow(haplotypes, np.array(order)[index.reshape(-1, 2)])
 
     def reference(self, interval: Interval) -> str:
@@ -141,7 +145,6 @@ class HaplotypeReader:
         contig = self.contigs.get(interval.contig) or self.contigs.get(bare_contig(interval.contig))
         if contig is None:
             raise ValueError(f"{self.fasta}: the genome has no contig {printable(interval.contig)}.")
-        length = self.genome.get_reference_length(contig)
         length = self.genome.get_reference_length(contig)
         inside = min(interval.end, length) - max(interval.start, 0)
         if inside <= 0:
@@ -185,8 +188,9 @@ class HaplotypeReader:
         return "substitutions of several bases" if sum(map(str.__ne__, reference, allele)) > 1 else None
 
 
-def _turn(haplotype: Haplotype) -> Haplotype:
-    places = len(haplotype.sequence) - 1 - haplotype.places[::-1]
+def _turn(haplotype: Haplotype, places: np.ndarray | None = None) -> Haplotype:
+    if places is None:
+        places = len(haplotype.sequence) - 1 - haplotype.places[::-1]
     return Haplotype(reverse_complement(haplotype.sequence), places)
 
 

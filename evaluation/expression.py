@@ -72,12 +72,12 @@ def evaluate_expression(
     """
     cells = measure_grid(values, predictions, trained_genes, trained, seed)
     seen, new = np.flatnonzero(trained_genes), np.flatnonzero(~trained)
-    given = {"as_is": predictions}
-    started = time.perf_counter()
+    given, seconds = {"as_is": predictions}, {}
     if len(seen) and len(new) >= FEWEST:
-        given |= predict_baselines(expression, values, seen, trained, vcf, window, unphased, seed)
+        found = predict_baselines(expression, values, seen, trained, vcf, window, unphased, seed)
+        seconds = {name: round(took, 1) for name, (_, took) in found.items()}
+        given |= {name: each for name, (each, _) in found.items()}
         given["dna_exchanged"] = predictions[:, exchange(trained, seed)]
-    seconds = time.perf_counter() - started
     people = new if len(new) >= FEWEST else np.flatnonzero(trained)
     measured = {
         name: dict(zip(("pearson", "spearman"), correlate(values[np.ix_(seen, people)], each[np.ix_(seen, people)])))
@@ -89,6 +89,9 @@ def evaluate_expression(
         "A model learns of a gene what differs between people there: predictions for genes that were not trained on "
         "are expected at chance.",
     ]
+    if seconds:
+        took = ", ".join(f"{WORDS[name].title} {each:.0f} s" for name, each in seconds.items())
+        notes.append(f"Fitting took: {took}.")
     metrics = write_results(
         output_dir,
         "expression",
@@ -96,7 +99,7 @@ def evaluate_expression(
         "gene",
         METRICS,
         CONDITIONS | WORDS,
-        {**(facts or {}), "grid": cells, "baseline_seconds": round(seconds, 1)},
+        {**(facts or {}), "grid": cells, "baseline_seconds": seconds},
         notes=notes,
         tables=[grid_table(cells), gene_table(expression.genes, seen, measured)],
         seed=seed,
@@ -121,8 +124,8 @@ def predict_baselines(
     window: int,
     unphased: str | None,
     seed: int,
-) -> dict[str, np.ndarray]:
-    """Predictions of each baseline, `(genes, people)`."""
+) -> dict[str, tuple[np.ndarray, float]]:
+    """Predictions of each baseline, `(genes, people)`, and the seconds that they took."""
     regions = {gene: around(expression.genes[gene], REACH) for gene in genes}
     genotypes = read_genotypes(vcf, expression.samples, regions.values(), unphased)
     permuted = values.copy()
@@ -141,10 +144,12 @@ def predict_baselines(
         "best_site": (wide, values, best_site),
         "permuted_people": (near, permuted, elastic_net),
     }
-    return {
-        name: predict_from_sites(sites, truths, genes, trained, fit, WORDS[name].title)
-        for name, (sites, truths, fit) in asked.items()
-    }
+    found = {}
+    for name, (sites, truths, fit) in asked.items():
+        started = time.perf_counter()
+        predictions = predict_from_sites(sites, truths, genes, trained, fit, WORDS[name].title)
+        found[name] = predictions, time.perf_counter() - started
+    return found
 
 
 def around(gene: Gene, reach: int) -> Interval:

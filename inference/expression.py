@@ -8,7 +8,8 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from textgenome.data.expression_rows import ExpressionCollator, GeneWindows, load_genes
+from textgenome.data.expression_rows import ExpressionCollator, load_genes
+from textgenome.data.expression_windows import GeneWindows
 from textgenome.data.files import refuse_unknown_table, write_table
 from textgenome.data.haplotypes import HaplotypeReader
 from textgenome.genome.genotypes import read_genotypes

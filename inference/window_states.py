@@ -14,6 +14,7 @@ from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.data.haplotypes import Haplotype
 from textgenome.data.sequences import LONGEST_TILE
 from textgenome.genome.progress import Progress
+from textgenome.inference.embedding import BATCH_BASES, batches
 from textgenome.inference.feature_cache import FeatureCache
 from textgenome.modeling_heads import states_to_bases
 from textgenome.processing.processing_dna import longest_token, token_spans, tokenize_dna
@@ -64,7 +65,7 @@ class WindowStates:
         indels: Whether windows are shorter or longer than the reference: then states are kept for each base, brought
             to the bases of the reference, and averaged after that.
         max_bytes: Most bytes of files in the folder.
-        batch_size: Pieces that are encoded at a time.
+        batch_bases: Tokens that are encoded at a time, padding included.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class WindowStates:
         state_bin: int | None = None,
         indels: bool = False,
         max_bytes: float = 100e9,
-        batch_size: int = 16,
+        batch_bases: int = BATCH_BASES,
     ):
-        self.tokenizer, self.state_bin, self.indels, self.batch_size = dna_tokenizer, state_bin, indels, batch_size
+        self.tokenizer, self.state_bin, self.indels = dna_tokenizer, state_bin, indels
+        self.batch_bases = batch_bases
         cells = dna_tokenizer.convert_ids_to_tokens(range(len(dna_tokenizer)))
         span_of = torch.tensor([len(token) if set(token) <= set("ACGTN") else 0 for token in cells])
         self.cache = BinnedCache(model, folder, max_bytes, 1 if indels else state_bin, span_of)
@@ -87,16 +89,16 @@ class WindowStates:
 
     def encode(self, windows: Iterable[Haplotype], description: str | None = "Encoding windows") -> None:
         """Encode what is not known yet of some windows. To be called by all processes, which share the work."""
-        state, seen, number, share = PartialState(), set(), 0, []
+        state, seen, share = PartialState(), set(), []
         for window in Progress(windows, desc=description, unit="window", disable=not description):
             for ids in map(self.tokenize, self.pieces(window.sequence)):
                 name = self.cache.name(torch.tensor(ids), self.device)
                 if name in seen or name in self.cache.entries:
                     continue
                 seen.add(name)
-                if number % state.num_processes == state.process_index:
+                # Whose it is must not depend on what is known: other runs may write while this one reads.
+                if int(name[:8], 16) % state.num_processes == state.process_index:
                     share.append(ids)
-                number += 1
                 if len(share) == ENCODED_AT_A_TIME:
                     self._encode(share)
                     share = []
@@ -106,9 +108,8 @@ class WindowStates:
         self.cache.open_shards()
 
     def _encode(self, rows: list[list[int]]) -> None:
-        rows = sorted(rows, key=len)
-        for start in range(0, len(rows), self.batch_size):
-            self.look_up(rows[start : start + self.batch_size])
+        for batch in batches([len(row) for row in rows], self.batch_bases):
+            self.look_up([rows[place] for place in batch])
 
     @torch.no_grad()
     def look_up(self, rows: list[list[int]]) -> torch.Tensor:

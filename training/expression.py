@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,22 +21,18 @@ from textgenome.data.expression import (
     normalize,
     read_covariates,
     read_expression,
-    report_genes,
 )
 from textgenome.data.expression_rows import (
     ExpressionCollator,
     ExpressionRows,
-    GeneWindows,
     GroupedByGene,
     ModelGenes,
     mean_states,
     save_genes,
 )
-from textgenome.data.haplotypes import Haplotype, HaplotypeReader, window_around
+from textgenome.data.expression_windows import GeneWindows, open_windows
 from textgenome.evaluation.expression import correlate, evaluate_expression
 from textgenome.evaluation.reporting import format_table
-from textgenome.genome.genotypes import read_genotypes
-from textgenome.genome.intervals import Interval, bare_contig
 from textgenome.genome.vcf import open_vcf
 from textgenome.inference.expression import CACHE, predict_people
 from textgenome.inference.window_states import WindowStates, WindowTokens
@@ -48,7 +43,6 @@ from textgenome.training.jobs import Job, build_model
 logger = logging.get_logger(__name__)
 
 PAIRS = {"individuals": 0.3, "reference": 0.0}  # shares of the loss in gLM2X-Tower
-MOST_UNKNOWN = 0.1  # share of a window
 DROPOUT = 0.5  # there, before its last layer
 
 
@@ -61,14 +55,14 @@ class People:
         values: What is learnt, `(genes, people)`.
         trained: `(people,)`, bool: who is trained on.
         trained_genes: `(genes,)`, bool.
-        reader: Makes haplotypes.
+        windows: What they have around the starts of genes.
     """
 
     expression: Expression
     values: np.ndarray
     trained: np.ndarray
     trained_genes: np.ndarray
-    reader: HaplotypeReader
+    windows: GeneWindows
 
 
 def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> Job:
@@ -134,7 +128,10 @@ def read_people(script_args: DNAArguments, seed: int) -> People:
         splits.get("sample"),
     )
     expression = drop_genes(expression, trained)
-    expression, reader = open_windows(expression, script_args)
+    files = script_args.fasta, script_args.vcf
+    expression, windows = open_windows(
+        expression, *files, script_args.window, script_args.indels, script_args.unphased
+    )
     names = [gene.name for gene in expression.genes]
     trained_genes = choose_split(names, None, script_args.genes_test, 0, seed, splits.get("gene"), "genes")
     columns = None if covariates is None else covariates.to_numpy(float)
@@ -143,42 +140,7 @@ def read_people(script_args: DNAArguments, seed: int) -> People:
         f"{trained.sum()} people and {trained_genes.sum()} genes to train on, {(~trained).sum()} people and "
         f"{(~trained_genes).sum()} genes to evaluate on."
     )
-    return People(expression, values, trained, trained_genes, reader)
-
-
-def open_windows(expression: Expression, script_args: DNAArguments) -> tuple[Expression, HaplotypeReader]:
-    """Leave out genes whose start the genome lacks, or much of whose window; read the genotypes of the rest.
-
-    The contigs of the genes are spelt as in the genome after that.
-    """
-    window = script_args.window
-    genome = HaplotypeReader(script_args.fasta, None)
-    spelt = [
-        genome.contigs.get(gene.contig) or genome.contigs.get(bare_contig(gene.contig)) for gene in expression.genes
-    ]
-    outside, unknown, genes = [], [], []
-    for gene, contig in zip(expression.genes, spelt):
-        inside = contig is not None and 0 <= gene.start < genome.genome.get_reference_length(contig)
-        outside.append(not inside)
-        place = window_around(contig, gene.start, window, gene.strand)
-        unknown.append(inside and count_unknown(genome, place) > MOST_UNKNOWN * window)
-        genes.append(gene._replace(contig=contig or gene.contig))
-    expression, unknown = replace(expression, genes=genes), np.array(unknown)
-    report_genes(expression, np.array(outside), "their start outside the genome")
-    report_genes(expression, unknown, f"N for more than {MOST_UNKNOWN:.0%} of their window")
-    expression = expression.of_genes(~np.array(outside) & ~unknown)
-    places = [window_around(gene.contig, gene.start, window, gene.strand) for gene in expression.genes]
-    genotypes = read_genotypes(script_args.vcf, expression.samples, places, script_args.unphased)
-    for kind, count in genotypes.counts.items():
-        logger.warning(f"{script_args.vcf}: {kind}: {count} genotypes in the windows.")
-    return expression, HaplotypeReader(script_args.fasta, genotypes, script_args.indels)
-
-
-def count_unknown(genome: HaplotypeReader, place: Interval) -> int:
-    """How many bases of a window are N in the genome; those beyond the ends of the contig do not count."""
-    before = genome.counts.total()
-    unknown = genome.reference(place).count("N")
-    return unknown - (genome.counts.total() - before)
+    return People(expression, values, trained, trained_genes, windows)
 
 
 def build(
@@ -222,7 +184,7 @@ def build_collator(
     processor: TextGenomeDNAProcessor,
 ) -> ExpressionCollator:
     """What makes batches: of states that are encoded here, or of tokens where the encoder is trained."""
-    windows = GeneWindows(people.expression.genes, people.reader, script_args.window)
+    windows = people.windows
     if not model_args.freeze_dna_encoder or model_args.train_dna_layers or model_args.lora_dna_encoder:
         if script_args.subtract_gene_mean or script_args.indels:
             raise ValueError("subtract_gene_mean and indels need a frozen DNA encoder.")
@@ -237,18 +199,13 @@ def build_collator(
         script_args.indels,
         training_args.dna_cache_gb * 1e9,
     )
-    states.encode(all_windows(windows))
+    states.encode(windows.haplotypes())
     logger.warning(f"DNA encoder: {states.cache.num_encoded:,} distinct inputs encoded, the others were known.")
     means = {}
     if script_args.subtract_gene_mean:
         trained = np.flatnonzero(people.trained)
         means = {number: mean_states(windows, number, trained, states) for number in range(len(windows.genes))}
     return ExpressionCollator(windows, states, means)
-
-
-def all_windows(windows: GeneWindows) -> Iterator[Haplotype]:
-    for number in range(len(windows.genes)):
-        yield from windows[number].haplotypes
 
 
 def mean_by_gene(prediction: EvalPrediction, rows: ExpressionRows) -> dict[str, float]:
@@ -264,7 +221,8 @@ def mean_by_gene(prediction: EvalPrediction, rows: ExpressionRows) -> dict[str, 
 def fingerprint(people: People) -> str:
     """SHA-256 of what is learnt, and of what people carry in the windows."""
     digest = hashlib.sha256(json.dumps([people.expression.genes, people.expression.samples]).encode())
-    for each in (people.values, people.trained, people.trained_genes, *people.reader.genotypes.alleles.values()):
+    alleles = people.windows.reader.genotypes.alleles.values()
+    for each in (people.values, people.trained, people.trained_genes, *alleles):
         digest.update(np.ascontiguousarray(each).tobytes())
     return digest.hexdigest()
 
