@@ -262,10 +262,10 @@ class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
         default=None,
         metadata={
             "help": "Folder for what a frozen encoder makes of windows, which runs may share; by default "
-            "`dna_features` in `output_dir`. The task `expression` uses it."
+            "`dna_features` in `output_dir`. The tasks of a genome use it, `tracks` without `shift`."
         },
     )
-    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder."})
+    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder; 0 keeps none."})
 
     def __post_init__(self):
         if self.early_stopping_patience is not None:

@@ -105,6 +105,11 @@ def _count_units(values: Mapping[str, Pooled | Sequence[float]]) -> int:
     return metric.units if isinstance(metric, Pooled) else len(metric)
 
 
+def note_speed(bases_per_second: Mapping[str, float]) -> str:
+    """A sentence for the reader: bases a second, by what was done."""
+    return "Bases a second: " + ", ".join(f"{rate:,.0f} {name}" for name, rate in bases_per_second.items()) + "."
+
+
 def versions() -> dict[str, str | None]:
     """Of the packages that a result may depend on, and of this one its commit, if it runs from a checkout."""
     found = {name: metadata.version(name) for name in PACKAGES}
@@ -141,4 +146,13 @@ def _ends(interval: Sequence[float] | None, sign: str = "") -> str:
     return "" if interval is None else " to ".join(format_number(end, sign) for end in interval)
 
 
-__all__ = ["Figure", "Table", "format_number", "format_table", "save_metrics", "versions", "write_results"]
+__all__ = [
+    "Figure",
+    "Table",
+    "format_number",
+    "format_table",
+    "note_speed",
+    "save_metrics",
+    "versions",
+    "write_results",
+]

@@ -1,5 +1,6 @@
 """Evaluating signals along a genome: a model beside baselines and controls, region by region."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from textgenome.data.signals import SignalReader
 from textgenome.data.windows import Place, tile, with_letters
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.report import Figure, Table
-from textgenome.evaluation.reporting import write_results
+from textgenome.evaluation.reporting import note_speed, write_results
 from textgenome.evaluation.track_baselines import TrackBaselines
 from textgenome.evaluation.track_metrics import (
     CONDITIONS,
@@ -126,7 +127,7 @@ def evaluate_tracks(
         output_dir: Folder for the files.
         batch_size: Windows at a time.
         average_strands: See `predict_tracks`.
-        facts: See `write_results`.
+        facts: See `write_results`; `bases_per_second`, by what was done, is completed.
         seed: Of the bootstrap.
 
     Returns:
@@ -139,6 +140,8 @@ def evaluate_tracks(
     baselines.fit()
     sums, genes = _gather(measure_held_out(predictor, regions, baselines))
     sums["in_sample"], _ = (each.get(AS_IS) for each in _gather(measure_in_sample(predictor, regions)))
+    speeds = (facts or {}).get("bases_per_second", {})
+    speeds = {**speeds, "predicting": round(sum(gather_object([predictor.bases / predictor.seconds])))}
     if not PartialState().is_main_process:
         return None
     groups, names = zip(*((track.group, track.name) for track in regions.reader.tracks))
@@ -155,8 +158,9 @@ def evaluate_tracks(
         unit="region",
         metrics=words,
         conditions=CONDITIONS,
-        facts={**(facts or {}), "training_regions": len(regions.train)},
+        facts={**(facts or {}), "bases_per_second": speeds, "training_regions": len(regions.train)},
         unpaired=["in_sample"],
+        notes=[note_speed(speeds)],
         figures=figures,
         tables=tables,
         seed=seed,
@@ -164,19 +168,23 @@ def evaluate_tracks(
 
 
 class _Predictor:
-    """Predicts a region in the windows that the model reads."""
+    """Predicts a region in the windows that the model reads, and counts bases and seconds."""
 
     def __init__(self, model, processor, regions: TrackRegions, batch_size: int, average_strands: bool):
         self.model, self.processor, self.regions = model, processor, regions
         self.batch_size, self.average_strands = batch_size, average_strands
+        self.bases, self.seconds = 0, 1e-9
 
     def __call__(self, region: Place) -> np.ndarray:
         """`(bins, tracks)`."""
+        started = time.perf_counter()
         windows = [self.regions.sequence(window) for window in tile([region], self.regions.window)]
         predicted = []
         for start in range(0, len(windows), self.batch_size):
             batch = windows[start : start + self.batch_size]
             predicted += predict_tracks(self.model, self.processor, batch, self.average_strands)
+        self.bases += region.end - region.start
+        self.seconds += time.perf_counter() - started
         return np.concatenate(predicted)
 
 

@@ -81,6 +81,7 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
         if training_args.do_eval
         else None,
         settings={"data_fingerprint": fingerprint(script_args, rows[0].places, contigs), "labels": labels},
+        rereads_windows=True,
     )
 
 

@@ -26,16 +26,20 @@ output folder or name another. Research use only, not for diagnosis.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from peft import get_peft_model
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from textgenome import TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.inference.checkpoints import check_models, fingerprint_weights
+from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.training import annotation, classification, expression, tracks
+from textgenome.training.clock import ClockMixin
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
 from textgenome.training.identity import remember_run, run_settings
@@ -54,8 +58,8 @@ TASKS = {
 }
 
 
-class DNATrainer(ResumesMixin, Trainer):
-    """The trainer of models of the DNA family.
+class DNATrainer(ClockMixin, ResumesMixin, Trainer):
+    """The trainer of models of the DNA family. It logs `bases_per_second`, those of all devices since the last log.
 
     Args:
         sampler: See `Job`.
@@ -64,9 +68,29 @@ class DNATrainer(ResumesMixin, Trainer):
     def __init__(self, *args, sampler: Callable[[Trainer], Sampler] | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self.sampler = sampler
+        self.bases, self.all_bases, self.all_seconds = 0, 0, 0.0
 
     def _get_train_sampler(self, train_dataset=None):
         return self.sampler(self) if self.sampler else super()._get_train_sampler(train_dataset)
+
+    def training_step(self, model, inputs, *args, **kwargs):
+        if "dna_spans" in inputs:
+            self.bases = self.bases + inputs["dna_spans"].sum()
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        self.stop_clock()
+        if "loss" in logs and isinstance(self.bases, torch.Tensor):
+            bases, seconds = int(self.accelerator.reduce(self.bases)), self.seconds
+            logs["bases_per_second"] = round(bases / seconds)
+            self.all_bases, self.all_seconds = self.all_bases + bases, self.all_seconds + seconds
+            self.bases, self.seconds = 0, 0.0
+        super().log(logs, start_time)
+
+    @property
+    def speed(self) -> dict[str, int]:
+        """What is known of the speed since this start of the run, for `save_figures`."""
+        return {"train_bases_per_second": round(self.all_bases / self.all_seconds)} if self.all_bases else {}
 
 
 class SaveProcessor(TrainerCallback):
@@ -110,7 +134,7 @@ def train(
     result = train_or_resume(trainer, lock)
     if trainer.is_world_process_zero():
         job.processor.save_pretrained(training_args.output_dir)
-    save_figures(trainer, result)
+    save_figures(trainer, result, **trainer.speed)
     if job.measure:
         job.measure(trainer)
     return trainer
@@ -143,7 +167,17 @@ def build_trainer(job: Job, training_args: DNATrainingArguments) -> DNATrainer:
         sampler=job.sampler,
     )
     trainer.add_callback(KeepFloat32(trainer))
+    if keeps_features(job, trainer):
+        folder = training_args.dna_cache_dir or Path(training_args.output_dir) / "dna_features"
+        trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training_args.dna_cache_gb * 1e9))
     return trainer
+
+
+def keeps_features(job: Job, trainer: DNATrainer) -> bool:
+    """Whether to keep what the encoder makes of windows: if it is frozen, whole on each device, and rereads them."""
+    if not job.rereads_windows or not trainer.args.dna_cache_gb or job.model.base_model.trains_dna_encoder:
+        return False
+    return not (is_deepspeed_zero3_enabled() or trainer.is_fsdp_enabled)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers.trainer_utils import TrainOutput
 
+from textgenome.data.files import read_json
 from textgenome.training.resuming import ResumesMixin
 
 
@@ -65,6 +66,11 @@ def run_figures(trainer: ResumesMixin, result: TrainOutput | None) -> dict[str, 
     }
 
 
+def trained_bases_per_second(output_dir: Path) -> int:
+    """How many bases a second the training of a run read, each strand and each epoch counted; 0 if it is not known."""
+    return (read_json(output_dir / "train_results.json") or {}).get("train_bases_per_second", 0)
+
+
 def peak_memory_gb() -> float | None:
     """The most memory that this process used: of the GPU if there is one, else of the machine. None on Windows."""
     if torch.cuda.is_available():
@@ -83,4 +89,4 @@ def hardware(processes: int) -> str:
     return f"{os.cpu_count()} CPU cores"
 
 
-__all__ = ["save_figures"]
+__all__ = ["save_figures", "trained_bases_per_second"]

@@ -30,6 +30,7 @@ class Job:
             `fingerprint_rows`), and what follows from them, such as `labels`. A folder with a run of other settings
             is left alone.
         sampler: Makes the order of the training rows, by default a random one.
+        rereads_windows: Whether each epoch reads the same windows: what a frozen encoder makes of them is then kept.
     """
 
     model: TextGenomeDNAPreTrainedModel
@@ -41,6 +42,7 @@ class Job:
     measure: Callable[[Trainer], None] | None
     settings: dict
     sampler: Callable[[Trainer], Sampler] | None = None
+    rereads_windows: bool = False
 
 
 def build_model(

@@ -30,12 +30,13 @@ from textgenome.evaluation.base_labels import (
 )
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.hexamers import best_threshold
-from textgenome.evaluation.reporting import format_table, write_results
+from textgenome.evaluation.reporting import format_table, note_speed, write_results
 from textgenome.genome.fasta import open_fasta
 from textgenome.inference.along_genome import pieces_of, predict_piece
 from textgenome.inference.base_labels import label_strands
 from textgenome.inference.gene_finding import GeneRules, find_transcripts, log_odds_of
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
+from textgenome.training.figures import trained_bases_per_second
 
 
 logger = logging.get_logger(__name__)
@@ -101,15 +102,13 @@ def measure(
         "thresholds": thresholds,
         "bases": lengths,
         "bases_per_second": {
-            "training": trained_bases_per_second(trainer, output_dir),
+            "training": trained_bases_per_second(output_dir),
             "predicting": round(lengths["test"] / seconds),
         },
     }
     notes = [
         "Bases: " + ", ".join(f"{count:,} {name}" for name, count in lengths.items()) + ".",
-        "Bases a second: "
-        + ", ".join(f"{rate:,.0f} {name}" for name, rate in facts["bases_per_second"].items())
-        + ".",
+        note_speed(facts["bases_per_second"]),
     ]
     results = write_results(
         output_dir / "evaluation",
@@ -221,14 +220,6 @@ def without_stop(cds: tuple[tuple[int, int], ...], strand: str) -> tuple[tuple[i
             del parts[-1 if strand == "+" else 0]
         left -= taken
     return tuple(parts)
-
-
-def trained_bases_per_second(trainer: Trainer, output_dir: Path) -> float:
-    """How many bases the training read in a second, each strand counted."""
-    figures = read_json(output_dir / "train_results.json") or {}
-    rows = trainer.train_dataset.places
-    bases = sum(place.end - place.start for place in rows) * figures.get("epoch", 0.0)
-    return round(bases / figures["train_runtime"]) if figures.get("train_runtime") else 0.0
 
 
 __all__ = ["measure"]

@@ -20,6 +20,7 @@ from textgenome.genome.bigwig import pair_strands, read_tracks
 from textgenome.genome.fasta import open_fasta
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
+from textgenome.training.figures import trained_bases_per_second
 from textgenome.training.jobs import Job, build_model
 
 
@@ -61,6 +62,7 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
         if training_args.do_eval
         else None,
         settings={"data_fingerprint": fingerprint(windows, files), "labels": [each.name for each in reader.tracks]},
+        rereads_windows=not script_args.shift,
     )
 
 
@@ -158,6 +160,7 @@ def measure(
         "tracks": len(regions.reader.tracks),
         "resolution": script_args.resolution,
         "loss": script_args.loss,
+        "bases_per_second": {"training": trained_bases_per_second(folder.parent)},
     }
     with torch.autocast(model.device.type, torch.bfloat16, enabled=trainer.args.bf16):
         results = evaluate_tracks(

@@ -1,15 +1,14 @@
 """A trainer that reads rows of similar length together, and logs how fast it trains."""
 
-import time
 from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
-from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
 from textgenome.modeling_textgenome import TextGenomeModel
+from textgenome.training.clock import ClockMixin
 from textgenome.training.flops import (
     attention_width,
     backward_share,
@@ -42,19 +41,6 @@ class GroupedByLength(LengthGroupedSampler):
         return super().__iter__()
 
 
-class StopClock(TrainerCallback):
-    """Stops the clock of a trainer behind a step that an evaluation or a checkpoint follows."""
-
-    def __init__(self, trainer: "TextGenomeTrainer"):
-        self.trainer = trainer
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if control.should_evaluate or control.should_save:
-            self.trainer.stop_clock()
-
-    on_epoch_end = on_step_end
-
-
 def keep_supervised(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Let the model give the states of those positions only whose next token has a label.
 
@@ -76,7 +62,7 @@ def keep_supervised(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {**inputs, "kept_positions": kept, "shift_labels": labels[kept][None]}
 
 
-class TextGenomeTrainer(ResumesMixin, SFTTrainer):
+class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
     """An SFTTrainer that logs, over the steps since the last log and all devices:
 
     - `tokens_per_second` and `supervised_tokens_per_second`: of the language model, without padding; the second are
@@ -104,9 +90,7 @@ class TextGenomeTrainer(ResumesMixin, SFTTrainer):
             "head": (head, head if trains_head else 0),
         }
         self.fused.dna_encoder.register_forward_pre_hook(self.count_dna, with_kwargs=True)
-        self.clock, self.seconds = None, 0.0
         self.counts = self.dna_counts = 0
-        self.add_callback(StopClock(self))
 
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:
@@ -114,15 +98,6 @@ class TextGenomeTrainer(ResumesMixin, SFTTrainer):
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return GroupedByLength(self.lengths, batch_size, seed, lambda: int(self.state.epoch or 0))
-
-    def get_batch_samples(self, *args, **kwargs):
-        self.clock = self.clock or time.perf_counter()
-        return super().get_batch_samples(*args, **kwargs)
-
-    def stop_clock(self) -> None:
-        if self.clock is not None:
-            self.seconds += time.perf_counter() - self.clock
-            self.clock = None
 
     def training_step(self, model, inputs, *args, **kwargs):
         mask = inputs["attention_mask"]
