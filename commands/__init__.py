@@ -11,6 +11,7 @@ from textgenome.commands import (  # noqa: F401
     evaluate,
     export,
     generate,
+    grpo,
     plan,
     predict,
     push,

@@ -11,7 +11,7 @@ def find_recipe(recipe: str | Path, script: str) -> Path:
 
     Args:
         recipe: A file, or the name of one that the package brings along, such as `starter`.
-        script: Whose recipe: `sft` or `dna`.
+        script: Whose recipe: `sft`, `dna` or `grpo`.
 
     Raises:
         FileNotFoundError: If there is neither.

@@ -71,6 +71,9 @@ TRAINER_SETTINGS = (
     "optim",
     "bf16",
     "seed",
+    # Of learning by reward.
+    *("reward_weights", "num_generations", "num_iterations", "temperature", "beta", "epsilon", "loss_type"),
+    "max_completion_length",
 )
 # The line of the card that says what to load.
 SOURCE = re.compile(r"^name, revision = .*$", re.MULTILINE)
@@ -290,12 +293,13 @@ def license_of(base: dict[str, str]) -> str:
 
 
 def recipe(settings: dict) -> str | None:
-    """The settings that are not at their default, and the trainer's, as a recipe for `train_sft.py`."""
+    """The settings that are not at their default, and the trainer's, as a recipe for the script that trained."""
     chosen = {}
     for each in (*fields(DataArguments), *fields(ModelArguments)):
         default = each.default if each.default_factory is MISSING else each.default_factory()
         if settings.get(each.name, default) != default:
             chosen[each.name] = settings[each.name]
+    chosen |= {"rewards": settings["rewards"]} if "rewards" in settings else {}
     chosen |= {name: settings[name] for name in TRAINER_SETTINGS if settings.get(name) not in (None, {}, "")}
     if "max_steps" in chosen:
         chosen.pop("num_train_epochs" if chosen["max_steps"] > 0 else "max_steps", None)

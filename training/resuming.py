@@ -33,6 +33,7 @@ class ResumesMixin:
     """
 
     earlier_seconds = 0.0  # of earlier starts
+    steps_between_saves = 1  # a checkpoint between these holds not all that the next step needs
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
@@ -70,9 +71,13 @@ class SaveOnTermination(TrainerCallback):
 
     The trainer's own `enable_jit_checkpoint` may save within a step, after its dropout was drawn; a run that resumes
     from there takes another course.
+
+    Args:
+        steps_between_saves: After the next step that is a multiple of this, see `ResumesMixin`.
     """
 
-    def __init__(self):
+    def __init__(self, steps_between_saves: int = 1):
+        self.steps_between_saves = steps_between_saves
         self.received = False  # by this process
         self.terminated = False  # all processes know
         self.first_step = 0
@@ -85,7 +90,8 @@ class SaveOnTermination(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         # The signal may reach one process only, or the processes at different steps: they stop together or they hang.
-        self.terminated = bool(reduce(torch.tensor(float(self.received), device=args.device), "sum"))
+        received = bool(reduce(torch.tensor(float(self.received), device=args.device), "sum"))
+        self.terminated = received and state.global_step % self.steps_between_saves == 0
         control.should_save |= self.terminated
         control.should_training_stop |= self.terminated
         self.log_what_is_saved(control)
@@ -149,7 +155,7 @@ def train_or_resume(trainer: Trainer, lock: Lock | None = None) -> TrainOutput |
         OSError: If the output folder is removed meanwhile.
         SystemExit: On SIGTERM, with the status 143, once a checkpoint is saved.
     """
-    termination = SaveOnTermination()
+    termination = SaveOnTermination(trainer.steps_between_saves)
     trainer.add_callback(termination)
     if lock:
         trainer.add_callback(CheckLock(lock))

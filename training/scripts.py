@@ -38,7 +38,7 @@ def parse_arguments(
 
     Args:
         kinds: Classes of the settings: of the rows, the trainer and the model.
-        script: `sft` or `dna`: whose recipes `--config` knows by name.
+        script: `sft`, `dna` or `grpo`: whose recipes `--config` knows by name.
         description: For `--help`.
         argv: The flags, by default those of the command line.
         prog: What `--help` calls the script.

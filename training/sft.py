@@ -14,43 +14,37 @@ loses what came after the last one. A finished run is only evaluated again; for 
 or name another. Research use only, not for diagnosis.
 """
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import Dataset
 from transformers import (
-    AutoModelForMultimodalLM,
-    AutoProcessor,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainerCallback,
 )
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils import logging
 
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.data import TextGenomeCollator
-from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.descriptions import find_description
 from textgenome.data.dropout import RowDropout
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
 from textgenome.data.prompts import reasons
-from textgenome.data.rows import as_conversations, estimate_lengths, fingerprint_rows, load_rows
-from textgenome.evaluation import compare_controls
-from textgenome.evaluation.conditions import CONDITIONS
-from textgenome.inference.checkpoints import check_models, find_revisions, fingerprint_weights, pin_revision
+from textgenome.data.rows import as_conversations, estimate_lengths, fingerprint_rows
+from textgenome.inference.checkpoints import check_models, find_revisions, fingerprint_weights
 from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.processing import chat_template
-from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.figures import save_figures
 from textgenome.training.finetuning import prepare_model
+from textgenome.training.fused import load_model, load_saved_processor, load_splits, measure, pin_checkpoint
 from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.joining import join_models, load_tokenizers
 from textgenome.training.precision import KeepFloat32
-from textgenome.training.resuming import absolute, train_or_resume
+from textgenome.training.resuming import train_or_resume
 from textgenome.training.scripts import parse_arguments, run_locked
 from textgenome.training.trainer import TextGenomeTrainer
 
@@ -92,21 +86,8 @@ def train(
     trainer = build_trainer(model, processor, rows, test_rows, script_args, training_args, model_args)
     result = train_or_resume(trainer, lock)
     save_figures(trainer, result, dna=script_args.dna)
-    measure(trainer, processor, test_rows, script_args)
+    measure(trainer, test_rows, script_args.generation_rows, script_args.max_new_tokens, dna=script_args.dna)
     return trainer
-
-
-def pin_checkpoint(script_args: DataArguments, model_args: ModelArguments) -> None:
-    """Name the checkpoint to start from, if there is one, so that it means the same when the run is resumed.
-
-    Its window is the default.
-    """
-    name = model_args.model_name_or_path = absolute(model_args.model_name_or_path)
-    if name:
-        model_args.model_revision = pin_revision(name, model_args.model_revision)  # a branch may move
-    if script_args.dna_window is None:
-        processor = load_saved_processor(model_args) if name else None
-        script_args.dna_window = processor.dna_window if processor else DNA_WINDOW
 
 
 def load_data(
@@ -120,28 +101,9 @@ def load_data(
     Raises:
         ValueError: If a row is bad, or rows to answer by generation lack a column.
     """
-    names = ("dna", "dna_truncation", "dna_window", "on_bad_row")
-    checks = {name: getattr(script_args, name) for name in names}
-    checks |= {"tokenizer": tokenizer, "dna_tokenizer": dna_tokenizer}
-
-    def load(split: str) -> Dataset:
-        return load_rows(script_args.dataset_name, split, **checks)
-
-    rows, test_rows = load(script_args.dataset_train_split), None
-    if training_args.do_eval or script_args.generation_rows:
-        test_rows = load(script_args.dataset_test_split)
-    if script_args.generation_rows:
-        missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
-        if missing:
-            raise ValueError(
-                f"generation_rows needs the columns {', '.join(missing)} in {script_args.dataset_test_split}."
-            )
-    return rows, test_rows
-
-
-def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
-    """So many rows, drawn by the seed, in their order: the first of a sorted table would all be of one kind."""
-    return rows.select(sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows)))))
+    names = ("dna", "dna_truncation", "dna_window")
+    reading = {name: getattr(script_args, name) for name in names}
+    return load_splits(script_args, training_args, tokenizer=tokenizer, dna_tokenizer=dna_tokenizer, **reading)
 
 
 def show(rows: Dataset, script_args: DataArguments, dropout: RowDropout | None = None) -> Dataset:
@@ -200,11 +162,6 @@ def save_base(
     model_args.model_name_or_path, model_args.model_revision = str(folder), "main"
 
 
-def load_saved_processor(model_args: ModelArguments) -> TextGenomeProcessor:
-    name, revision = model_args.model_name_or_path, model_args.model_revision
-    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
-
-
 def load_processor(script_args: DataArguments, model_args: ModelArguments, thinks: bool) -> TextGenomeProcessor:
     """The processor of the checkpoint, which takes along how the model is trained to read."""
     processor = load_saved_processor(model_args)
@@ -215,21 +172,6 @@ def load_processor(script_args: DataArguments, model_args: ModelArguments, think
     if script_args.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")
     return processor
-
-
-def load_model(model_args: ModelArguments) -> PreTrainedModel:
-    trains_all = not (model_args.use_peft or model_args.freeze_language_model)
-    model = AutoModelForMultimodalLM.from_pretrained(
-        model_args.model_name_or_path,
-        revision=model_args.model_revision,
-        dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
-        attn_implementation=model_args.attn_implementation,
-        trust_remote_code=False,
-    )
-    if is_deepspeed_zero3_enabled():
-        # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.
-        model._weight_conversions = []
-    return model
 
 
 def build_trainer(
@@ -265,29 +207,6 @@ def build_trainer(
         folder = training_args.dna_cache_dir or Path(training_args.output_dir) / "dna_features"
         trainer.add_callback(CacheDNAFeatures(trainer.model, folder, training_args.dna_cache_gb * 1e9))
     return trainer
-
-
-def measure(
-    trainer: TextGenomeTrainer, processor: TextGenomeProcessor, test_rows: Dataset | None, script_args: DataArguments
-) -> None:
-    """Save the loss on the test split and the accuracies of generated answers, as far as they were asked for."""
-    metrics = trainer.evaluate() if trainer.args.do_eval else {}
-    if script_args.generation_rows:
-        # Every process answers all rows: each holds only a part of a sharded model.
-        accuracies = compare_controls(
-            trainer.model,
-            processor,
-            sample_rows(test_rows, script_args.generation_rows, trainer.args.seed).to_list(),
-            max_new_tokens=script_args.max_new_tokens,
-            seed=trainer.args.seed,
-        )
-        metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
-        metrics["rows"] = min(script_args.generation_rows, len(test_rows))
-        if trainer.is_world_process_zero():
-            lines = [f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()]
-            print("", f"{'held-out rows':<16}accuracy", *lines, "", sep="\n")
-    if metrics:
-        trainer.save_metrics("eval", {**metrics, "dna": script_args.dna})
 
 
 if __name__ == "__main__":

@@ -15,18 +15,19 @@ from textgenome import (
 )
 from textgenome.configuration.base_models import base_model_config
 from textgenome.configuration.recipe_paths import RECIPES, find_recipe
-from textgenome.training import dna, sft
+from textgenome.training import dna, grpo, sft
 from textgenome.training.scripts import parse_arguments
 
 
 KINDS = {
     "sft": (sft.DataArguments, sft.TrainingArguments, sft.ModelArguments),
     "dna": (dna.DNAArguments, dna.DNATrainingArguments, dna.DNAModelArguments),
+    "grpo": (grpo.GRPOArguments, grpo.GRPOTrainingArguments, grpo.GRPOModelArguments),
 }
 FILES = sorted(RECIPES.glob("*/*.yaml"))
 COMMANDS = [
     line
-    for script in KINDS
+    for script in ("sft", "dna")
     for line in re.findall(r"^textgenome .*", (RECIPES / script / "README.md").read_text(), re.MULTILINE)
 ]
 CONVERTED = {"evo2_1b_base": "arcinstitute/evo2_1b_base"}
@@ -41,7 +42,7 @@ def parse(script: str, *flags: str):
 def test_recipes_name_only_known_settings(path):
     script, settings = path.parent.name, yaml.safe_load(path.read_text())
     models = {"sft": ["--text_model", "a/B", "--dna_model", "c/D"], "dna": ["--dna_model", "c/D"]}
-    named = [] if "dna_config" in settings else models[script]
+    named = [] if {"dna_config", "model_name_or_path"} & settings.keys() else models[script]
     table = None if {"dataset_name", "task"} & settings.keys() else "wanglab/kegg"
     rows, training, _ = parse(script, "--config", path.stem, *named, *(["--dataset_name", table] if table else []))
     assert rows.dataset_name == settings.get("dataset_name", table)

@@ -11,11 +11,11 @@ import pytest
 import sft_runs
 from conftest import ROOT, variant_row
 from safetensors.torch import load_file
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl
 
 from textgenome.data.locks import locked
 from textgenome.training import dna
-from textgenome.training.resuming import last_checkpoint, train_or_resume
+from textgenome.training.resuming import SaveOnTermination, last_checkpoint, train_or_resume
 
 
 class Killed(BaseException):
@@ -72,6 +72,16 @@ def test_a_checkpoint_whose_state_was_cut_off_is_passed_over(tmp_path):
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-9")
 
 
+def test_a_signal_waits_for_a_step_at_which_the_run_can_go_on():
+    termination, saved = SaveOnTermination(steps_between_saves=4), []
+    termination.on_signal(signal.SIGTERM, None)
+    for step in range(2, 6):
+        control = TrainerControl()
+        termination.on_step_end(SimpleNamespace(device="cpu"), SimpleNamespace(global_step=step), control)
+        saved.append(control.should_save and control.should_training_stop)
+    assert saved == [False, False, True, False]
+
+
 def test_a_signal_behind_the_last_step_waits_until_the_model_is_saved(tmp_path):
     """One process may have it and the others not: who left now would leave them alone in the saving of the model."""
     course = []
@@ -84,6 +94,7 @@ def test_a_signal_behind_the_last_step_waits_until_the_model_is_saved(tmp_path):
         add_callback=lambda callback: None,
         args=SimpleNamespace(output_dir=tmp_path, resume_from_checkpoint=None),
         state=SimpleNamespace(global_step=1),
+        steps_between_saves=1,
         train=train,
         save_model=lambda: course.append("saved"),
     )

@@ -16,7 +16,7 @@ from trl import SFTConfig, SFTTrainer
 
 from textgenome import HyenaDNAModel
 from textgenome.data import TextGenomeCollator
-from textgenome.training.sft import sample_rows
+from textgenome.training.fused import sample_rows
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""What the scripts that train a fused model share: its checkpoint, its rows, and the answers that it gives."""
+
+import random
+
+from datasets import Dataset
+from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, Trainer
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+
+from textgenome import TextGenomeProcessor
+from textgenome.configuration.arguments import ModelArguments, RowArguments, TrainingArguments
+from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.rows import load_rows
+from textgenome.evaluation import compare_controls
+from textgenome.evaluation.conditions import CONDITIONS
+from textgenome.inference.checkpoints import pin_revision
+from textgenome.processing.processing_dna import DNA_WINDOW
+from textgenome.training.resuming import absolute
+
+
+def pin_checkpoint(script_args: RowArguments, model_args: ModelArguments) -> None:
+    """Name the checkpoint to start from, if there is one, so that it means the same when the run is resumed.
+
+    Its window is the default.
+    """
+    name = model_args.model_name_or_path = absolute(model_args.model_name_or_path)
+    if name:
+        model_args.model_revision = pin_revision(name, model_args.model_revision)  # a branch may move
+    if script_args.dna_window is None:
+        processor = load_saved_processor(model_args) if name else None
+        script_args.dna_window = processor.dna_window if processor else DNA_WINDOW
+
+
+def load_saved_processor(model_args: ModelArguments) -> TextGenomeProcessor:
+    name, revision = model_args.model_name_or_path, model_args.model_revision
+    return AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+
+
+def load_splits(
+    script_args: RowArguments, training_args: TrainingArguments, **reading
+) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those to evaluate on, if any are.
+
+    Args:
+        script_args: Which rows.
+        training_args: Whether to evaluate.
+        reading: What rows are checked against, see `row_to_messages`.
+
+    Raises:
+        ValueError: If a row is bad, or rows to answer by generation lack a column.
+    """
+
+    def load(split: str) -> Dataset:
+        return load_rows(script_args.dataset_name, split, on_bad_row=script_args.on_bad_row, **reading)
+
+    rows, test_rows = load(script_args.dataset_train_split), None
+    if training_args.do_eval or script_args.generation_rows:
+        test_rows = load(script_args.dataset_test_split)
+    if script_args.generation_rows:
+        missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
+        if missing:
+            raise ValueError(
+                f"generation_rows needs the columns {', '.join(missing)} in {script_args.dataset_test_split}."
+            )
+    return rows, test_rows
+
+
+def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
+    """So many rows, drawn by the seed, in their order: the first of a sorted table would all be of one kind."""
+    return rows.select(sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows)))))
+
+
+def load_model(model_args: ModelArguments) -> PreTrainedModel:
+    trains_all = not (model_args.use_peft or model_args.freeze_language_model)
+    model = AutoModelForMultimodalLM.from_pretrained(
+        model_args.model_name_or_path,
+        revision=model_args.model_revision,
+        dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
+        attn_implementation=model_args.attn_implementation,
+        trust_remote_code=False,
+    )
+    if is_deepspeed_zero3_enabled():
+        # Its loader keeps renamings that nothing was renamed by, and saving would apply them backwards.
+        model._weight_conversions = []
+    return model
+
+
+def measure(trainer: Trainer, test_rows: Dataset | None, generation_rows: int, max_new_tokens: int, **more) -> None:
+    """Save the loss on the test split and the accuracies of generated answers, as far as they were asked for.
+
+    Args:
+        trainer: That has trained, with its processor.
+        test_rows: The rows of the test split.
+        generation_rows: How many of them to answer.
+        max_new_tokens: Most tokens of an answer.
+        more: Further entries.
+    """
+    metrics = trainer.evaluate() if trainer.args.do_eval else {}
+    if generation_rows:
+        # Every process answers all rows: each holds only a part of a sharded model.
+        accuracies = compare_controls(
+            trainer.model,
+            trainer.processing_class,
+            sample_rows(test_rows, generation_rows, trainer.args.seed).to_list(),
+            max_new_tokens=max_new_tokens,
+            seed=trainer.args.seed,
+        )
+        metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
+        metrics["rows"] = min(generation_rows, len(test_rows))
+        if trainer.is_world_process_zero():
+            lines = [f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()]
+            print("", f"{'held-out rows':<16}accuracy", *lines, "", sep="\n")
+    if metrics:
+        trainer.save_metrics("eval", {**metrics, **more})
+
+
+__all__ = ["load_model", "load_saved_processor", "load_splits", "measure", "pin_checkpoint", "sample_rows"]
