@@ -18,7 +18,7 @@ class ExpressionArguments:
         default=None,
         metadata={
             "help": "A TSV file of numbers, a covariate a line and a person a column, or turned: what a regression on "
-            "them, fitted to the training people, explains is taken away."
+            "them, fitted to the training people, explains is taken away. `none` takes away those of a recipe."
         },
     )
     window: int = field(default=16384, metadata={"help": "Bases around the start of a gene that the model sees."})
@@ -71,7 +71,10 @@ class ExpressionArguments:
         },
     )
     state_bin: int | None = field(
-        default=None, metadata={"help": "Average states over so many bases before the tower reads them."}
+        default=None,
+        metadata={
+            "help": "Average states over so many bases before `tower` reads them; `center` takes them as they come."
+        },
     )
     subtract_gene_mean: bool = field(
         default=False,

@@ -114,7 +114,8 @@ def check_flags(script_args: DNAArguments, training_args: DNATrainingArguments) 
 def read_people(script_args: DNAArguments, seed: int) -> People:
     """Read expression, covariates and genotypes, and keep the people and genes that can be used."""
     expression = read_expression(script_args.expression)
-    covariates = None if script_args.covariates is None else read_covariates(script_args.covariates)
+    has_covariates = script_args.covariates not in (None, "none")
+    covariates = read_covariates(script_args.covariates) if has_covariates else None
     with open_vcf(script_args.vcf) as file:
         genotyped = file.samples
     expression, covariates = choose_people(expression, genotyped, covariates)
@@ -148,11 +149,12 @@ def build(
 ) -> tuple[TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor]:
     """The model, new or to go on with, and its processor."""
     pairs = PAIRS[script_args.regime] if script_args.pair_loss is None else script_args.pair_loss
+    state_bin = script_args.state_bin if script_args.expression_head == "tower" else None
     if model_args.model_name_or_path:
         name = model_args.model_name_or_path
         model = TextGenomeDNAForSequenceClassification.from_pretrained(name)
         processor = TextGenomeDNAProcessor.from_pretrained(name)
-        asked = (script_args.expression_head, script_args.state_bin, script_args.window)
+        asked = (script_args.expression_head, state_bin, script_args.window)
         has = (model.config.pooling, model.config.state_bin, processor.dna_window)
         if asked != has:
             raise ValueError(
@@ -167,7 +169,7 @@ def build(
         "num_sequences": 2,
         "pooling": script_args.expression_head,
         "combine": script_args.combine,
-        "state_bin": script_args.state_bin,
+        "state_bin": state_bin,
         "pair_loss": pairs,
         "classifier_dropout": DROPOUT,
     }
@@ -195,7 +197,7 @@ def build_collator(
         model,
         processor.dna_tokenizer,
         folder,
-        script_args.state_bin,
+        model.config.state_bin,
         script_args.indels,
         training_args.dna_cache_gb * 1e9,
     )

@@ -16,6 +16,7 @@ from textgenome import (
 from textgenome.configuration.base_models import base_model_config
 from textgenome.configuration.recipe_paths import RECIPES, find_recipe
 from textgenome.training import dna, grpo, sft
+from textgenome.training.expression import check_flags
 from textgenome.training.scripts import parse_arguments
 
 
@@ -76,6 +77,23 @@ def test_the_command_lines_build_their_models_without_a_network(line):
             config = TextGenomeConfig(text_config=base_model_config(models.text_model), dna_config=encoder)
             model = TextGenomeForConditionalGeneration(config)
             assert model.model.projector.linear.weight.shape == (config.text_config.hidden_size, encoder.hidden_size)
+
+
+def test_settings_of_the_authors_of_the_tower_are_known_flags():
+    text = (RECIPES / "dna" / "README.md").read_text().partition("## Expression from haplotypes")[2]
+    shared = shlex.split(" ".join(re.search(r"`(--config starter_expression.*?)`", text, re.DOTALL)[1].split()))
+    rows = {name: shlex.split(flags) for name, flags in re.findall(r"^\| (\S+) \| `(--dna_model .*)` \|$", text, re.M)}
+    assert list(rows) == ["NT-v2-500m", "Caduceus-Ph", "Evo2-7B", "Enformer", "Borzoi"]
+    for name, flags in rows.items():
+        for regime in ("reference", "individuals"):
+            task, training, models = parse("dna", *shared, *flags, "--regime", regime)
+            is_whole = name in ("Enformer", "Borzoi")
+            assert (task.expression_head, models.freeze_dna_encoder) == (
+                ("center", False) if is_whole else ("tower", True)
+            )
+            assert task.window == (11_000 if name == "NT-v2-500m" else 64_000)
+            assert (training.learning_rate, training.num_train_epochs) == (1e-6 if is_whole else 1e-4, 40)
+            check_flags(task, training)
 
 
 def test_a_recipe_is_found_by_file_or_name(tmp_path, monkeypatch):

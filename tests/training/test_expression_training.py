@@ -42,7 +42,8 @@ def files(starter_genome, tmp_path_factory):
 def train(files, out, **settings):
     named = {name: each for name, each in files.items() if name != "folder"}
     defaults = {
-        "task": "expression",
+        "config": "starter_expression",
+        "subtract_gene_mean": False,
         "dna_config": json.dumps(HYENA),
         "window": WINDOW,
         "state_bin": 4,
@@ -150,7 +151,7 @@ def test_genes_and_people_are_held_out_by_name(files, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"expression_head": "center", "state_bin": None, "freeze_dna_encoder": False},
+        {"expression_head": "center", "freeze_dna_encoder": False},
         {"freeze_dna_encoder": False},
         {"lora_dna_encoder": True},
     ],
@@ -174,7 +175,7 @@ def test_a_model_whose_encoder_was_trained_predicts_as_in_training(files, tmp_pa
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"vcf": None}, "The task expression needs --vcf"),
+        ({"vcf": None, "config": None, "task": "expression"}, "The task expression needs --vcf"),
         ({"group_size": 5}, "per_device_train_batch_size is 32, which does not hold whole groups of 5 people"),
         ({"regime": "reference", "subtract_gene_mean": True}, "subtract_gene_mean leaves only what differs"),
         ({"samples_test": ["nobody"]}, "None of the people that are named is in the files, such as nobody"),
