@@ -9,6 +9,7 @@ from textgenome.commands import (  # noqa: F401
     embed,
     env,
     evaluate,
+    explain,
     export,
     generate,
     grpo,

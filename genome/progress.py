@@ -71,16 +71,16 @@ def _plural(unit: str) -> str:
     return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
 
 
-def by_batch(batches: Iterable[Batch], rows: int, desc: str, unit: str = "row") -> Iterator[Batch]:
+def by_batch(batches: Iterable[Batch], rows: int, desc: str | None, unit: str = "row") -> Iterator[Batch]:
     """Yield batches and count their rows.
 
     Args:
         batches: Each with a length.
         rows: How many rows all of them hold.
-        desc: What is done.
+        desc: What is done; None shows nothing.
         unit: Name of a row, in the singular.
     """
-    with Progress(total=rows, desc=desc, unit=unit) as progress:
+    with Progress(total=rows, desc=desc, unit=unit, disable=desc is None) as progress:
         for batch in batches:
             yield batch
             progress.update(len(batch))

@@ -27,7 +27,7 @@ def classify_batches(
     rows: list[Mapping],
     batch_size: int = 64,
     are_windows: bool = False,
-    description: str = "Classifying",
+    description: str | None = "Classifying",
 ) -> Iterator[list[tuple[int, dict[str, float]]]]:
     """What the model says of each row, the longest rows first.
 
@@ -39,7 +39,7 @@ def classify_batches(
         batch_size: Rows at a time.
         are_windows: The sequences of pairs are windows already: they are not cut, and those of a row may be equal, as
             in a control that shows the reference twice.
-        description: Of the progress bar.
+        description: Of the progress bar; None shows none.
 
     Yields:
         For each of a batch: its place in `rows`, and by label the natural logarithm of its probability; of a

@@ -38,7 +38,7 @@ def generate_batches(
     conversations: list[list[dict]],
     batch_size: int = 64,
     enable_thinking: bool = True,
-    description: str = "Generating",
+    description: str | None = "Generating",
     **generation_options,
 ) -> Iterator[list[tuple[int, str, int]]]:
     """Continue conversations, greedily unless the options say otherwise, longest prompts first.
@@ -49,7 +49,7 @@ def generate_batches(
         conversations: Each ends where the assistant is to speak.
         batch_size: Conversations at a time.
         enable_thinking: Whether the assistant reasons first; without, it continues an empty think block.
-        description: Of the progress bar.
+        description: Of the progress bar; None shows none.
         generation_options: For `model.generate`, such as `max_new_tokens`.
 
     Yields:

@@ -37,7 +37,7 @@ def score_labels(
         conversations: What is asked.
         labels: Answers to choose from.
         batch_size: Rows at a time.
-        description: Of the progress bar.
+        description: Of the progress bar; None shows none.
         outputs: What the model wrote to each, see `score_batch`.
 
     Yields:

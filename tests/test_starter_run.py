@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -14,7 +15,7 @@ from textgenome.data import TextGenomeCollator, row_to_messages
 from textgenome.data.prompts import as_prompt, cut_windows
 from textgenome.data.starter import SIGNALS, starter_rows
 from textgenome.evaluation import evaluate_model
-from textgenome.inference import generate
+from textgenome.inference import explain, generate
 
 
 STARTER = ROOT / "outputs" / "starter"
@@ -132,3 +133,17 @@ def test_dna_alone_learns_the_starter_task(tmp_path):
     conditions = evaluate_model(*arguments)["conditions"]
     assert conditions["as_is"]["accuracy"] >= 0.95
     assert abs(conditions["dna_exchanged"]["accuracy"] - CHANCE) <= 0.10
+
+
+def test_the_bases_of_the_broken_signal_carry_the_answer():
+    model = AutoModelForMultimodalLM.from_pretrained(STARTER)
+    processor = AutoProcessor.from_pretrained(STARTER)
+    shares = []
+    for row in starter_rows("validation").to_list()[:8]:
+        pair = row["reference_sequence"], row["variant_sequence"]
+        explanation = explain(model, processor, *pair, row["question"], max_new_tokens=64)
+        motif, _, _ = SIGNALS[row["answer"].removesuffix(" loss")]
+        start = row["reference_sequence"].index(motif) - explanation.start
+        importance = np.clip(explanation.importance(), 0, None)
+        shares.append(importance[max(start, 0) : start + len(motif)].sum() / importance.sum())
+    assert np.median(shares) > 0.8
