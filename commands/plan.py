@@ -12,7 +12,8 @@ from textgenome.commands.console import command
 def plan(
     ctx: typer.Context,
     config: Annotated[
-        str, typer.Option("--config", help="Recipe of train_sft.py: a file, or a name such as starter.")
+        str,
+        typer.Option("--config", help="Recipe: a file, or a name such as starter; of `dna` those of the task tracks."),
     ],
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many GPUs.")] = 1,
     gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each, in GB.")] = 80,
@@ -25,26 +26,31 @@ def plan(
 ) -> None:
     """Print parameters, steps, their least time, and memory under each engine, without weights, GPU or network.
 
-    To compare settings, add flags of `textgenome sft`, which win over the recipe. Engines are DDP, DeepSpeed's ZeRO
-    and FSDP2, without offload to the CPU. Activations are an estimate; docs/performance.md says what counts.
+    To compare settings, add flags of `textgenome sft` or `dna`, which win over the recipe. Engines are DDP,
+    DeepSpeed's ZeRO and FSDP2, without offload to the CPU. Activations are an estimate; docs/performance.md says what
+    counts.
 
     Research use only, not for diagnosis.
 
     Example: textgenome plan --config kegg --text_model Qwen/Qwen3-4B --dna_model BGI-HangzhouAI/Genos-1.2B --gpus 8
+
+    Example: textgenome plan --config genos_tracks --dna_model BGI-HangzhouAI/Genos-1.2B
     """
     from textgenome.training.planning import USABLE, plan_run
+    from textgenome.training.planning_tracks import learns_tracks, plan_tracks
     from textgenome.training.precision import REFUSAL
 
     if dataset_name and dataset_name != "starter" and not Path(dataset_name).exists():
         raise typer.BadParameter(f"{dataset_name} is no file or folder.", param_hint="--dataset_name")
     flags = [*(["--dataset_name", dataset_name] if dataset_name else []), *ctx.args]
-    planned = plan_run(config, gpus, gpu_memory, flags)
+    planned = (plan_tracks if learns_tracks(config) else plan_run)(config, gpus, gpu_memory, flags)
     typer.echo(f"Parameters: {planned.total:,}, trained: {planned.trained:,} ({planned.trained / planned.total:.1%})")
     if planned.rows:
         typer.echo(f"Rows: {planned.rows:,} of about {planned.tokens:,.0f} tokens, the longest {planned.longest:,}")
     else:
         typer.echo(
-            f"Rows: not at hand, taken to have {planned.longest:,} tokens. For the steps name a file by --dataset_name"
+            f"Rows: not at hand, taken to have {planned.longest:,} tokens. For the steps name a file by "
+            "--dataset_name, or genome and regions"
         )
     typer.echo(f"A step: {planned.step_rows} rows, about {planned.step_rows * planned.tokens:,.0f} tokens")
     typer.echo("Steps: unknown" if planned.steps is None else f"Steps: {planned.steps:,}")

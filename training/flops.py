@@ -45,8 +45,8 @@ def backward_share(model: DNAEncoderMixin) -> float:
     count = model.config.dna_config.num_hidden_layers
     groups = find_layers(model.dna_encoder, count)
     trained = {each for each in model.dna_encoder.parameters() if each.requires_grad}
-    if not trained:
-        return 0.0
+    if not (trained and count):
+        return float(bool(trained))  # convolutions alone have no layers
     firsts = [i for layers in groups for i, layer in enumerate(layers) if trained & set(layer.parameters())]
     below = trained - {each for layers in groups for each in layers.parameters()}  # embeddings
     return (model.num_used_layers - (0 if below else min(firsts))) / count

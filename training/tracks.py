@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase, Trainer
+from transformers import Trainer
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForTrackPrediction, TextGenomeDNAProcessor
@@ -41,7 +41,8 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     reader.check_contigs([*train, *validation, *test])
     squash = script_args.target_scaling == "squash"
     means = mean_signals(reader, windows) if squash else None
-    model = build_tracks_model(script_args, model_args, dna_tokenizer, reader, means)
+    head = head_settings(script_args, [each.name for each in reader.tracks], reader.partners, means)
+    model = build_model(TextGenomeDNAForTrackPrediction, model_args, dna_tokenizer, **head)
     # Weights that begin at random come without the statistics of batch norms.
     model.model.trains_batch_norm = model_args.dna_model is None and not model_args.freeze_dna_encoder
     processor = TextGenomeDNAProcessor(dna_tokenizer, window)
@@ -116,24 +117,20 @@ def read_signals(script_args: DNAArguments) -> SignalReader:
     return SignalReader(tracks, script_args.resolution, pair_strands(tracks), script_args.uncovered)
 
 
-def build_tracks_model(
-    script_args: DNAArguments,
-    model_args: DNAModelArguments,
-    dna_tokenizer: PreTrainedTokenizerBase,
-    reader: SignalReader,
-    means: Sequence[float] | None,
-) -> TextGenomeDNAForTrackPrediction:
-    head = {
+def head_settings(
+    script_args: DNAArguments, names: Sequence[str], partners: Sequence[int] | None, means: Sequence[float] | None
+) -> dict:
+    """Fields of the configuration that say what the head is."""
+    return {
         "num_sequences": 1,
         "pooling": "mean",
-        "id2label": {number: track.name for number, track in enumerate(reader.tracks)},
+        "id2label": dict(enumerate(names)),
         "track_resolution": script_args.resolution,
         "track_loss": script_args.loss,
         "track_means": means,
-        "track_partners": reader.partners,
+        "track_partners": partners,
         **{name: value for name, value in asdict(script_args).items() if name.startswith("track_")},
     }
-    return build_model(TextGenomeDNAForTrackPrediction, model_args, dna_tokenizer, **head)
 
 
 def fingerprint(places: Sequence[Place], files: Sequence[str]) -> str:

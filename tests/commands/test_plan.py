@@ -61,6 +61,25 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path, recipe, options, me
     assert result.exit_code and message in result.output and "Traceback" not in result.output
 
 
+def test_the_recipe_of_genos_for_tracks_has_the_published_number_of_parameters(starter_genome, tmp_path):
+    output = plan("--config", "genos_tracks", "--dna_model", "BGI-HangzhouAI/Genos-1.2B")
+    assert "Parameters: 1,246,799,874, trained: 1,246,799,874 (100.0%)" in output
+    assert "Rows: not at hand, taken to have 32,000 tokens" in output
+    (weights, gradients, optimizer, activations, total) = map(
+        float, re.search(r"^DDP +(.*) yes$", output, re.M)[1].split()
+    )
+    # Rows and columns of Adafactor, and the inputs of twelve layers beside one layer.
+    assert weights == gradients == pytest.approx(4.987, abs=1e-3) and optimizer < 0.05 < activations < 40
+    assert total == pytest.approx(weights + gradients + optimizer + activations, abs=0.01)
+
+    (tmp_path / "out").mkdir()
+    files = {"fasta": "genome.fa", "tracks": "tracks.tsv", "regions": "train.bed", "test_regions": "valid.bed"}
+    flags = [part for name, file in files.items() for part in (f"--{name}", starter_genome / file)]
+    output = plan("--config", "starter_tracks", *flags)
+    windows = len((starter_genome / "train.bed").read_text().splitlines())
+    assert f"Rows: {windows:,} of about 16,384 tokens" in output and "Steps: 720" in output
+
+
 def test_rows_at_hand_tell_the_steps_and_small_gpus_what_fits():
     output = plan("--config", "starter", "--gpus", "2", "--gpu_memory", "0.1")
     rows, tokens = re.search(r"Rows: ([\d,]+) of about ([\d,]+) tokens", output).groups()
