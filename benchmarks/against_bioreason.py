@@ -28,8 +28,8 @@ from textgenome.processing import build_dna_tokenizer, build_processor
 from textgenome.training.trainer import keep_supervised
 
 
-def measured(run: Callable[[], object]) -> tuple[float, float]:
-    """Processor seconds and GB of memory that a call takes, in a process that ends with it."""
+def measured(run: Callable[[], object], limit: float) -> tuple[float, float] | None:
+    """Processor seconds and GB of memory that a call takes, in a process that ends with it; None past the limit."""
 
     def child(pipe) -> None:
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
@@ -41,7 +41,8 @@ def measured(run: Callable[[], object]) -> tuple[float, float]:
     process = multiprocessing.get_context("fork").Process(target=child, args=(theirs,))
     process.start()
     theirs.close()
-    found = ours.recv()
+    found = ours.recv() if ours.poll(limit) else None
+    process.kill()
     process.join()
     return found
 
@@ -129,10 +130,12 @@ def main() -> None:
     parser.add_argument(
         "--batch_sizes", type=int, nargs="+", default=[1, 8], help="Of training. Theirs need 9 GB a row."
     )
+    parser.add_argument("--steps", type=int, default=3, help="Most training steps of each batch size.")
     parser.add_argument("--dna_window", type=int, default=2000, help="Bases of each of the two windows.")
     parser.add_argument("--hidden_size", type=int, default=256, help="Of the language model.")
     parser.add_argument("--layers", type=int, default=4, help="Of the language model.")
     parser.add_argument("--max_new_tokens", type=int, nargs="+", default=[32], help="Of generation.")
+    parser.add_argument("--time_limit", type=float, default=600, help="Seconds after which a measurement is ended.")
     args = parser.parse_args()
 
     table = load_rows(args.dataset_name, "train").select(range(args.rows))
@@ -144,7 +147,7 @@ def main() -> None:
     prompts = [as_prompt(row) for row in prompts]
 
     def steps(size: int, run: Callable, model, side: str, change: Callable = dict) -> None:
-        for start in range(0, len(rows), size):
+        for start in range(0, min(args.steps * size, len(rows)), size):
             run(model, change(collators[side](rows[start : start + size])))
 
     def their_step(model, batch: dict) -> None:
@@ -182,7 +185,11 @@ def main() -> None:
         )
     print(f"{args.rows} rows, {torch.get_num_threads()} thread")
     for name, runs in measurements.items():
-        (before, their_memory), (after, memory) = map(measured, runs)
+        found = [measured(run, args.time_limit) for run in runs]
+        if None in found:
+            print(f"{name:<30}over {args.time_limit:.0f} s: {'theirs' if found[0] is None else 'ours'}", flush=True)
+            continue
+        (before, their_memory), (after, memory) = found
         seconds = f"{before:8.2f} -> {after:8.2f} s, {after / before:.2f} x"
         print(f"{name:<30}{seconds}; {their_memory:.2f} -> {memory:.2f} GB, {memory / their_memory:.2f} x", flush=True)
 
