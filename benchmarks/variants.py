@@ -30,7 +30,7 @@ def write_genome(folder: Path, alleles: int, soft_masked: bool) -> tuple[Path, P
     for place in sorted(draw.sample(range(LENGTH), alleles)):
         reference = bases[place].upper()
         other = draw.choice("ACGT".replace(reference, ""))
-        lines.append(f"chr1\t{place + 1}\t.\t{reference}\t{other}\t.\t.\t.")
+        lines.append(f"chr1\t{place + 1}\tid{place % 5}\t{reference}\t{other}\t.\t.\t.")
     vcf.write_text("\n".join(lines) + "\n")
     return fasta, vcf
 

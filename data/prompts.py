@@ -1,6 +1,6 @@
 """Rows of a table to prompts, in two steps: cut the windows, then, with or without a change between, ask."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import ProcessorMixin
 
@@ -26,19 +26,30 @@ def cut_windows(
     Raises:
         ValueError: If a row is none that the model could be asked about; the message names row and column.
     """
-    cut = []
+    return list(cut_each(rows, dna, dna_truncation, dna_window))
+
+
+def cut_each(rows: Iterable[Mapping], *reading: str | int, **reading_options: str | int) -> Iterator[dict]:
+    """The same, one row after the other."""
     for number, row in enumerate(rows):
         try:
-            if row.get("messages") is not None:
-                raise BadRow("messages", "only rows with a question and a pair can be asked about")
-            pair = (None, None)
-            if dna != "none":
-                pair = variant_window(*truncate_pair(row, dna_truncation), dna_window)
+            cut = cut_window(row, *reading, **reading_options)
         except ValueError as error:
             column = getattr(error, "column", DNA_COLUMNS[1])
             raise ValueError(f"Row {number}, column {column!r}: {error}") from error
-        cut.append({**row, **dict(zip(DNA_COLUMNS, pair))})
-    return cut
+        yield cut
+
+
+def cut_window(
+    row: Mapping, dna: str = "variant", dna_truncation: str = "variant_window", dna_window: int = DNA_WINDOW
+) -> dict:
+    """The same of one row."""
+    if row.get("messages") is not None:
+        raise BadRow("messages", "only rows with a question and a pair can be asked about")
+    pair = (None, None)
+    if dna != "none":
+        pair = variant_window(*truncate_pair(row, dna_truncation), dna_window)
+    return {**row, **dict(zip(DNA_COLUMNS, pair))}
 
 
 def reading_options(processor: ProcessorMixin) -> dict:
@@ -82,4 +93,4 @@ def reasons(row: Mapping) -> bool:
     )
 
 
-__all__ = ["as_prompt", "check_options", "cut_windows", "reading_options", "reasons"]
+__all__ = ["as_prompt", "check_options", "cut_each", "cut_window", "cut_windows", "reading_options", "reasons"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +59,30 @@ def load_rows(
     if name == "starter":
         rows = starter_rows(_known_split(name, split))
         return rows.add_column("row", list(range(len(rows)))) if numbered else rows
-    good, bad = [], []
+    rows = list(read_rows(name, split, on_bad_row, check, numbered, **check_options))
+    columns = dict.fromkeys(column for row in rows for column in row)
+    try:
+        return Dataset.from_list([{**columns, **row} for row in rows], on_mixed_types="use_json")
+    except (ArrowException, OverflowError) as error:
+        raise ValueError(f"{name}: a column holds values that do not go together: {error}") from error
+
+
+def read_rows(
+    name: str,
+    split: str,
+    on_bad_row: str = "raise",
+    check: Callable = row_to_messages,
+    numbered: bool = False,
+    **check_options,
+) -> Iterator[dict]:
+    """The rows that `load_rows` loads, one after the other, with the same arguments and errors.
+
+    Bad rows are told once all are read.
+    """
+    if name == "starter":
+        yield from load_rows(name, split, numbered=numbered)
+        return
+    good, bad = 0, []
     reading = Progress(_read(name, split), desc=f"Reading {split} rows", unit="row")
     for place, (file, number, row) in enumerate(reading):
         try:
@@ -67,17 +90,14 @@ def load_rows(
             if not isinstance(row, dict):
                 raise BadRow("all", "the row is no JSON object")
             check(row, **check_options)
-            good.append({**row, "row": place} if numbered else row)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
-    report_bad_rows(bad, len(good) + len(bad), on_bad_row)
+            continue
+        good += 1
+        yield {**row, "row": place} if numbered else row
+    report_bad_rows(bad, good + len(bad), on_bad_row)
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")
-    columns = dict.fromkeys(column for row in good for column in row)
-    try:
-        return Dataset.from_list([{**columns, **row} for row in good], on_mixed_types="use_json")
-    except (ArrowException, OverflowError) as error:
-        raise ValueError(f"{name}: a column holds values that do not go together: {error}") from error
 
 
 def report_bad_rows(bad: list[str], number: int, on_bad_row: str, hint: str | None = None) -> None:
@@ -210,7 +230,7 @@ def _known_split(name: str, split: str) -> str:
     )
 
 
-def fingerprint_rows(rows: list[Mapping]) -> str:
+def fingerprint_rows(rows: Iterable[Mapping]) -> str:
     """SHA-256 of the rows, whatever file they came in."""
     digest = hashlib.sha256()
     for row in rows:
@@ -225,5 +245,6 @@ __all__ = [
     "is_hub_id",
     "list_splits",
     "load_rows",
+    "read_rows",
     "report_bad_rows",
 ]

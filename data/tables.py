@@ -6,8 +6,11 @@ import gzip
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
 
 from pyarrow import parquet
 
@@ -28,13 +31,14 @@ MARKS = {
 FASTA = (".fa", ".fasta", ".fna")
 LONGEST_FIELD = 2**31 - 1
 DEPTH = 100
+PARQUET_ROWS = 256  # that are read at a time
 DIGITS = 100  # of integers that are read, to be told by their bits that they are too long
 
 
-def read_table(path: Path) -> list:
-    """The rows of a file, in their order, all values of CSV and TSV as text.
+def read_table(path: Path) -> Iterator:
+    """The rows of a file, in their order, all values of CSV and TSV as text. The file is read as they are asked for.
 
-    Returns:
+    Yields:
         Each row as a dict; or as `BadRow`, where it cannot be read; or as what else a JSON file holds in its place.
 
     Raises:
@@ -44,7 +48,11 @@ def read_table(path: Path) -> list:
     if suffix is None:
         raise ValueError(f"{path}: cannot read {path.suffix or 'such'} files, only {formats_in_words()}.")
     try:
-        return _read_fasta(path) if suffix in FASTA else READERS[suffix](read_bytes(path))
+        if suffix in FASTA:
+            yield from _read_fasta(path)
+            return
+        with _open_bytes(path) as file:
+            yield from READERS[suffix](file)
     except Exception as error:
         raise ValueError(f"{path}: cannot be read: {str(error) or type(error).__name__}") from error
 
@@ -93,13 +101,14 @@ def check_values(value, column: str = "all", depth: int = 0) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file that is not a table, see `decode`.
+    """The text of a file that is not a table, see `_lines_of`.
 
     Raises:
         ValueError: If it is not text in UTF-8. The message names file and line.
     """
     try:
-        text = decode(read_bytes(Path(path)))
+        with _open_bytes(Path(path)) as file:
+            text = "".join(_lines_of(file, newline=""))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     for number, line in enumerate(text.split("\n"), start=1):
@@ -110,33 +119,50 @@ def read_text(path: str | Path) -> str:
     return text
 
 
-def read_bytes(path: Path) -> bytes:
+@contextmanager
+def _open_bytes(path: Path) -> Iterator[BinaryIO]:
     """The content of a file, uncompressed if it is compressed by gzip, whatever its name."""
-    data = path.read_bytes()
-    return gzip.decompress(data) if data.startswith(GZIP) else data
+    with path.open("rb") as file:
+        if not file.peek(2).startswith(GZIP):
+            yield file
+            return
+        with gzip.open(file) as unpacked:
+            yield unpacked
 
 
-def decode(data: bytes) -> str:
-    """Text in UTF-8, or in UTF-16 or UTF-32 with a byte order mark. Bytes that are not UTF-8 become lone surrogates.
+def _lines_of(file: BinaryIO, newline: str) -> Iterator[str]:
+    """The lines of text in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, each with its end.
+
+    Bytes that are not UTF-8 become lone surrogates.
+
+    Args:
+        file: Opened to read bytes.
+        newline: See `open`.
 
     Raises:
-        ValueError: If it holds a NUL byte, as UTF-16 without a mark does, or is not what its mark says.
+        ValueError: If a line holds a NUL byte, as UTF-16 without a mark does, or is not what the mark says.
     """
-    encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), "utf-8")
-    text = data.decode(encoding, errors="surrogateescape")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"line {line} holds a NUL byte: it is not text in UTF-8, save it as such")
-    return text
+    start, before = file.peek(4), 0
+    encoding = next((MARKS[mark] for mark in MARKS if start.startswith(mark)), "utf-8")
+    for line in io.TextIOWrapper(file, encoding, errors="surrogateescape", newline=newline):
+        if "\0" in line:
+            raise ValueError(f"line {before + 1} holds a NUL byte: it is not text in UTF-8, save it as such")
+        before += line.count("\n")
+        yield line
 
 
-def split_csv(text: str, delimiter: str = ",") -> Iterator[list[str]]:
+def split_csv(text: str | Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
     """The fields of each row of CSV, in double quotes where they hold the delimiter, without blank lines.
+
+    Args:
+        text: The text, or its lines with their ends.
+        delimiter: Between two fields.
 
     Raises:
         ValueError: If a quote is not closed, or more follows it in its field. The message names the line.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(text, newline="") if isinstance(text, str) else text
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
         yield from filter(None, reader)
@@ -146,13 +172,14 @@ def split_csv(text: str, delimiter: str = ",") -> Iterator[list[str]]:
         csv.field_size_limit(limit)
 
 
-def _read_csv(data: bytes, delimiter: str = ",") -> list[dict | BadRow]:
-    rows = split_csv(decode(data), delimiter)
+def _read_csv(file: BinaryIO, delimiter: str = ",") -> Iterator[dict | BadRow]:
+    rows = split_csv(_lines_of(file, newline=""), delimiter)
     header = next(rows, None)
     if header is None:
         raise ValueError("it is empty")
     _check_columns_once(header)
-    return [_csv_row(header, fields) for fields in rows]
+    for fields in rows:
+        yield _csv_row(header, fields)
 
 
 def _csv_row(header: list[str], fields: list[str]) -> dict | BadRow:
@@ -164,21 +191,34 @@ def _csv_row(header: list[str], fields: list[str]) -> dict | BadRow:
     return dict(zip(header, fields))
 
 
-def _read_tsv(data: bytes) -> list[dict | BadRow]:
-    return _read_csv(data, delimiter="\t")
+def _read_tsv(file: BinaryIO) -> Iterator[dict | BadRow]:
+    return _read_csv(file, delimiter="\t")
 
 
-def _read_json(data: bytes) -> list:
-    text = decode(data)
-    if text.lstrip().startswith("["):
-        return DECODER.decode(text)
-    rows = list(_json_values(text))
-    _check_no_wrapper(rows)
-    return rows
+def _read_json(file: BinaryIO) -> Iterator:
+    """One value on each line, or in several lines, or a list. Lines end with a line feed only: U+2028 may be part of a
+    text."""
+    lines = _lines_of(file, newline="\n")
+    start = next((line for line in lines if line.strip()), "")
+    if start.lstrip().startswith("["):
+        yield from DECODER.decode("".join([start, *lines]))
+        return
+    rows = _json_values(chain([start], lines))
+    first = list(islice(rows, 2))
+    _check_no_wrapper(first)
+    yield from chain(first, rows)
 
 
-def _json_values(text: str) -> Iterator:
-    """One value on each line, or in several lines. Lines end with a line feed only: U+2028 may be part of a text."""
+def _json_values(lines: Iterator[str]) -> Iterator:
+    for line in filter(str.strip, lines):
+        try:
+            yield DECODER.decode(line.rstrip())
+        except (ValueError, RecursionError):
+            # It may go on in the next lines, as in a file that was written for people to read.
+            yield from _json_values_of(line + "".join(lines))
+
+
+def _json_values_of(text: str) -> Iterator:
     start = 0
     while start < len(text):
         end = _line_end(text, start)
@@ -237,19 +277,18 @@ def _check_no_wrapper(rows: list) -> None:
             raise ValueError(f"its rows are in {key!r} of one object: write them as a list, or one on each line")
 
 
-def _read_parquet(data: bytes) -> list[dict]:
-    file = parquet.ParquetFile(io.BytesIO(data))
-    _check_columns_once(file.schema_arrow.names)
-    return file.read().to_pylist()
+def _read_parquet(file: BinaryIO) -> Iterator[dict]:
+    table = parquet.ParquetFile(io.BytesIO(file.read()) if isinstance(file, gzip.GzipFile) else file)
+    _check_columns_once(table.schema_arrow.names)
+    for batch in table.iter_batches(PARQUET_ROWS):
+        yield from batch.to_pylist()
 
 
-def _read_fasta(path: Path) -> list[dict]:
+def _read_fasta(path: Path) -> Iterator[dict]:
     """Records as rows with `name` and `sequence`, and `label` if there is a `|` in the name: what follows the last."""
-    rows = []
     for header, letters in read_records(path):
         name, bar, label = header.rpartition("|")
-        rows.append({"name": name if bar else header, "sequence": letters, **({"label": label} if bar else {})})
-    return rows
+        yield {"name": name if bar else header, "sequence": letters, **({"label": label} if bar else {})}
 
 
 def _check_columns_once(names: list[str]) -> None:
@@ -259,7 +298,7 @@ def _check_columns_once(names: list[str]) -> None:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_json_object, parse_int=_json_integer)
-READERS: dict[str, Callable[[bytes], list]] = {
+READERS: dict[str, Callable[[BinaryIO], Iterator]] = {
     ".parquet": _read_parquet,
     ".json": _read_json,
     ".jsonl": _read_json,

@@ -2,12 +2,12 @@
 
 A control takes rows whose DNA is already cut to windows, in `reference_sequence` and `variant_sequence` or, of one
 sequence a row, in `sequence`; a seed; and perhaps a description of the data set, by default what `find_description`
-finds. It returns the same rows in the same order with that one change. A row without DNA has None in its columns.
+finds. It gives the same rows, one after the other, with that one change. A row without DNA has None in its columns.
 """
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from textgenome.data.conversations import DNA_COLUMNS
@@ -23,66 +23,70 @@ def sequence_columns(row: Mapping) -> list[str]:
     return [column for column in ("sequence", *DNA_COLUMNS) if column in row]
 
 
-def exchange_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def exchange_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Give each row the DNA of another row; all of it is used once. A single row keeps its own."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     donors = dict(zip(order, order[1:] + order[:1]))
-    return [
-        {**row, **{column: rows[donors[i]][column] for column in sequence_columns(row)}} for i, row in enumerate(rows)
-    ]
+    for i, row in enumerate(rows):
+        donor = rows[donors[i]]
+        yield {**row, **{column: donor[column] for column in sequence_columns(row)}}
 
 
-def remove_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def remove_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Leave the question only."""
-    return [{**row, **dict.fromkeys(DNA_COLUMNS)} for row in rows]
+    return ({**row, **dict.fromkeys(DNA_COLUMNS)} for row in rows)
 
 
-def shuffle_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def shuffle_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Shuffle each window by itself, keeping its dinucleotides.
 
     What the pair differs in by composition stays: a lost CpG is still one CpG less.
     """
     rng = random.Random(seed)
-    return [
+    return (
         {**row, **{name: row[name] and shuffle_dinucleotides(row[name], rng) for name in sequence_columns(row)}}
         for row in rows
-    ]
+    )
 
 
-def turn_dna(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def turn_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Show the other strand of each sequence."""
-    return [
+    return (
         {**row, **{name: row[name] and reverse_complement(row[name]) for name in sequence_columns(row)}}
         for row in rows
-    ]
+    )
 
 
-def swap_pair(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def swap_pair(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Show the variant as the reference and the reference as the variant."""
     first, second = DNA_COLUMNS
-    return [{**row, first: row[second], second: row[first]} for row in rows]
+    return ({**row, first: row[second], second: row[first]} for row in rows)
 
 
-def show_reference_only(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def show_reference_only(
+    rows: Sequence[Mapping], seed: int = 0, description: Description | None = None
+) -> Iterator[dict]:
     """Show the reference in place of the variant, too."""
-    return [{**row, DNA_COLUMNS[1]: row[DNA_COLUMNS[0]]} for row in rows]
+    return ({**row, DNA_COLUMNS[1]: row[DNA_COLUMNS[0]]} for row in rows)
 
 
-def ask_constant_question(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def ask_constant_question(
+    rows: Sequence[Mapping], seed: int = 0, description: Description | None = None
+) -> Iterator[dict]:
     """Ask every row the same question, that of the description, which names no gene."""
     question = (description or find_description(rows)).constant_question
-    return [{**row, "question": question} for row in rows]
+    return ({**row, "question": question} for row in rows)
 
 
-def mask_genes(rows: list[Mapping], seed: int = 0, description: Description | None = None) -> list[dict]:
+def mask_genes(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Replace the genes that the question names by random symbols, others in each row.
 
     Which genes these are, the description tells. The full names in a list of genes go too, and so do capitalised words
     that begin a symbol, as CREB does CREB1. A question without genes is not changed.
     """
     rng, description = random.Random(seed), description or find_description(rows)
-    return [{**row, "question": _mask(row, description, rng)} for row in rows]
+    return ({**row, "question": _mask(row, description, rng)} for row in rows)
 
 
 def _mask(row: Mapping, description: Description, rng: random.Random) -> str:
@@ -146,7 +150,7 @@ def _leads_to(end: str, letter: str, last: dict[str, str]) -> bool:
 
 
 # By name, see `CONDITIONS`. The first is the primary one.
-CONTROLS: dict[str, Callable[[list[Mapping], int, Description | None], list[dict]]] = {
+CONTROLS: dict[str, Callable[[Sequence[Mapping], int, Description | None], Iterator[dict]]] = {
     "dna_exchanged": exchange_dna,
     "dna_removed": remove_dna,
     "dna_shuffled": shuffle_dna,

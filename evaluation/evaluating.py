@@ -1,9 +1,12 @@
 """Evaluating a model, or the baselines: predictions, metrics and the report, in a folder."""
 
+import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
+from operator import eq
 from pathlib import Path
 
 from transformers import (
@@ -14,9 +17,10 @@ from transformers.utils import logging
 
 from textgenome.data.descriptions import Description, find_description
 from textgenome.data.labels import is_pair
-from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
-from textgenome.data.rows import list_splits, load_rows
+from textgenome.data.prompts import as_prompt, check_options, cut_each, cut_window, cut_windows, reading_options
+from textgenome.data.rows import list_splits, load_rows, read_rows
 from textgenome.data.settings import remember_settings
+from textgenome.data.stored_rows import ChangedRows, StoredRows
 from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY, find_condition
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS, SEQUENCE_CONTROLS
 from textgenome.evaluation.evaluating_baselines import baseline_records, load_train_rows, write_results
@@ -102,7 +106,7 @@ class Evaluation:
     seed: int = 0
     description: dict[str, str | None] = field(default_factory=dict)
     generation_options: dict = field(default_factory=dict)
-    tables: tuple[list[Mapping], list[Mapping]] | None = None
+    tables: tuple[Sequence[Mapping], list[Mapping]] | None = None
 
     def __post_init__(self):
         self.state, self.output_dir = join_processes(), Path(self.output_dir)
@@ -123,9 +127,13 @@ class Evaluation:
         self.rows, self.train_rows = self.tables or self.load_tables(checks)
         self.described = find_description(self.rows, **self.description)
 
-    def load_tables(self, checks: dict) -> tuple[list[dict], list[dict]]:
+    def load_tables(self, checks: dict) -> tuple[Sequence[dict], list[dict]]:
         """The rows to evaluate, and those to fit baselines on, if any are asked for or duplicates can be found."""
-        rows, train_rows = load_rows(self.dataset_name, self.split, **checks).to_list(), []
+        if self.kind.writes_text:
+            rows = StoredRows(read_rows(self.dataset_name, self.split, **checks), same_columns=True)
+        else:
+            rows = load_rows(self.dataset_name, self.split, **checks).to_list()
+        train_rows = []
         finds_duplicates = self.mode == "classify" and "train" in list_splits(self.dataset_name) != ["train"]
         if self.baselines or (finds_duplicates and self.split != "train"):
             train_rows = load_train_rows(self.dataset_name, self.split, **self.check)
@@ -176,7 +184,7 @@ class Evaluation:
         conditions = change_rows(windows, self.controls, reads, self.seed, self.described)
         asked = [(self.checkpoint, {AS_IS: windows, **conditions})]
         if self.text_only:
-            asked.append((self.text_only, {TEXT_ONLY: cut_windows(self.rows, dna="none")}))
+            asked.append((self.text_only, {TEXT_ONLY: ChangedRows(self.rows, partial(cut_window, dna="none"))}))
         for checkpoint, changed in asked if self.kind.writes_text else ():
             self.check_lengths(checkpoint, changed)
         for checkpoint, changed in asked:
@@ -190,15 +198,17 @@ class Evaluation:
             return self.write_classes(windows, known, started)
         if self.baselines:
             known |= baseline_records(self.train_rows, self.rows)
-        truths = [row["answer"] for row in self.rows]
+        truths = [sys.intern(row["answer"]) for row in self.rows]
         metrics = {**settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
         metrics["wall_time_s"] = round(time.monotonic() - started, 1)
         return write_results(self.output_dir, metrics, self.rows, known)
 
-    def cut(self, rows: list[Mapping]) -> list[dict]:
+    def cut(self, rows: Sequence[Mapping]) -> Sequence[dict]:
         """The rows as the model reads them."""
-        return cut_windows(rows, **self.reading) if self.kind.writes_text else cut_sequences(rows, **self.reading)
+        if self.kind.writes_text:
+            return StoredRows(cut_each(rows, **self.reading))
+        return cut_sequences(rows, **self.reading)
 
     def write_classes(self, windows: list[dict], known: dict[str, list[dict]], started: float) -> dict:
         """Measure what a head on DNA predicts, beside the baselines."""
@@ -211,17 +221,16 @@ class Evaluation:
         facts["wall_time_s"] = round(time.monotonic() - started, 1)
         return write_sequence_results(self.output_dir, table, scores, facts, self.seed)
 
-    def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]]) -> None:
+    def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, Sequence[dict]]) -> None:
         """Raise `ValueError` for a prompt that leaves no room for an answer: a control may make it longer."""
         for name, rows in conditions.items():
-            prompts = list(map(as_prompt, rows))
             try:
                 positions = most_positions(checkpoint.config)
-                check_prompts(checkpoint.processor, prompts, positions, self.enable_thinking)
+                check_prompts(checkpoint.processor, map(as_prompt, rows), positions, self.enable_thinking)
             except ValueError as error:
                 raise ValueError(f"{find_condition(name).title}: {error}") from error
 
-    def predict(self, checkpoint: Checkpoint, conditions: dict[str, list[dict]], predictions: Predictions) -> None:
+    def predict(self, checkpoint: Checkpoint, conditions: dict[str, Sequence[dict]], predictions: Predictions) -> None:
         """Load a model and let it predict all rows under all conditions."""
         set_seed(self.seed)
         model, processor = checkpoint.load(self.dtype).to(self.state.device), checkpoint.processor
@@ -255,8 +264,8 @@ def evaluate_model(
 
 
 def change_rows(
-    windows: list[dict], controls: list[str], reads: Collection[str], seed: int, description: Description
-) -> dict[str, list[dict]]:
+    windows: Sequence[dict], controls: list[str], reads: Collection[str], seed: int, description: Description
+) -> dict[str, Sequence[dict]]:
     """The rows as each control shows them, by its name. One that changes nothing the model sees is left out.
 
     `reads` are the controls that change what a model of this kind sees.
@@ -266,8 +275,8 @@ def change_rows(
         changed = windows
         for part in name.split("+"):
             if part in reads:
-                changed = CONTROLS[part](changed, seed, description)
-        if changed == windows:
+                changed = StoredRows(CONTROLS[part](changed, seed, description))
+        if all(map(eq, changed, windows)):
             logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
         else:
             conditions[name] = changed
@@ -275,7 +284,7 @@ def change_rows(
 
 
 def summarize_conditions(
-    known: dict[str, list[dict]], truths: list[str], synonyms: dict[str, str] | None, seed: int
+    known: dict[str, Sequence[dict]], truths: list[str], synonyms: dict[str, str] | None, seed: int
 ) -> dict[str, dict]:
     """Scores of each condition and, of all but the first, its difference to the model as it is."""
     return {
@@ -316,7 +325,7 @@ def compare_controls(
     truths = [row["answer"] for row in rows]
     accuracies = {}
     for name in (AS_IS, *PRIMARY_CONTROLS):
-        given = windows if name == AS_IS else CONTROLS[name](windows, seed)
+        given = windows if name == AS_IS else list(CONTROLS[name](windows, seed))
         if name != AS_IS and given == windows:
             continue  # without DNA, or with one row, there is nothing to change
         texts = generate(
@@ -334,7 +343,7 @@ def compare_controls(
     return accuracies
 
 
-def known_answers(dataset_name: str, rows: list[dict], **check) -> list[str]:
+def known_answers(dataset_name: str, rows: Iterable[Mapping], **check) -> list[str]:
     """The answers of the train split, if there is one, and of the rows."""
-    train = load_rows(dataset_name, "train", **check).to_list() if "train" in list_splits(dataset_name) else []
-    return sorted({row["answer"].strip() for row in (*train, *rows) if row.get("answer") is not None})
+    train = read_rows(dataset_name, "train", **check) if "train" in list_splits(dataset_name) else ()
+    return sorted({row["answer"].strip() for row in chain(train, rows) if row.get("answer") is not None})

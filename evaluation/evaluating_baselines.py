@@ -1,7 +1,7 @@
 """Evaluating the baselines alone, and what that has in common with evaluating a model."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textgenome.data.descriptions import Description
@@ -63,7 +63,7 @@ def evaluate_baselines(
         return write_results(Path(output_dir), facts, rows, known)
 
 
-def baseline_records(train_rows: list[Mapping], rows: list[Mapping]) -> dict[str, list[dict]]:
+def baseline_records(train_rows: list[Mapping], rows: Sequence[Mapping]) -> dict[str, list[dict]]:
     return {
         name: [{"row": row, "answer": normalize_answer(answer)} for row, answer in enumerate(answers)]
         for name, answers in predict_baselines(train_rows, rows).items()
@@ -78,7 +78,7 @@ def load_train_rows(dataset_name: str, evaluated_split: str, **check) -> list[di
     return [row for row in load_rows(dataset_name, "train", **check).to_list() if row.get("messages") is None]
 
 
-def write_results(folder: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> dict:
+def write_results(folder: Path, metrics: dict, rows: Sequence[Mapping], known: dict[str, Sequence[dict]]) -> dict:
     metrics = save_metrics(folder, {**describe_answers(metrics["conditions"]), **metrics})
     write_report(folder / "report.html", metrics, rows, known)
     return metrics

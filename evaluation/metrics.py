@@ -1,6 +1,7 @@
 """Names of metrics; scores of answers with their intervals, and paired tests between two sets of them."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from textgenome.inference.answers import normalize_answer
 
 
 BOOTSTRAP_SAMPLES = 1000
+SAMPLES_AT_A_TIME = 50  # at most: bounds the memory that metrics of many rows take
+LARGEST = 500_000  # most counts at a time
 MACRO = ("macro_precision", "macro_recall", "macro_f1")
 
 
@@ -96,8 +99,8 @@ def score_answers(
     """
     if not truths or len(truths) != len(answers):
         raise ValueError(f"Need an answer to each of at least one row, got {len(answers)} to {len(truths)}.")
-    truths = [normalize_answer(truth) for truth in truths]
-    answers = [normalize_answer(answer or "") or None for answer in answers]
+    truths = [sys.intern(normalize_answer(truth)) for truth in truths]
+    answers = [sys.intern(normalize_answer(answer or "")) or None for answer in answers]
     right = sum(truth == answer for truth, answer in zip(truths, answers))
     scores = {
         "rows": len(truths),
@@ -131,7 +134,7 @@ def score_answers(
 
 
 def resample_macro(true: np.ndarray, given: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    """Bootstrap of the macro scores, after Efron, Ann. Stat. 7:1 (1979), all samples at once.
+    """Bootstrap of the macro scores, after Efron, Ann. Stat. 7:1 (1979), many samples at once.
 
     Args:
         true: The label of each row, `(rows,)`, from 0 to `labels` - 1.
@@ -143,13 +146,26 @@ def resample_macro(true: np.ndarray, given: np.ndarray, labels: int, seed: int) 
         Macro precision, recall and F1 of each sample, `(samples, 3)`, over the labels that the truth of the sample
         holds; undefined scores count as 1.
     """
-    drawn = np.random.default_rng(seed).multinomial(len(true), np.full(len(true), 1 / len(true)), BOOTSTRAP_SAMPLES)
-    is_true, is_given = (each[:, None] == np.arange(labels) for each in (true, given))
-    hits, supports, answers = (drawn @ each.astype(float) for each in (is_true & is_given, is_true, is_given))
+    columns = [each[:, None] == np.arange(labels) for each in (true, given)]
+    columns = [each.astype(float) for each in (columns[0] & columns[1], *columns)]
+    parts = [[drawn @ each for each in columns] for drawn in draw_samples(len(true), seed)]
+    hits, supports, answers = (np.concatenate(part) for part in zip(*parts))
     with np.errstate(invalid="ignore"):
         precision = np.where(answers > 0, hits / answers, 1.0)
         scores = np.stack([precision, hits / supports, 2 * hits / (supports + answers)])
     return np.nanmean(np.where(supports > 0, scores, np.nan), axis=-1).T
 
 
-__all__ = ["METRICS", "Metric", "accuracy_interval", "mcnemar", "resample_macro", "score_answers"]
+def draw_samples(units: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each unit is in each of `BOOTSTRAP_SAMPLES` samples with replacement, some samples at a time.
+
+    Yields:
+        Counts of shape `(samples, units)`, float64, a few MB of them. They depend on the arguments only.
+    """
+    generator, at_a_time = np.random.default_rng(seed), max(1, min(SAMPLES_AT_A_TIME, LARGEST // units))
+    for start in range(0, BOOTSTRAP_SAMPLES, at_a_time):
+        number = min(at_a_time, BOOTSTRAP_SAMPLES - start)
+        yield generator.multinomial(units, np.full(units, 1 / units), number).astype(float)
+
+
+__all__ = ["METRICS", "Metric", "accuracy_interval", "draw_samples", "mcnemar", "resample_macro", "score_answers"]

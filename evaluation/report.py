@@ -1,10 +1,12 @@
 """The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
 
+import heapq
 import math
 import os
+import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from textgenome.evaluation.conditions import AS_IS
-from textgenome.evaluation.results import answer_of
+from textgenome.evaluation.results import answers_of
 from textgenome.inference.answers import hide_bases, normalize_answer
 from textgenome.inference.checkpoints import without_path
 
@@ -54,7 +56,7 @@ class Table(NamedTuple):
     caption: str = ""
 
 
-def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str, list[dict]]) -> None:
+def write_report(path: Path, metrics: dict, rows: Sequence[Mapping], known: dict[str, Sequence[dict]]) -> None:
     """Write what `metrics` says of answers, and the worst mistakes, as a page to read and to print.
 
     The unchanged rows or, of baselines alone, the best of them are shown in detail.
@@ -68,8 +70,8 @@ def write_report(path: Path, metrics: dict, rows: list[Mapping], known: dict[str
     """
     conditions = metrics["conditions"]
     detailed = AS_IS if AS_IS in conditions else max(conditions, key=lambda name: conditions[name]["accuracy"])
-    truths = [normalize_answer(row["answer"]) for row in rows]
-    answers = [answer_of(record) for record in known[detailed]]
+    truths = [sys.intern(normalize_answer(row["answer"])) for row in rows]
+    answers = answers_of(known[detailed])
     bins = conditions[detailed].get("reliability", [])
     write_page(
         path,
@@ -176,20 +178,25 @@ def count_confusions(truths: Sequence[str], answers: Sequence[str | None]) -> di
 
 
 def find_mistakes(
-    rows: list[Mapping], truths: Sequence[str], answers: Sequence[str | None], records: list[dict]
+    rows: Iterable[Mapping], truths: Sequence[str], answers: Sequence[str | None], records: Iterable[dict]
 ) -> list[dict]:
     """The worst mistakes: those with the most probable wrong answer, or else of the most frequent confusion, first."""
     confused = Counter(zip(truths, answers))
-    mistakes = []
-    for number, (row, truth, answer, record) in enumerate(zip(rows, truths, answers, records)):
-        if answer != truth:
-            scores = record.get("scores", {}).items()
-            named = [score for label, score in scores if answer in (label, normalize_answer(label))]
-            mistake = {"row": number, "question": row.get("question"), "truth": truth, "answer": answer}
-            mistake |= {"times": confused[truth, answer], "output": record.get("output")}
-            mistakes.append({**mistake, "confidence": math.exp(max(named)) if named else None})
-    mistakes.sort(key=lambda each: (-(each["confidence"] or 0), -each["times"], each["truth"], each["answer"] or ""))
-    return mistakes[:MISTAKES]
+
+    def mistakes() -> Iterator[dict]:
+        for number, (row, truth, answer, record) in enumerate(zip(rows, truths, answers, records)):
+            if answer != truth:
+                scores = record.get("scores", {}).items()
+                named = [score for label, score in scores if answer in (label, normalize_answer(label))]
+                mistake = {"row": number, "question": row.get("question"), "truth": truth, "answer": answer}
+                mistake |= {"times": confused[truth, answer], "output": record.get("output")}
+                yield {**mistake, "confidence": math.exp(max(named)) if named else None}
+
+    def place(mistake: Mapping) -> tuple:
+        names = mistake["truth"], mistake["answer"] or ""
+        return -(mistake["confidence"] or 0), -mistake["times"], *names
+
+    return heapq.nsmallest(MISTAKES, mistakes(), key=place)
 
 
 __all__ = ["Figure", "Table", "write_page", "write_report"]

@@ -1,7 +1,11 @@
 """From the answers to rows to the figures of each condition."""
 
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+
+import numpy as np
 
 from textgenome.evaluation.conditions import AS_IS, find_condition
 from textgenome.evaluation.metrics import METRICS, mcnemar, score_answers
@@ -32,8 +36,8 @@ def describe_answers(conditions: Mapping[str, Mapping]) -> dict:
 
 def summarize(
     condition: str,
-    records: list[Mapping],
-    truths: list[str],
+    records: Sequence[Mapping],
+    truths: Sequence[str],
     synonyms: dict[str, str] | None = None,
     seed: int = 0,
 ) -> dict:
@@ -53,21 +57,35 @@ def summarize(
         `truth_anywhere`; of scores also `scored_accuracy` and `reliability`, a list of bins with `low`, `high`,
         `rows`, `confidence` and `accuracy`.
     """
-    answers = [answer_of(record) for record in records]
+    answers = answers_of(records)
     summary = {**find_condition(condition)._asdict(), **score_answers(truths, answers, synonyms, seed)}
     if len(set(answers)) == 1 and len(summary["per_class"]) > 1:
         summary["only_answer"] = answers[0] or "none"
     if "output" in records[0]:
-        texts, number = [record["output"] for record in records], len(records)
-        entries = [extract_single_entry(text) for text in texts]
-        summary |= {
-            "tokens_per_answer": sum(record["tokens"] for record in records) / number,
-            "accuracy_single_entry": sum(e == t.strip().lower() for e, t in zip(entries, truths)) / number,
-            "truth_anywhere": sum(truth_anywhere(text, truth) for text, truth in zip(texts, truths)) / number,
-        }
+        summary |= _describe_outputs(records, truths)
     if "scores" in records[0]:
-        summary |= _score_reliability([record["scores"] for record in records], truths)
+        summary |= _score_reliability(records, truths)
     return summary
+
+
+def answers_of(records: Iterable[Mapping]) -> list[str | None]:
+    """Answers that are alike are one string in memory."""
+    answers = (answer_of(record) for record in records)
+    return [answer and sys.intern(answer) for answer in answers]
+
+
+def _describe_outputs(records: Sequence[Mapping], truths: Sequence[str]) -> dict:
+    tokens = entries = anywhere = 0
+    for record, truth in zip(records, truths):
+        tokens += record["tokens"]
+        entries += extract_single_entry(record["output"]) == truth.strip().lower()
+        anywhere += truth_anywhere(record["output"], truth)
+    number = len(records)
+    return {
+        "tokens_per_answer": tokens / number,
+        "accuracy_single_entry": entries / number,
+        "truth_anywhere": anywhere / number,
+    }
 
 
 def answer_of(record: Mapping) -> str | None:
@@ -79,14 +97,15 @@ def answer_of(record: Mapping) -> str | None:
     return normalize_answer(max(record["scores"], key=record["scores"].get))
 
 
-def compare(records: list[Mapping], with_records: list[Mapping], truths: list[str], seed: int = 0) -> dict:
+def compare(records: Sequence[Mapping], with_records: Sequence[Mapping], truths: Sequence[str], seed: int = 0) -> dict:
     """The difference to another condition on the same rows.
 
     Returns:
         `accuracy_difference` with `accuracy_difference_interval` (see `summarize_units`), and the test of `mcnemar`.
     """
     right, with_right = (
-        [is_right(answer_of(record), truth) for record, truth in zip(each, truths)] for each in (records, with_records)
+        np.array([is_right(answer_of(record), truth) for record, truth in zip(each, truths)])
+        for each in (records, with_records)
     )
     measured = {AS_IS: {"accuracy": with_right}, "compared": {"accuracy": right}}
     compared = summarize_units(measured, seed=seed)["compared"]
@@ -94,24 +113,24 @@ def compare(records: list[Mapping], with_records: list[Mapping], truths: list[st
     return {**differences, **mcnemar(right, with_right)}
 
 
-def _score_reliability(scores: list[dict[str, float]], truths: list[str]) -> dict:
-    best = [max(row, key=row.get) for row in scores]
-    confidences = [math.exp(row[label]) for row, label in zip(scores, best)]
-    right = [is_right(normalize_answer(label), truth) for label, truth in zip(best, truths)]
-    bins = []
-    for i in range(BINS):
-        rows = [n for n, confidence in enumerate(confidences) if min(int(confidence * BINS), BINS - 1) == i]
-        if rows:
-            bins.append(
-                {
-                    "low": i / BINS,
-                    "high": (i + 1) / BINS,
-                    "rows": len(rows),
-                    "confidence": sum(confidences[n] for n in rows) / len(rows),
-                    "accuracy": sum(right[n] for n in rows) / len(rows),
-                }
-            )
-    return {"scored_accuracy": sum(right) / len(right), "reliability": bins}
+def _score_reliability(records: Sequence[Mapping], truths: Sequence[str]) -> dict:
+    confidences, right = np.zeros(len(records)), np.zeros(len(records), dtype=bool)
+    for i, (record, truth) in enumerate(zip(records, truths)):
+        label, score = max(record["scores"].items(), key=itemgetter(1))
+        confidences[i], right[i] = math.exp(score), is_right(normalize_answer(label), truth)
+    places = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bins = [
+        {
+            "low": i / BINS,
+            "high": (i + 1) / BINS,
+            "rows": int((places == i).sum()),
+            "confidence": float(confidences[places == i].mean()),
+            "accuracy": float(right[places == i].mean()),
+        }
+        for i in range(BINS)
+        if (places == i).any()
+    ]
+    return {"scored_accuracy": float(right.mean()), "reliability": bins}
 
 
-__all__ = ["answer_of", "compare", "describe_answers", "summarize"]
+__all__ = ["answer_of", "answers_of", "compare", "describe_answers", "summarize"]

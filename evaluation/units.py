@@ -11,10 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgenome.evaluation.conditions import AS_IS
-from textgenome.evaluation.metrics import BOOTSTRAP_SAMPLES
-
-
-SAMPLES_AT_A_TIME = 50  # bounds the memory that metrics of many rows take
+from textgenome.evaluation.metrics import draw_samples
 
 
 @dataclass(frozen=True)
@@ -104,11 +101,7 @@ def _resample(metric: Pooled | Sequence[float], seed: int) -> tuple[int, float, 
         raise ValueError("There is no unit to measure.")
     value = float(metric.compute(np.ones((1, metric.units)))[0])
     # The draws depend on the number of units and the seed only, so that they are those of all conditions.
-    generator, samples = np.random.default_rng(seed), []
-    for start in range(0, BOOTSTRAP_SAMPLES, SAMPLES_AT_A_TIME):
-        number = min(SAMPLES_AT_A_TIME, BOOTSTRAP_SAMPLES - start)
-        weights = generator.multinomial(metric.units, np.full(metric.units, 1 / metric.units), number)
-        samples.append(metric.compute(weights.astype(float)))
+    samples = [metric.compute(weights) for weights in draw_samples(metric.units, seed)]
     return metric.units, value, np.concatenate(samples)
 
 

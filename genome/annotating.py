@@ -1,10 +1,11 @@
 """Copying a VCF file with values for its variants, and checking before that its copy can be read."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from textgenome.genome.intervals import printable
 from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import declared_info, encode_line, open_vcf, quiet_htslib, reason_of_htslib
 
@@ -43,7 +44,7 @@ def annotate_vcf(
     vcf: str | Path,
     output: str | Path,
     fields: Mapping[str, tuple[str, str]],
-    values: Mapping[str, Mapping[str, str | float | None]],
+    values: Iterable[tuple[str, Mapping[str, str | float | None]]],
 ) -> None:
     """Copy a VCF file, with values for its ALT alleles in INFO and the notice in the header.
 
@@ -54,21 +55,34 @@ def annotate_vcf(
         output: The copy, compressed by bgzip.
         fields: Type and description of each key of INFO, one value an allele. Values of the type `String` are
             percent-encoded, as VCF 4.3 has it.
-        values: By the name of the variant (see `Variant`) and the key. What is missing is `.`.
+        values: For each allele, in the order of the file, the name of the variant (see `Variant`) and values by key.
+            Alleles may be left out; what is missing is `.`.
+
+    Raises:
+        OSError: If the copy cannot be written.
+        ValueError: If there are values for an allele that is not in the file, or not in this order.
     """
+    values = iter(values)
+    name, known = next(values, (None, {}))
     unfinished, keys = f"{output}.unfinished", {key for field in fields for key in TOGETHER.get(field, (field,))}
     try:
         with open_vcf(vcf) as file, pysam.BGZFile(unfinished, "w") as copy:
             for line in (*_annotated_header(file.header, fields, keys), "\t".join(file.columns)):
                 copy.write(encode_line(line))
             for record in Progress(file, desc="Writing variants", unit="record"):
-                known = [values.get(str(record.variant(allele)), {}) for allele in record.alleles]
+                said = []
+                for allele in record.alleles:
+                    is_next = str(record.variant(allele)) == name
+                    said.append(known if is_next else {})
+                    name, known = next(values, (None, {})) if is_next else (name, known)
                 kept = [field for field in record.info if field.partition("=")[0] not in keys]
-                if known:
+                if said:
                     for key in fields:
-                        kept.append(f"{key}={','.join(_encode(each.get(key)) for each in known)}")
+                        kept.append(f"{key}={','.join(_encode(each.get(key)) for each in said)}")
                 columns = [*record.columns[:7], ";".join(kept) or ".", *record.columns[8:]]
                 copy.write(encode_line("\t".join(columns)))
+        if name is not None:
+            raise ValueError(f"{vcf}: there is no {printable(name)} where one is expected. Was the file changed?")
         os.replace(unfinished, output)
     except OSError as error:
         raise OSError(f"{output}: cannot be written: {error}.") from error

@@ -1,7 +1,8 @@
 """Asking a trained model: about rows in memory, or about a table or a VCF file, into a folder, resumable."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from textgenome.data.conversations import BadRow
 from textgenome.data.files import write_rows
-from textgenome.data.prompts import as_prompt, check_options, cut_windows, reading_options
-from textgenome.data.rows import load_rows
+from textgenome.data.prompts import as_prompt, check_options, cut_each, cut_window, cut_windows, reading_options
+from textgenome.data.rows import read_rows
 from textgenome.data.settings import remember_settings
+from textgenome.data.stored_rows import ChangedRows, StoredRows
 from textgenome.data.variants import read_variants
 from textgenome.genome.annotating import NOTICE, annotate_vcf, check_vcf
 from textgenome.inference.answers import normalize_answer, split_output
@@ -97,7 +99,7 @@ def ask_table(
     revision: str = "main",
     enable_thinking: bool | None = None,
     **options,
-) -> list[dict] | None:
+) -> Sequence[dict] | None:
     """Ask about the rows of a table, and write `answers.jsonl`.
 
     Args:
@@ -116,7 +118,7 @@ def ask_table(
     checkpoint = open_fused(model, revision)
     thinks = checkpoint.processor.reasons if enable_thinking is None else enable_thinking
     checks = _checks(checkpoint.processor, checkpoint.config, thinks)
-    rows = load_rows(dataset_name, split, on_bad_row, check_question, numbered=True, **checks).to_list()
+    rows = StoredRows(read_rows(dataset_name, split, on_bad_row, check_question, numbered=True, **checks))
     return ask_rows(checkpoint, rows, output_dir, enable_thinking=thinks, are_checked=True, **options)
 
 
@@ -131,7 +133,7 @@ def ask_vcf(
     revision: str = "main",
     labels: list[str] | None = None,
     **options,
-) -> list[dict] | None:
+) -> Sequence[dict] | None:
     """Ask about each ALT allele of a VCF file, and write `answers.jsonl` and `answers.vcf.gz`.
 
     In the VCF file, INFO has `TG_ANSWER` and, with labels, `TG_SCORE`, the probability of that answer among them.
@@ -156,7 +158,7 @@ def ask_vcf(
     checkpoint = open_fused(model, revision)
     checks = check_options(checkpoint.processor)
     with join_processes().main_process_first():  # it may have to write the index of the genome
-        rows = list(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
+        rows = StoredRows(read_variants(vcf, fasta, question, window, on_bad_row=on_bad_row, **checks))
     check_vcf(vcf)
     fields = {"TG_ANSWER": ("String", f"Answer of {without_path(model)} to: {question} (percent-encoded)")}
     if labels:
@@ -164,20 +166,21 @@ def ask_vcf(
     with one_writer(output_dir):
         answers = _ask_rows(checkpoint, rows, Path(output_dir), labels, **options)
         if answers is not None:
-            values = {
-                each["variant"]: {"TG_ANSWER": each["answer"], "TG_SCORE": _score_of_answer(each)} for each in answers
-            }
+            values = (
+                (each["variant"], {"TG_ANSWER": each["answer"], "TG_SCORE": _score_of_answer(each)})
+                for each in answers
+            )
             annotate_vcf(vcf, Path(output_dir) / "answers.vcf.gz", fields, values)
     return answers
 
 
 def ask_rows(
     checkpoint: Checkpoint,
-    rows: list[Mapping],
+    rows: Sequence[Mapping],
     output_dir: str | Path,
     labels: list[str] | None = None,
     **options,
-) -> list[dict] | None:
+) -> Sequence[dict] | None:
     """Ask about rows, and write `answers.jsonl`; no sequence is written, but what the names of variants hold.
 
     The same call resumes a run that was killed. Processes under `accelerate launch` share the rows.
@@ -191,7 +194,8 @@ def ask_rows(
             further arguments of `ask_model`.
 
     Returns:
-        On the main process, for each row what `ask_model` returns, after its `variant` or else its number, `row`.
+        On the main process, for each row what `ask_model` returns, after its `variant` or else its number, `row`. The
+        answers are read from a file when they are asked for, so that those to a cohort take no memory.
 
     Raises:
         OSError: If another process writes to `output_dir`.
@@ -205,7 +209,7 @@ def ask_rows(
 
 def _ask_rows(
     checkpoint: Checkpoint,
-    rows: list[Mapping],
+    rows: Sequence[Mapping],
     output_dir: Path,
     labels: list[str] | None = None,
     dtype: str = "auto",
@@ -213,15 +217,17 @@ def _ask_rows(
     enable_thinking: bool | None = None,
     are_checked: bool = False,
     **generation_options,
-) -> list[dict] | None:
+) -> Sequence[dict] | None:
     if not rows:
         raise ValueError("There is nothing to ask about.")
     state, processor = join_processes(), checkpoint.processor
     check_labels(labels or [], processor)
     thinks = processor.reasons if enable_thinking is None else enable_thinking
-    windows = cut_windows(rows, **reading_options(processor))
+    reading = reading_options(processor)
     if not are_checked:
-        check_prompts(processor, list(map(as_prompt, windows)), most_positions(checkpoint.config), thinks)
+        prompts = map(as_prompt, cut_each(rows, **reading))
+        check_prompts(processor, prompts, most_positions(checkpoint.config), thinks)
+    windows = ChangedRows(rows, partial(cut_window, **reading))
     settings = prediction_settings(checkpoint, rows, dtype, thinks, generation_options)
     if state.is_main_process:
         remember_settings({**settings, "labels": labels}, output_dir, "asking")
@@ -235,7 +241,9 @@ def _ask_rows(
     if not state.is_main_process:
         return None
     records = enumerate(zip(rows, predictions.of(ASKED)))
-    answers = [{**_name_of(row, i), **_as_answer(said["output"], said.get("scores"))} for i, (row, said) in records]
+    answers = StoredRows(
+        {**_name_of(row, i), **_as_answer(said["output"], said.get("scores"))} for i, (row, said) in records
+    )
     write_rows(answers, output_dir / "answers.jsonl")
     return answers
 

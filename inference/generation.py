@@ -1,6 +1,7 @@
 """Batched generation."""
 
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -35,7 +36,7 @@ def generate(
 def generate_batches(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
-    conversations: list[list[dict]],
+    conversations: Sequence[list[dict]],
     batch_size: int = 64,
     enable_thinking: bool = True,
     description: str | None = "Generating",
@@ -89,14 +90,15 @@ def ends_of_turn(model: PreTrainedModel, processor: TextGenomeProcessor) -> set[
     return {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id, tokenizer.pad_token_id} - {None}
 
 
-def by_length(conversations: list[list[dict]], batch_size: int) -> list[list[int]]:
+def by_length(conversations: Sequence[list[dict]], batch_size: int) -> list[list[int]]:
     """Batches of places, the longest conversations first: little padding, and memory runs out at once or never."""
 
     def length(messages: list[dict]) -> int:
         contents = [message["content"] for message in messages if isinstance(message["content"], list)]
         return sum(len(text) for blocks in contents for block in blocks for text in block.values())
 
-    order = sorted(range(len(conversations)), key=lambda i: -length(conversations[i]))
+    lengths = array("q", map(length, conversations))
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -154,7 +156,10 @@ def count_prompt_tokens(
 
 
 def check_prompts(
-    processor: TextGenomeProcessor, conversations: list[list[dict]], positions: int, enable_thinking: bool = True
+    processor: TextGenomeProcessor,
+    conversations: Iterable[list[dict]],
+    positions: int,
+    enable_thinking: bool = True,
 ) -> None:
     """Check that each prompt leaves room for an answer, see `count_prompt_tokens`, before any is asked.
 

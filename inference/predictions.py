@@ -1,10 +1,14 @@
 """What a model says to each row under each condition, kept in a file as it comes, so that a killed run resumes."""
 
 import json
-from collections.abc import Collection, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from accelerate import PartialState
@@ -15,6 +19,7 @@ from textgenome.data.locks import locked
 from textgenome.data.prompts import as_prompt, reading_options
 from textgenome.data.rows import fingerprint_rows
 from textgenome.data.settings import FRESH_START
+from textgenome.data.stored_rows import ChangedRows
 from textgenome.inference.answers import hide_bases
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
 from textgenome.inference.classification import classify_batches
@@ -25,6 +30,8 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 
 FILE = "predictions.jsonl"
+NOWHERE = -1
+LONGEST_FILE = 2**44  # bytes
 
 
 def join_processes() -> PartialState:
@@ -41,7 +48,7 @@ def one_writer(folder: str | Path) -> AbstractContextManager:
 
 
 def prediction_settings(
-    checkpoint: Checkpoint, rows: list[Mapping], dtype: str, enable_thinking: bool, generation_options: Mapping
+    checkpoint: Checkpoint, rows: Iterable[Mapping], dtype: str, enable_thinking: bool, generation_options: Mapping
 ) -> dict:
     """What predictions depend on: a run that is to go on must have the same.
 
@@ -67,51 +74,87 @@ def prediction_settings(
 class Predictions:
     """The predictions in a folder. Processes that share the work write a file each, until `merge`.
 
-    Attributes:
-        records: By condition and number of the row, what is known: `output` and `tokens` of a generation, `scores` of
-            the labels. Sequences that a model writes are hidden.
+    A record says of a `condition` and the number of a `row` what is known: `output` and `tokens` of a generation,
+    `scores` of the labels. Sequences that a model writes are hidden. In memory is only where each line begins.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.part = folder / f"predictions.{PartialState().process_index}.part.jsonl"
-        self.records: dict[tuple[str, int], dict] = {}
         self._read()
         PartialState().wait_for_everyone()  # before any of them writes: all must agree on what is missing
 
     def _read(self) -> None:
+        self._files: dict[Path, BinaryIO] = {}
+        # By condition and field: for each row, in which file and where in it the line is that tells it last.
+        self._places: dict[str, dict[str, array]] = {}
         for path in [self.folder / FILE, *sorted(self.folder.glob("predictions.*.part.jsonl"))]:
-            for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else (), 1):
+            if not path.exists():
+                continue
+            end = 0
+            for number, line in enumerate(self._open(path), 1):
+                start, end = end, end + len(line)
                 try:
                     record = json.loads(line)
                 except ValueError:
                     continue  # the line that a kill cut off: its row is asked again
                 if not is_record(record):
                     raise ValueError(f"{path}, line {number} is not a prediction of this version. {FRESH_START}")
-                self.records.setdefault((record["condition"], record["row"]), {}).update(record)
+                self._add(record, path, start)
 
-    def of(self, condition: str, fields: Collection[str] | None = None) -> list[dict]:
+    def _open(self, path: Path) -> BinaryIO:
+        if path not in self._files:
+            self._files[path] = path.open("rb")
+        return self._files[path]
+
+    def _add(self, record: Mapping, path: Path, start: int) -> None:
+        fields, row = self._places.setdefault(record["condition"], {}), record["row"]
+        for name in record.keys() - {"condition", "row"}:
+            places = fields.setdefault(name, array("q"))
+            places.extend([NOWHERE] * (row + 1 - len(places)))
+            places[row] = [*self._files].index(path) * LONGEST_FILE + start
+
+    def _place(self, condition: str, name: str, row: int) -> int:
+        places = self._places.get(condition, {}).get(name, ())
+        return places[row] if row < len(places) else NOWHERE
+
+    def of(self, condition: str, fields: Collection[str] | None = None) -> Sequence[dict]:
         """What is known of a condition, by row: all of it, or the number of the row and these fields."""
-        records = [record for (name, _), record in sorted(self.records.items()) if name == condition]
-        if fields is None:
-            return records
-        return [{key: record[key] for key in ("row", *fields) if key in record} for record in records]
+        known = self._places.get(condition, {})
+        rows = range(max(map(len, known.values()), default=0))
+        rows = array("q", (row for row in rows if any(self._place(condition, name, row) >= 0 for name in known)))
+        return ChangedRows(rows, partial(self.record, condition, fields=fields))
+
+    def record(self, condition: str, row: int, fields: Collection[str] | None = None) -> dict:
+        """What is known of a row under a condition, as `of` gives it."""
+        names = self._places.get(condition, {}) if fields is None else fields
+        places = {name: self._place(condition, name, row) for name in names}
+        lines = {place: self._line(place) for place in {*places.values()} - {NOWHERE}}
+        found = {name: lines[place][name] for name, place in places.items() if place in lines}
+        return {**({"condition": condition} if fields is None else {}), "row": row, **found}
+
+    def _line(self, place: int) -> dict:
+        number, start = divmod(place, LONGEST_FILE)
+        file = [*self._files.values()][number]
+        file.seek(start)
+        return json.loads(file.readline())
 
     def missing(self, condition: str, rows: int, kind: str) -> list[int]:
         """Which rows have no `output`, or no `scores`, yet, of those that fall to this process."""
         state = PartialState()
-        todo = [row for row in range(rows) if kind not in self.records.get((condition, row), {})]
+        todo = [row for row in range(rows) if self._place(condition, kind, row) == NOWHERE]
         return todo[state.process_index :: state.num_processes]
 
     def write(self, records: list[dict]) -> None:
         """Add records, each with its `condition` and `row`, to the file of this process."""
-        with self.part.open("a", encoding="utf-8") as file:
+        with self.part.open("ab") as file:
             if file.tell():
-                file.write("\n")  # a line that a kill cut off must not swallow the next one
-            file.write("\n".join(json.dumps(record) for record in records))
-        for record in records:
-            self.records.setdefault((record["condition"], record["row"]), {}).update(record)
+                file.write(b"\n")  # a line that a kill cut off must not swallow the next one
+            self._open(self.part)
+            for record in records:
+                self._add(record, self.part, file.tell())
+                file.write(f"{json.dumps(record)}\n".encode())
 
     def merge(self) -> None:
         """Put what all processes wrote into one file, and read it on the main one. To be called by all of them."""
@@ -119,9 +162,11 @@ class Predictions:
         state.wait_for_everyone()
         if state.is_main_process:
             self._read()
-            write_rows((record for _, record in sorted(self.records.items())), self.folder / FILE)
+            conditions = sorted(self._places)
+            write_rows(chain.from_iterable(map(self.of, conditions)), self.folder / FILE)
             for path in self.folder.glob("predictions.*.part.jsonl"):
                 path.unlink()
+            self._read()
         state.wait_for_everyone()
 
 
@@ -130,10 +175,11 @@ def is_record(record) -> bool:
     kinds = {"condition": str, "row": int, "output": str, "tokens": int, "scores": dict}
     return (
         isinstance(record, dict)
-        and {"condition", "row"} <= record.keys()
+        and {"condition", "row"} < record.keys()
         and ("output" in record) == ("tokens" in record)
         and record.get("scores") != {}
         and all(isinstance(record[name], kinds[name]) for name in record.keys() & kinds.keys())
+        and record["row"] >= 0
         and all(isinstance(score, float | int) for score in record.get("scores", {}).values())
     )
 
@@ -141,7 +187,7 @@ def is_record(record) -> bool:
 def generate_predictions(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
-    rows: list[dict],
+    rows: Sequence[Mapping],
     condition: str,
     predictions: Predictions,
     **options,
@@ -157,7 +203,7 @@ def generate_predictions(
         options: See `generate_batches`.
     """
     places = predictions.missing(condition, len(rows), "output")
-    prompts = [as_prompt(rows[i]) for i in places]
+    prompts = ChangedRows(rows, as_prompt, places)
     for batch in generate_batches(model, processor, prompts, description=condition, **options):
         predictions.write(
             [
@@ -170,7 +216,7 @@ def generate_predictions(
 def score_predictions(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
-    rows: list[dict],
+    rows: Sequence[Mapping],
     condition: str,
     predictions: Predictions,
     labels: list[str],
@@ -180,8 +226,9 @@ def score_predictions(
     """Rank the labels for the rows that have no scores yet under this condition: at once, or behind what the model
     wrote before its answer. See `score_labels`."""
     places = predictions.missing(condition, len(rows), "scores")
-    prompts = [as_prompt(rows[i]) for i in places]
-    outputs = [predictions.records[condition, i]["output"] for i in places] if behind_reasoning else None
+    prompts = ChangedRows(rows, as_prompt, places)
+    said = partial(predictions.record, condition, fields=("output",))
+    outputs = ChangedRows(places, lambda row: said(row)["output"]) if behind_reasoning else None
     for batch in score_labels(model, processor, prompts, labels, batch_size, condition, outputs):
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 
@@ -189,14 +236,14 @@ def score_predictions(
 def classify_predictions(
     model: PreTrainedModel,
     processor: TextGenomeDNAProcessor,
-    rows: list[dict],
+    rows: Sequence[Mapping],
     condition: str,
     predictions: Predictions,
     batch_size: int,
 ) -> None:
     """Classify, by a DNA-only model, the rows that have no scores yet under this condition. See `classify_batches`."""
     places = predictions.missing(condition, len(rows), "scores")
-    given = [rows[i] for i in places]
+    given = ChangedRows(rows, dict, places)
     for batch in classify_batches(model, processor, given, batch_size, are_windows=True, description=condition):
         predictions.write([{"condition": condition, "row": places[i], "scores": scores} for i, scores in batch])
 

@@ -1,6 +1,6 @@
 """Ranking known labels without generation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ NODES = 64  # whose logits are computed at a time
 def score_labels(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
-    conversations: list[list[dict]],
+    conversations: Sequence[list[dict]],
     labels: list[str],
     batch_size: int = 64,
     description: str | None = None,
-    outputs: list[str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Iterator[list[tuple[int, dict[str, float]]]]:
     """How likely is each label as the answer?
 

@@ -141,7 +141,7 @@ def write_answers(rows: list[SequenceRow], answers: list[dict], checkpoint: Chec
             fields["TG_SCORE"] = ("Float", "Probability of TG_ANSWER")
             for value, answer in zip(values, answers):
                 value["TG_SCORE"] = answer[f"probability_{answer['answer']}"]
-    annotate_vcf(request.vcf, request.output, fields, {row.name: value for row, value in zip(rows, values)})
+    annotate_vcf(request.vcf, request.output, fields, ((row.name, value) for row, value in zip(rows, values)))
 
 
 __all__ = ["predict_sequences"]

@@ -133,7 +133,7 @@ class VariantScoring:
                 "and these change how many there are, as insertions and deletions do."
             )
         if str(output).endswith(_VCF):
-            values = {row.name: {KEY: score} for row, score in zip(self.rows(), scores)}
+            values = ((row.name, {KEY: score}) for row, score in zip(self.rows(), scores))
             annotate_vcf(self.source["vcf"], output, {KEY: ("Float", self.description)}, values)
         else:
             write_table([{**_columns(row), KEY: score} for row, score in zip(self.rows(), scores)], output)

@@ -40,8 +40,10 @@ def test_the_annotated_file_is_valid(tmp_path):
     vcf = write_vcf(tmp_path / "v.vcf", *records, meta=meta, samples="\tFORMAT\tone\ttwo")
     fields = {"TG_ANSWER": ("String", 'Says "what\\ever",\nor not'), "TG_SCORE": ("Float", "Probability")}
     outputs = [tmp_path / "first.vcf.gz", tmp_path / "second.vcf.gz"]
-    annotate_vcf(vcf, outputs[0], fields, {"1:100:A:G": {"TG_ANSWER": "old"}})
-    annotate_vcf(outputs[0], outputs[1], fields, {"1:100:A:G": {"TG_ANSWER": "loss; of, 100 %", "TG_SCORE": 0.25}})
+    annotate_vcf(vcf, outputs[0], fields, [("1:100:A:G", {"TG_ANSWER": "old"})])
+    annotate_vcf(
+        outputs[0], outputs[1], fields, {"1:100:A:G": {"TG_ANSWER": "loss; of, 100 %", "TG_SCORE": 0.25}}.items()
+    )
     with pysam.VariantFile(str(outputs[1])) as file:
         assert file.header.info["TG_ANSWER"].number == "A"
         assert file.header.info["TG_ANSWER"].description == r"Says \"what\\ever\", or not"
@@ -68,7 +70,7 @@ def test_all_else_is_copied_as_text(tmp_path):
     vcf, output = tmp_path / "v.vcf", tmp_path / "copy.vcf.gz"
     vcf.write_bytes("\r\n".join([f"{meta}{COLUMNS}", *records, ""]).encode("latin1"))
     check_vcf(vcf)
-    annotate_vcf(vcf, output, ANSWER, {"1:5:A:C": {"TG_ANSWER": "x"}, "7:6:a:c": {"TG_ANSWER": "y"}})
+    annotate_vcf(vcf, output, ANSWER, [("1:5:A:C", {"TG_ANSWER": "x"}), ("7:6:a:c", {"TG_ANSWER": "y"})])
     added = [f"##textgenome={NOTICE}", '##INFO=<ID=TG_ANSWER,Number=A,Type=String,Description="answer">']
     annotated = [f"{records[0]};TG_ANSWER=x", f"{records[1]};TG_ANSWER=y,.", records[2]]
     assert lines_of(output) == [*meta.strip().split("\n"), *added, COLUMNS, *annotated]
@@ -86,7 +88,7 @@ def test_annotations_of_an_earlier_run_go(tmp_path, mode):
         for record in file:
             copy.write(record)
     assert (old.read_bytes()[:2] == b"##") == (mode == "w")
-    annotate_vcf(old, new, {"TG_ANSWER": ("String", "new")}, {"1:5:A:C": {"TG_ANSWER": "a loss"}})
+    annotate_vcf(old, new, {"TG_ANSWER": ("String", "new")}, [("1:5:A:C", {"TG_ANSWER": "a loss"})])
     with pysam.VariantFile(str(new)) as file:
         assert "TG_SCORE" not in file.header.info
         assert [dict(record.info) for record in file] == [{"TG_ANSWER": ("a%20loss",), "I": 3}, {"I": 3}]
@@ -95,9 +97,9 @@ def test_annotations_of_an_earlier_run_go(tmp_path, mode):
 def test_a_copy_is_there_only_once_it_is_whole(tmp_path, monkeypatch):
     vcf, output = write_vcf(tmp_path / "v.vcf", "1\t5\t.\tA\tC\t.\t.\t.", "blank"), tmp_path / "copy.vcf.gz"
     with pytest.raises(ValueError, match="line 8: it has 1 columns"):
-        annotate_vcf(vcf, output, ANSWER, {})
+        annotate_vcf(vcf, output, ANSWER, ())
     write_vcf(vcf, "1\t5\t.\tA\tC\t.\t.\t.")
     monkeypatch.setattr(annotating.os, "replace", lambda *names: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match=r"copy.vcf.gz: cannot be written: .*No space left"):
-        annotate_vcf(vcf, output, ANSWER, {})
+        annotate_vcf(vcf, output, ANSWER, ())
     assert list(tmp_path.iterdir()) == [vcf]
