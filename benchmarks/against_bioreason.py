@@ -28,10 +28,11 @@ from textgenome.processing import build_dna_tokenizer, build_processor
 from textgenome.training.trainer import keep_supervised
 
 
-def measured(run: Callable[[], object], limit: float) -> tuple[float, float] | None:
+def measured(run: Callable[[], object], limit: int) -> tuple[float, float] | None:
     """Processor seconds and GB of memory that a call takes, in a process of its own; None if it takes too much."""
 
     def child(pipe) -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))  # not by the clock: the machine may be busy
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         run()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -42,10 +43,9 @@ def measured(run: Callable[[], object], limit: float) -> tuple[float, float] | N
     process.start()
     theirs.close()
     try:
-        found = ours.recv() if ours.poll(limit) else None
-    except EOFError:  # out of memory
+        found = ours.recv()
+    except EOFError:
         found = None
-    process.kill()
     process.join()
     return found
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--hidden_size", type=int, default=256, help="Of the language model.")
     parser.add_argument("--layers", type=int, default=4, help="Of the language model.")
     parser.add_argument("--max_new_tokens", type=int, nargs="+", default=[32], help="Of generation.")
-    parser.add_argument("--time_limit", type=float, default=600, help="Seconds after which a measurement is ended.")
+    parser.add_argument("--time_limit", type=int, default=600, help="Most processor seconds of a measurement.")
     args = parser.parse_args()
 
     table = load_rows(args.dataset_name, "train").select(range(args.rows))
@@ -191,7 +191,7 @@ def main() -> None:
     print(f"{args.rows} rows, {torch.get_num_threads()} thread")
     known = {}
     for name, runs in measurements.items():
-        known = {run: known.get(run) or measured(run, args.time_limit) for run in runs}
+        known |= {run: measured(run, args.time_limit) for run in runs if run not in known}
         found = [known[run] for run in runs]
         if None in found:
             print(f"{name:<30}failed, or over {args.time_limit:g} s: {found}", flush=True)

@@ -182,6 +182,10 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
     start, end, length = record.start, record.start + len(reference), genome.get_reference_length(contig)
     if not 0 <= start < end <= length:
         raise BadRow("POS", f"REF is not within the contig {printable(contig)}, which has {length} bases")
+    if len(reference) == len(allele) == 1:
+        windows = _substitute(genome, contig, start, length, reference.upper(), allele.upper(), window)
+        if windows is not None:
+            return windows
     left = max(0, start - window)
     before, found = fetch(genome, contig, left, start), fetch(genome, contig, start, end)
     if not bases_agree(reference, found):
@@ -201,6 +205,23 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
         return variant_window(before + reference + after, before + allele + after, window)
     except ValueError as error:
         raise BadRow("ALT", str(error)) from error
+
+
+def _substitute(
+    genome, contig: str, start: int, length: int, reference: str, allele: str, window: int
+) -> tuple[str, str] | None:
+    """What `variant_window` gives of one base that another one replaces, without looking for the place where they
+    differ; None for all that is not as plain as that. Most records of most files are."""
+    if reference == allele or not {reference, allele} <= {*"ACGT"} or window < 1:
+        return None
+    spare, behind = window - 1, min(length - start - 1, window)
+    left = min(start, window, max(spare // 2, spare - behind))
+    right = min(behind, spare - left)
+    try:
+        bases = normalize_dna(fetch(genome, contig, start - left, start + 1 + right))
+    except ValueError:
+        return None
+    return (bases, f"{bases[:left]}{allele}{bases[left + 1 :]}") if bases[left] == reference else None
 
 
 def bases_agree(reference: str, found: str) -> bool:
