@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="Different rows to ask about.")
     parser.add_argument("--clients", type=int, default=64, help="Clients at once.")
     parser.add_argument("--seconds", type=float, default=60, help="How long they ask.")
+    parser.add_argument("--long", type=int, default=600, help="Tokens of a long answer that a short one comes behind.")
     args = parser.parse_args()
 
     columns = ("question", "reference_sequence", "variant_sequence")
@@ -41,6 +42,7 @@ def main() -> None:
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until_ready(url, process)
+            measure_behind(url, bodies[0], args.long)
             measure(url, process, bodies, args.clients, args.seconds)
         finally:
             process.terminate()
@@ -55,6 +57,26 @@ def wait_until_ready(url: str, process: subprocess.Popen) -> None:
             pass
         time.sleep(0.2)
     raise RuntimeError("The service did not start: run `textgenome serve` to see why.")
+
+
+def measure_behind(url: str, body: dict, tokens: int) -> None:
+    """Seconds to a short answer, alone and while a long one is written."""
+
+    def seconds(**options) -> float:
+        asked = time.monotonic()
+        requests.post(f"{url}/predict", json={**body, "max_length": 8, **options}).raise_for_status()
+        return time.monotonic() - asked
+
+    alone = statistics.median(seconds() for _ in range(5))
+    # At a temperature answers do not end early.
+    long = threading.Thread(target=seconds, kwargs={"max_length": tokens, "temperature": 5.0})
+    long.start()
+    time.sleep(2 * alone)
+    behind = [seconds() for _ in range(5) if long.is_alive()]
+    long.join()
+    print(
+        f"8 tokens: {alone:.3f} s alone; {statistics.median(behind):.3f} s behind a long answer ({len(behind)} asked)"
+    )
 
 
 def measure(url: str, process: subprocess.Popen, bodies: list[dict], clients: int, seconds: float) -> None:

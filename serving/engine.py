@@ -10,16 +10,14 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from textgenome.inference.asking import open_fused
-from textgenome.inference.generation import ends_of_turn, most_positions, prompt_inputs
+from textgenome.inference.generation import most_positions
 from textgenome.inference.predictions import join_processes
-from textgenome.inference.prefill import read_apart
-from textgenome.inference.scoring import score_batch
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
+from textgenome.serving.batches import Batch
 from textgenome.serving.jobs import Job
 from textgenome.serving.limits import Budget, Limits, QueueFull
 from textgenome.serving.metrics import Metrics
@@ -28,24 +26,15 @@ from textgenome.serving.questions import Answer, Question
 
 logger = logging.get_logger(__name__)
 
+BATCHES = 4  # at a time: each more makes them smaller, and the steps of small batches are no cheaper
+TURN = 16  # tokens that a batch writes before the next one has its turn
+
 
 class ModelFailed(Exception):
     """The log says where."""
 
     def __init__(self):
         super().__init__("The model failed on this request.")
-
-
-class PublishTokens(StoppingCriteria):
-    """Hands each row its token as soon as it is there, and ends the rows that are done."""
-
-    def __init__(self, answers: list[Answer], tokenizer: PreTrainedTokenizerBase, ends: set[int]):
-        self.answers, self.tokenizer, self.ends = answers, tokenizer, ends
-
-    def __call__(self, input_ids: torch.LongTensor, scores, **kwargs) -> torch.BoolTensor:
-        tokens = input_ids[:, -1].tolist()
-        done = [answer.add(token, self.tokenizer, self.ends) for answer, token in zip(self.answers, tokens)]
-        return torch.tensor(done, device=input_ids.device)
 
 
 class Engine:
@@ -58,7 +47,7 @@ class Engine:
 
     Attributes:
         waiting: Answers to questions that no batch has taken yet.
-        running: How many questions are answered now.
+        batches: What is answered now, in turn: that which has its turn first.
         jobs: How many jobs wait or run.
         budget: What requests hold while they are read or wait.
         metrics: What is counted.
@@ -74,7 +63,8 @@ class Engine:
         self.model = model
         self.processor = processor
         self.waiting: list[Answer] = []
-        self.running = self.jobs = 0
+        self.batches: list[Batch] = []
+        self.jobs = 0
         self.budget = Budget(self.limits.waiting_bytes)
         self.metrics = Metrics()
         self._arrived = asyncio.Event()
@@ -84,6 +74,11 @@ class Engine:
     @property
     def ready(self) -> bool:
         return self.model is not None
+
+    @property
+    def running(self) -> int:
+        """How many questions are answered now."""
+        return sum(batch.rows for batch in self.batches)
 
     @property
     def tokens(self) -> int:
@@ -104,18 +99,29 @@ class Engine:
         gc.freeze()
 
     async def run(self) -> None:
-        """Answer what waits, batch after batch, until cancelled."""
+        """Answer what waits, in batches that take turns, until cancelled."""
         while True:
             await self._arrived.wait()
-            while self.waiting:
-                await self._answer_next()
             self._arrived.clear()
+            while self.waiting or self.batches:
+                if self._may_start():
+                    self.batches.insert(0, Batch(self._next_batch()))
+                batch = self.batches[0]
+                left = await asyncio.get_running_loop().run_in_executor(self._thread, self._advance, batch)
+                self.batches = [*self.batches[1:], *left]
+                if batch not in left:
+                    self._batch_seconds = time.monotonic() - batch.started
 
-    async def _answer_next(self) -> None:
-        batch, started = self._next_batch(), time.monotonic()
-        self.running = len(batch)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, batch)
-        self.running, self._batch_seconds = 0, time.monotonic() - started
+    def _may_start(self) -> bool:
+        """Whether what waits may start now, beside what runs: not in batches too small to be worth a step."""
+        if not self.waiting or not self.batches:
+            return bool(self.waiting)
+        least = max(1, min(len(self.waiting), self.limits.batch_size // BATCHES))
+        return len(self.batches) < BATCHES and self.limits.batch_size - self.running >= least
+
+    def _is_pause(self, steps: int) -> bool:
+        """Whether the batch that has its turn pauses now, so many tokens behind its last pause."""
+        return self._may_start() or (len(self.batches) > 1 and steps >= TURN)
 
     async def ask(self, question: Question) -> AsyncIterator[Answer]:
         """Put a question in the queue.
@@ -220,54 +226,33 @@ class Engine:
     def _next_batch(self) -> list[Answer]:
         """Take the question that waits longest, and others of its kind."""
         alike = [answer for answer in self.waiting if answer.question.kind == self.waiting[0].question.kind]
-        batch = alike[: self.limits.batch_size]
+        batch = alike[: max(1, self.limits.batch_size - self.running)]
         self.waiting = [answer for answer in self.waiting if answer not in batch]
         return batch
 
-    def _answer(self, batch: list[Answer]) -> None:
-        """Answer a batch. If it fails before the first token, each half is tried.
+    def _advance(self, batch: Batch) -> list[Batch]:
+        """Give a batch its turn. If it fails before the first token, each half is tried.
 
         Half of it may fit in memory, and a question that fails should not take others with it.
+
+        Returns:
+            What of it goes on.
         """
         failed = False
         try:
-            self._generate(batch)
+            if batch.advance(self.model, self.processor, self._is_pause):
+                return [batch]
         except Exception as error:
             failed = True
-            log_failure(f"A batch of {len(batch)}", error)
+            log_failure(f"A batch of {len(batch.answers)}", error)
         # Here the error is gone, and with it what its frames kept in memory.
-        if failed and len(batch) > 1 and not any(answer.tokens for answer in batch):
-            middle = len(batch) // 2
-            self._answer(batch[:middle])
-            self._answer(batch[middle:])
-        for answer in batch:
+        answers = batch.answers
+        if failed and len(answers) > 1 and not any(answer.tokens for answer in answers):
+            middle = len(answers) // 2
+            return [Batch(answers[:middle]), Batch(answers[middle:])]
+        for answer in answers:
             answer.fail()
-
-    def _generate(self, batch: list[Answer]) -> None:
-        model, processor, question = self.model, self.processor, batch[0].question
-        conversations = [answer.question.conversation for answer in batch]
-        options = {"do_sample": False, **dict.fromkeys(("temperature", "top_p", "top_k"))}
-        if question.temperature:
-            options = {"do_sample": True, "temperature": question.temperature}
-            options |= {} if question.top_p is None else {"top_p": question.top_p}
-        inputs = prompt_inputs(processor, conversations, question.enable_thinking).to(model.device)
-        publish = PublishTokens(batch, processor.tokenizer, ends_of_turn(model, processor))
-        # A seed is for this answer only: what is drawn after it stays unknown.
-        with torch.random.fork_rng(enabled=question.seed is not None):
-            if question.seed is not None:
-                torch.manual_seed(question.seed)
-            model.generate(
-                **read_apart(model, inputs, **options),
-                max_new_tokens=max(answer.question.max_tokens for answer in batch),
-                stopping_criteria=StoppingCriteriaList([publish]),
-                **options,
-            )
-        ended = [answer for answer in batch if answer.ended and question.labels]
-        if ended:
-            conversations = [answer.question.conversation for answer in ended]
-            outputs = [answer.text for answer in ended]
-            for answer, scores in zip(ended, score_batch(model, processor, conversations, question.labels, outputs)):
-                answer.score(scores)
+        return []
 
 
 def log_failure(what: str, error: Exception) -> None:

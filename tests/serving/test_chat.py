@@ -107,6 +107,16 @@ def test_a_row_that_is_done_leaves_its_batch(service, client):
         assert long.result().usage.completion_tokens == 150
 
 
+def test_a_short_question_does_not_wait_for_a_long_one(service, client):
+    alone = complete(client, variant_messages(30), max_tokens=120)
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(complete, client, variant_messages(30), max_tokens=120)
+        service.wait_until(lambda: service.engine.batches and service.engine.batches[0].answers[0].tokens)
+        assert complete(client, variant_messages(20), max_tokens=2).usage.completion_tokens == 2
+        assert not long.done()
+        assert long.result().choices == alone.choices
+
+
 def test_stop_cuts_the_answer(client):
     messages = variant_messages()
     whole = complete(client, messages, max_tokens=40).choices[0].message.content
