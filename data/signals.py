@@ -1,7 +1,7 @@
 """Signals of places along a genome, read from bigWig files where a row is used, and batches of them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -157,19 +157,25 @@ class TrackCollator:
         return batch
 
 
-def mean_signals(reader: SignalReader, places: Sequence[Place], most: int = 1000) -> list[float]:
+def some_signals(reader: SignalReader, places: Sequence[Place], most: int = 1000) -> Iterator[np.ndarray]:
+    """The signals of all places or, if there are more, of `most`, evenly: `(bins, tracks)` each."""
+    for number in sorted({*np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int).tolist()}):
+        yield reader(places[number])
+
+
+def mean_signals(reader: SignalReader, places: Sequence[Place]) -> list[float]:
     """The mean of each track over the bins in which it is not 0, which signals are scaled by.
 
     Args:
         reader: Of the signals.
-        places: Where to read, all of them or, if there are more, `most`, evenly.
+        places: Where to read, see `some_signals`.
 
     Raises:
         ValueError: If a track is 0 in all of them; the message names it.
     """
     sums, counts = np.zeros(len(reader.tracks)), np.zeros(len(reader.tracks))
-    for number in sorted({*np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int).tolist()}):
-        signal = reader(places[number]).astype(np.float64)
+    for signal in some_signals(reader, places):
+        signal = signal.astype(np.float64)
         sums += np.nansum(signal, axis=0)
         counts += (signal > 0).sum(axis=0)
     empty = [printable(track.name) for track, count in zip(reader.tracks, counts) if not count]
@@ -178,4 +184,4 @@ def mean_signals(reader: SignalReader, places: Sequence[Place], most: int = 1000
     return (sums / counts).tolist()
 
 
-__all__ = ["AugmentedRows", "SignalReader", "TrackCollator", "mean_signals"]
+__all__ = ["AugmentedRows", "SignalReader", "TrackCollator", "mean_signals", "some_signals"]

@@ -168,6 +168,14 @@ class TextGenomeTrackHead(nn.Module):
         signal = signal.transpose(1, 2)
         return signal if self.scale is None else signal * F.softplus(self.scale)
 
+    @torch.no_grad()
+    def start_at(self, means: torch.Tensor) -> None:
+        """Let a new head predict about these means, `(tracks,)`: one that begins far from them first learns no more.
+        A head without a learnt scale stays."""
+        if self.scale is not None:
+            scale = means.to(self.scale) / math.log(2)  # what softplus makes of 0
+            self.scale.copy_(scale + (-(-scale).expm1()).log())  # the inverse of softplus
+
 
 class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
     """A DNA encoder with a head that predicts signals along the sequence, one value a bin of `track_resolution` bases.

@@ -31,6 +31,7 @@ from peft import get_peft_model
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.training_args import ParallelMode
 
 from textgenome import TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
@@ -41,7 +42,7 @@ from textgenome.inference.feature_cache import CacheDNAFeatures
 from textgenome.training import annotation, classification, expression, tracks
 from textgenome.training.clock import ClockMixin
 from textgenome.training.figures import save_figures
-from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder
+from textgenome.training.finetuning import lora_on_encoder, prepare_dna_encoder, synchronize_batch_norms
 from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.jobs import Job
 from textgenome.training.precision import KeepFloat32
@@ -128,6 +129,8 @@ def train(
     settings["weights"] = started_from and fingerprint_weights(started_from)
     remember_run(settings, script_args, training_args)
     prepare_dna_encoder(job.model.model, model_args)
+    if training_args.parallel_mode == ParallelMode.DISTRIBUTED and training_args.device.type == "cuda":
+        synchronize_batch_norms(job.model)
     if model_args.lora_dna_encoder:
         add_lora(job, training_args, model_args)
     trainer = build_trainer(job, training_args)

@@ -68,6 +68,19 @@ def lora_on_encoder(model: PreTrainedModel, args: EncoderArguments) -> LoraConfi
     )
 
 
+def synchronize_batch_norms(model: PreTrainedModel) -> None:
+    """Let batch norms that learn their statistics in training, of the head or of a whole model that begins at random,
+    take them over the batches of all processes. Processes must have a GPU each: on CPUs PyTorch does not do it.
+
+    Args:
+        model: Of the DNA family, before a trainer or PEFT wraps it. Names of its weights stay.
+    """
+    prefix = model.base_model_prefix
+    for name, module in list(model.named_children()):
+        if name != prefix or model.base_model.trains_batch_norm:
+            setattr(model, name, torch.nn.SyncBatchNorm.convert_sync_batchnorm(module))
+
+
 def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = None) -> str:
     """A pattern of the linear layers of one part of the model, or of those of its layers that bear the names."""
     if names is None:
@@ -78,4 +91,11 @@ def linear_layers(part: str, model: PreTrainedModel, names: list[str] | None = N
     return rf".*\.{part}\..*\.({'|'.join(names)})"
 
 
-__all__ = ["NEW_MODULES", "linear_layers", "lora_on_encoder", "prepare_dna_encoder", "prepare_model"]
+__all__ = [
+    "NEW_MODULES",
+    "linear_layers",
+    "lora_on_encoder",
+    "prepare_dna_encoder",
+    "prepare_model",
+    "synchronize_batch_norms",
+]

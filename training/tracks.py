@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForTrackPrediction, TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
-from textgenome.data.signals import AugmentedRows, SignalReader, TrackCollator, mean_signals
+from textgenome.data.signals import AugmentedRows, SignalReader, TrackCollator, mean_signals, some_signals
 from textgenome.data.windows import Place, PlaceRows, check_apart, read_places, split_contigs, tile, with_letters
 from textgenome.evaluation.reporting import format_table
 from textgenome.evaluation.tracks import TrackRegions, evaluate_tracks
@@ -26,6 +26,7 @@ from textgenome.training.jobs import Job, build_model
 
 logger = logging.get_logger(__name__)
 
+LEAST = 1e-4  # mean of a track that a head starts at
 ENDS = 2**20  # bytes at either end of a file that tell whether it is the same
 
 
@@ -43,6 +44,7 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     means = mean_signals(reader, windows) if squash else None
     head = head_settings(script_args, [each.name for each in reader.tracks], reader.partners, means)
     model = build_model(TextGenomeDNAForTrackPrediction, model_args, dna_tokenizer, **head)
+    model.head.start_at(mean_labels(model, reader, windows))
     # Weights that begin at random come without the statistics of batch norms.
     model.model.trains_batch_norm = model_args.dna_model is None and not model_args.freeze_dna_encoder
     processor = TextGenomeDNAProcessor(dna_tokenizer, window)
@@ -131,6 +133,18 @@ def head_settings(
         "track_partners": partners,
         **{name: value for name, value in asdict(script_args).items() if name.startswith("track_")},
     }
+
+
+def mean_labels(
+    model: TextGenomeDNAForTrackPrediction, reader: SignalReader, windows: Sequence[Place], most: int = 200
+) -> torch.Tensor:
+    """The mean of each track on the scale of the loss, `(tracks,)`; a small one where it is 0 in what is read."""
+    sums, counts = torch.zeros(2, len(reader.tracks))
+    for signal in some_signals(reader, windows, most):
+        labels = torch.from_numpy(signal)[None]
+        labels = model.scale_labels(labels, torch.ones(labels.shape[:2], dtype=torch.bool))
+        sums, counts = sums + labels.nansum((0, 1)), counts + (~labels.isnan()).sum((0, 1))
+    return (sums / counts.clamp(min=1)).clamp(min=LEAST)
 
 
 def fingerprint(places: Sequence[Place], files: Sequence[str]) -> str:

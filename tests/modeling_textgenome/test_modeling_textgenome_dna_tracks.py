@@ -94,6 +94,14 @@ def test_what_is_planted_at_one_base_shows_in_its_bin(encoder):
         assert encoder != "hyenadna" or not difference[: place // 8].any()  # it is causal
 
 
+@pytest.mark.parametrize("head", ["dilated", "genos"])
+def test_a_new_head_starts_at_the_means_of_the_tracks(head):
+    model = tiny_model(track_head=head)
+    model.head.start_at(torch.tensor([0.004, 30.0]))
+    predicted = model(**batch_of(random_dna(60, 1))).logits[0].mean(0)
+    torch.testing.assert_close(predicted, torch.tensor([0.004, 30.0]), rtol=0.3, atol=0)
+
+
 def test_a_bin_is_the_mean_of_the_states_of_its_bases():
     model, fine = (tiny_model(track_head="linear", track_resolution=bases) for bases in (5, 1))
     fine.load_state_dict(model.state_dict())
