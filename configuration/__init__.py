@@ -7,6 +7,7 @@ from textgenome.configuration.configuration_caduceus import CaduceusConfig
 from textgenome.configuration.configuration_enformer import EnformerConfig
 from textgenome.configuration.configuration_evo2 import Evo2Config
 from textgenome.configuration.configuration_hyenadna import HyenaDNAConfig
+from textgenome.configuration.configuration_kmers import KmersConfig
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig
 from textgenome.configuration.configuration_textgenome_dna import TextGenomeDNAConfig
 
@@ -20,6 +21,7 @@ __all__ = [
     "EnformerConfig",
     "Evo2Config",
     "HyenaDNAConfig",
+    "KmersConfig",
     "TextGenomeConfig",
     "TextGenomeDNAConfig",
 ]

@@ -34,12 +34,14 @@ class Lane:
         truth: `(bins,)`, or None to draw the prediction alone. NaN is left out.
         predicted: `(bins,)`, or None to draw the truth alone.
         note: On the right, such as a correlation.
+        top: Of the scale, such as 1 of probabilities; by default the largest value.
     """
 
     name: str
     truth: np.ndarray | None = None
     predicted: np.ndarray | None = None
     note: str = ""
+    top: float | None = None
 
 
 def plot_tracks(
@@ -126,7 +128,7 @@ def draw_signal(axis, lane: Lane, kind: str, place: Interval, color: str) -> Non
         edges = np.append(edges[:-1:step], place.end)
     axis.stairs(values, edges, fill=True, color=TRUTH if kind == "truth" else color, linewidth=0)
     both = [each for each in (lane.truth, lane.predicted) if each is not None]
-    top = max((float(np.nanmax(each, initial=0)) for each in both), default=0) or 1
+    top = lane.top or max((float(np.nanmax(each, initial=0)) for each in both), default=0) or 1
     axis.set_ylim(0, top * 1.05)
     _bare(axis)
     axis.axhline(0, color="black", linewidth=0.4)

@@ -92,6 +92,35 @@ def find_transcripts(
     return transcripts
 
 
+def with_untranslated(transcripts: Sequence[Transcript], start: int, exonic: Sequence[np.ndarray]) -> list[Transcript]:
+    """Let the first and the last exon of transcripts go on as far as bases without a gap are labelled as exons.
+
+    Args:
+        transcripts: As `find_transcripts` gives them.
+        start: Where on the contig the labels begin.
+        exonic: Of the strands `+` and `-`, in the direction of `+`, which bases are labelled, bool. One for both.
+
+    Returns:
+        The transcripts with longer `exons`, which reach into no coding part of another one on their strand.
+    """
+    breaks = {}
+    for strand in "+-":
+        covered = exonic[0 if strand == "+" else -1].copy()
+        for each in transcripts:
+            for first, last in each.cds if each.strand == strand else ():
+                covered[first - start : last - start] = False
+        breaks[strand] = np.concatenate([[-1], np.flatnonzero(~covered), [len(covered)]]) + start
+    found = []
+    for each in transcripts:
+        ends, (first, last) = breaks[each.strand], (each.cds[0][0], each.cds[-1][1])
+        left = int(ends[np.searchsorted(ends, first) - 1]) + 1
+        right = int(ends[np.searchsorted(ends, last)])
+        parts = [list(part) for part in each.cds]
+        parts[0][0], parts[-1][1] = left, right
+        found.append(each._replace(exons=tuple(map(tuple, parts))))
+    return found
+
+
 def best_path(letters: str, log_odds: np.ndarray, rules: GeneRules) -> list[tuple[float, tuple[tuple[int, int], ...]]]:
     """The transcripts of one strand, from ATG to a stop codon, with the highest sum of log-odds over coding bases.
 
@@ -224,4 +253,4 @@ def _sites(letters: str, any_introns: bool) -> tuple[np.ndarray, ...]:
     return starts, stops, donors, acceptors
 
 
-__all__ = ["GeneRules", "best_path", "find_transcripts", "log_odds_of"]
+__all__ = ["GeneRules", "best_path", "find_transcripts", "log_odds_of", "with_untranslated"]

@@ -16,7 +16,7 @@ from textgenome.genome.transcripts import Transcript, write_gff3
 from textgenome.inference.along_genome import PIECE, KeptPieces, pieces_of, predict_piece, split_tile
 from textgenome.inference.base_labels import label_strands, label_thresholds
 from textgenome.inference.checkpoints import Checkpoint, fingerprint_weights
-from textgenome.inference.gene_finding import GeneRules, find_transcripts, log_odds_of
+from textgenome.inference.gene_finding import GeneRules, find_transcripts, log_odds_of, with_untranslated
 from textgenome.inference.predictions import join_processes, one_writer
 from textgenome.inference.requests import Request
 
@@ -85,7 +85,7 @@ def write_labels(request: Request, ending: str, genome, reader: "KeptLabels", la
     """Write what is kept, by the ending. Returns how many transcripts or lines there are."""
     if ending.startswith(".gff"):
         rules = GeneRules(request.any_introns, request.min_exon, cds_has_stop=reader.cds_has_stop)
-        counted = _Counted(genes_along(genome, reader, labels.index("CDS"), rules))
+        counted = _Counted(genes_along(genome, reader, labels, rules))
         write_gff3(request.output, counted, dict(zip(genome.references, genome.lengths)))
         return counted.count
     if ending == ".bed":
@@ -141,14 +141,19 @@ def stretches(reader: KeptLabels) -> Iterator[tuple[str, int, list[np.ndarray]]]
         yield contig, start, parts
 
 
-def genes_along(genome, reader: KeptLabels, column: int, rules: GeneRules) -> Iterator[Transcript]:
-    """Transcripts along the genome, numbered; none goes over a stretch without letters."""
-    number = 0
+def genes_along(genome, reader: KeptLabels, labels: Sequence[str], rules: GeneRules) -> Iterator[Transcript]:
+    """Transcripts along the genome, numbered; none goes over a stretch without letters. With the label exon they have
+    the untranslated parts that go on from their coding ones."""
+    number, column = 0, labels.index("CDS")
     for contig, start, parts in stretches(reader):
-        coding = np.concatenate([each[..., column] for each in parts], axis=1)
-        letters = GenomeSequence(genome, Place(contig, start, start + coding.shape[1]).interval)[:]
-        odds = [log_odds_of(strand, reader.thresholds[column]) for strand in coding]
-        for each in find_transcripts(contig, start, letters, odds, rules):
+        values = np.concatenate(parts, axis=1)
+        letters = GenomeSequence(genome, Place(contig, start, start + values.shape[1]).interval)[:]
+        odds = [log_odds_of(strand, reader.thresholds[column]) for strand in values[..., column]]
+        found = find_transcripts(contig, start, letters, odds, rules)
+        if "exon" in labels:
+            exon = labels.index("exon")
+            found = with_untranslated(found, start, values[..., exon] >= reader.thresholds[exon])
+        for each in found:
             number += 1
             yield each._replace(name=f"g{number}.1", gene=f"g{number}")
 

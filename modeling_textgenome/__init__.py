@@ -19,6 +19,7 @@ from textgenome.configuration import (
     EnformerConfig,
     Evo2Config,
     HyenaDNAConfig,
+    KmersConfig,
     TextGenomeConfig,
     TextGenomeDNAConfig,
 )
@@ -27,6 +28,7 @@ from textgenome.modeling_caduceus import CaduceusForMaskedLM, CaduceusModel
 from textgenome.modeling_enformer import EnformerForTrackPrediction, EnformerModel
 from textgenome.modeling_evo2 import Evo2ForCausalLM, Evo2Model
 from textgenome.modeling_hyenadna import HyenaDNAForCausalLM, HyenaDNAModel
+from textgenome.modeling_kmers import KmersModel
 from textgenome.modeling_ntv2 import NTv2ForMaskedLM, NTv2Model
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.modeling_textgenome_dna import TextGenomeDNAForSequenceClassification, TextGenomeDNAModel
@@ -46,6 +48,7 @@ AutoModel.register(Evo2Config, Evo2Model, exist_ok=True)
 AutoModelForCausalLM.register(Evo2Config, Evo2ForCausalLM, exist_ok=True)
 AutoModel.register(HyenaDNAConfig, HyenaDNAModel, exist_ok=True)
 AutoModelForCausalLM.register(HyenaDNAConfig, HyenaDNAForCausalLM, exist_ok=True)
+AutoModel.register(KmersConfig, KmersModel, exist_ok=True)
 for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(TextGenomeConfig, TextGenomeForConditionalGeneration, exist_ok=True)
 # `architectures` of a checkpoint chooses; no Auto class of transformers is for tracks.
@@ -71,6 +74,8 @@ __all__ = [
     "HyenaDNAConfig",
     "HyenaDNAForCausalLM",
     "HyenaDNAModel",
+    "KmersConfig",
+    "KmersModel",
     "NTv2ForMaskedLM",
     "NTv2Model",
     "TextGenomeConfig",

@@ -25,12 +25,13 @@ class TextGenomeBaseHead(nn.Module):
         super().__init__()
         channels, self.stride = config.cnn_channels, config.cnn_stride
         self.state_bases, self.convolves = config.state_bases, config.base_head == "cnn"
-        values = channels if self.convolves else config.num_labels
+        # Narrow states stay narrow until convolutions at every `cnn_stride` bases widen them.
+        values = min(channels, config.dna_feature_size) if self.convolves else config.num_labels
         self.project = nn.Linear(config.dna_feature_size, self.state_bases * values)
         if self.convolves:
             width = max(config.cnn_kernel_size, self.stride)
             self.edge = (width - self.stride) // 2, width - self.stride - (width - self.stride) // 2
-            self.gather = nn.Conv1d(channels, channels, width, stride=self.stride)
+            self.gather = nn.Conv1d(values, channels, width, stride=self.stride)
             self.blocks = nn.ModuleList(
                 TextGenomeDilatedConvolution(channels, config.cnn_kernel_size, dilation, config.classifier_dropout)
                 for dilation in config.cnn_dilations

@@ -18,7 +18,8 @@ from textgenome.configuration.configuration_textgenome import build_dna_config, 
 # genos: the SentencePiece model that ships with the Genos checkpoints.
 # nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
 # nucleotide_transformer_v2: the same with two more special tokens, as in `InstaDeepAI/nucleotide-transformer-v2-*`.
-# enformer: the order in which Enformer and Borzoi read one-hot bases; N and what follows is no base to them.
+# enformer: the order in which Enformer and Borzoi read one-hot bases, and in which k-mers are numbered; N and what
+# follows is no base to them.
 # bytes: UTF-8, as Evo2 reads DNA; id 1 is its padding.
 KMERS = [*map("".join, product("ATCG", repeat=6)), *"ATCGN"]
 VOCABULARIES = {
@@ -73,7 +74,7 @@ def vocabulary_of(config: PreTrainedConfig) -> str | None:
     """Which of the vocabularies an encoder was trained with, or None if its configuration does not tell."""
     if config.model_type in ("hyenadna", "caduceus"):
         return "hyenadna"
-    if config.model_type in ("enformer", "borzoi"):
+    if config.model_type in ("enformer", "borzoi", "kmers"):
         return "enformer"
     if config.model_type == "evo2":
         return "bytes"

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import BatchFeature, PreTrainedConfig, PreTrainedTokenizerBase
+from torch.utils.data import Sampler
+from transformers import BatchFeature, PreTrainedConfig, PreTrainedTokenizerBase, Trainer
 from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForTokenClassification, TextGenomeDNAProcessor
@@ -37,6 +38,7 @@ from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import longest_token
 from textgenome.training.jobs import Job, build_model
 from textgenome.training.measuring_annotation import measure
+from textgenome.training.trainer import GroupedByLength
 
 
 logger = logging.get_logger(__name__)
@@ -82,7 +84,15 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
         else None,
         settings={"data_fingerprint": fingerprint(script_args, rows[0].places, contigs), "labels": labels},
         rereads_windows=True,
+        sampler=partial(group_by_length, rows[0].places, training_args),
     )
+
+
+def group_by_length(places: Sequence[Place], training_args: DNATrainingArguments, trainer: Trainer) -> Sampler:
+    """A random order in which windows of about one length, such as those of short contigs, are in one batch."""
+    lengths = [place.end - place.start for place in places]
+    batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps
+    return GroupedByLength(lengths, batch_size, training_args.seed, lambda: int(trainer.state.epoch or 0))
 
 
 class WindowCollator:

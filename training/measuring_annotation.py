@@ -30,6 +30,7 @@ from textgenome.evaluation.base_labels import (
 )
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.hexamers import best_threshold
+from textgenome.evaluation.label_pictures import draw_loci
 from textgenome.evaluation.reporting import format_table, note_speed, write_results
 from textgenome.genome.fasta import open_fasta
 from textgenome.inference.along_genome import pieces_of, predict_piece
@@ -119,6 +120,7 @@ def measure(
         conditions=LABEL_CONDITIONS,
         facts=facts,
         notes=notes,
+        figures=draw_loci(measuring.truths, units, predictions, bases[AS_IS]),
         seed=trainer.args.seed,
     )
     print("", format_table(results), "", sep="\n")

@@ -25,6 +25,7 @@ ENCODERS = {
     "caduceus": ("hyenadna", {"d_model": 16, "n_layer": 2, "ssm_cfg": {"d_state": 4}}),
     "enformer": ("enformer", {**TRACKS, "num_downsamples": 3, "dim_divisible_by": 2}),
     "hyenadna": ("hyenadna", {"d_model": 16, "d_inner": 32, "max_seq_len": 256}),
+    "kmers": ("enformer", {"hidden_size": 16}),
     "evo2": (
         "bytes",
         {**SIZES, "block_types": ["hcl", "attention"], "hcs_filter_groups": 4, "hcm_filter_groups": 4},

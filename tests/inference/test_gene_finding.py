@@ -8,7 +8,8 @@ from conftest import SHARED
 
 from textgenome.data.sequences import reverse_complement
 from textgenome.genome.gtf import read_annotation
-from textgenome.inference.gene_finding import GeneRules, best_path, find_transcripts, log_odds_of
+from textgenome.genome.transcripts import Transcript
+from textgenome.inference.gene_finding import GeneRules, best_path, find_transcripts, log_odds_of, with_untranslated
 
 
 CODONS = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in ("TAA", "TAG", "TGA", "ATG")]
@@ -86,6 +87,17 @@ def test_nothing_is_found_where_nothing_is_coding():
     letters, _ = make_gene(1)
     assert not find_transcripts("c", 0, letters, [np.full(len(letters), -1.0)])
     assert not find_transcripts("c", 0, "AC", [np.full(2, 1.0)])
+
+
+def test_untranslated_parts_go_on_from_coding_ones_without_a_gap():
+    parts = {"a": ("+", ((110, 119), (130, 136))), "b": ("+", ((150, 156),)), "c": ("-", ((160, 166),))}
+    found = [Transcript(name, name, "c", strand, cds, cds) for name, (strand, cds) in parts.items()]
+    plus, minus = np.zeros(80, bool), np.zeros(80, bool)
+    plus[0:2] = plus[5:60] = minus[50:80] = True
+    exons = [each.exons for each in with_untranslated(found, 100, [plus, minus])]
+    assert exons == [((105, 119), (130, 150)), ((136, 160),), ((150, 180),)]
+    assert [each.exons for each in with_untranslated(found, 100, [plus])][2] == ((105, 166),)
+    assert all(each.cds == parts[each.name][1] for each in with_untranslated(found, 100, [plus, minus]))
 
 
 def test_log_odds_are_0_at_the_threshold():

@@ -21,12 +21,24 @@ ENCODERS = {
 }
 ENCODERS["esm"][2].update(position_embedding_type="rotary", max_position_embeddings=128)
 ENCODERS["enformer"][2].update(dim_divisible_by=4, max_position_embeddings=256)
+# As published: states of 32 and 128 bases.
+LONG = {
+    "borzoi": (
+        "enformer",
+        32,
+        {"conv_dims": [4] * 6, "dim": 8, "hidden_size": 16, "depth": 0, "max_position_embeddings": 256},
+    ),
+    "enformer": ("enformer", 128, {**ENCODERS["enformer"][2], "num_downsamples": 7}),
+}
 SEQUENCES = [random_dna(length, length) for length in (50, 31, 64)]
 SMALL = {"cnn_channels": 8, "cnn_kernel_size": 3, "cnn_dilations": [1, 3]}
 
 
 def tiny(encoder="hyenadna", **settings):
-    tokenizer, bases, sizes = ENCODERS[encoder]
+    return build(encoder, *ENCODERS[encoder], **settings)
+
+
+def build(encoder, tokenizer, bases, sizes, **settings):
     settings = {"id2label": {0: "CDS", 1: "exon"}, "state_bases": bases, "pooling_num_heads": 1, **SMALL, **settings}
     config = TextGenomeDNAConfig(dna_config={"model_type": encoder, "initializer_range": 0.3, **sizes}, **settings)
     processor = TextGenomeDNAProcessor(build_dna_tokenizer(tokenizer))
@@ -45,9 +57,13 @@ def test_each_base_gets_logits_whatever_stands_beside_it(encoder, head, stride):
             torch.testing.assert_close(row[: logits.shape[1]], logits[0], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("encoder", ["esm", "enformer"])
-def test_a_label_at_one_base_is_learnt_at_that_base_of_a_state(encoder):
-    model, processor = tiny(encoder)
+@pytest.mark.parametrize(
+    ("encoder", "form"),
+    [("esm", ENCODERS["esm"]), ("borzoi", LONG["borzoi"]), ("enformer", LONG["enformer"])],
+    ids=["6 bases", "32 bases", "128 bases"],
+)
+def test_a_label_at_one_base_is_learnt_at_that_base_of_a_state(encoder, form):
+    model, processor = build(encoder, *form)
     batch = processor(SEQUENCES[0], return_tensors="pt")
     labels = torch.zeros(1, 50, 2)
     labels[0, 21] = 1

@@ -43,6 +43,8 @@ def test_labels_of_bases_are_trained_and_measured(genome):
     assert {"exon_f1", "gene_f1"} <= metrics["conditions"]["as_is"].keys()
     assert metrics["bases"]["train"] > metrics["bases"]["test"] > 0
     assert metrics["bases_per_second"].keys() == {"training", "predicting"}
+    page = (genome / "out" / "evaluation" / "report.html").read_text()
+    assert "Best held-out locus" in page and page.count("data:image/png") >= 1
     model, processor = load_checkpoint(genome / "out")
     assert model.config.id2label == {0: "CDS", 1: "exon"} and len(model.config.label_thresholds) == 2
     assert model(**processor("ACGT", return_tensors="pt")).logits.shape == (1, 4, 2)
