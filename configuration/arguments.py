@@ -80,9 +80,9 @@ class DataArguments(RowArguments):
     reasoning_format: str | None = field(
         default=None,
         metadata={
-            "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer; by default "
-            "that of the checkpoint, or `think`.",
-            "choices": ["think", "plain"],
+            "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer, `none` "
+            "leaves the column `reasoning` out; by default that of the checkpoint, or `think`.",
+            "choices": ["think", "plain", "none"],
         },
     )
     question_dropout: float = field(
@@ -118,7 +118,10 @@ class DataArguments(RowArguments):
 class EncoderArguments:
     """Which DNA encoder to start from, and which parts of it to train."""
 
-    dna_model: str | None = field(default=None, metadata={"help": "A DNA encoder: a folder or a Hub id."})
+    dna_model: str | None = field(
+        default=None,
+        metadata={"help": "A DNA encoder, or a model of textgenome that has one: a folder or a Hub id."},
+    )
     dna_config: dict | str | None = field(
         default=None, metadata={"help": "Configuration of a DNA encoder to start from random weights."}
     )
@@ -179,7 +182,7 @@ class EncoderArguments:
 class ModelArguments(EncoderArguments):
     """Which model to start from, and which parts of it to train.
 
-    Give one of three: `model_name_or_path`; `text_model` and `dna_model`; or `text_config` and `dna_config`.
+    Give `model_name_or_path`; or `text_model` or `text_config`, together with `dna_model` or `dna_config`.
     """
 
     model_name_or_path: str | None = field(
@@ -187,7 +190,7 @@ class ModelArguments(EncoderArguments):
     )
     model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of the fused checkpoint."})
     text_model: str | None = field(
-        default=None, metadata={"help": "A causal language model to join with `dna_model`: a folder or a Hub id."}
+        default=None, metadata={"help": "A causal language model to join with an encoder: a folder or a Hub id."}
     )
     text_config: dict | str | None = field(
         default=None,
@@ -237,11 +240,11 @@ class ModelArguments(EncoderArguments):
         super().__post_init__()
         if isinstance(self.text_config, str):
             self.text_config = json.loads(self.text_config)
-        pairs = {"text_model": "dna_model", "text_config": "dna_config"}
-        given = [name for name in ("model_name_or_path", *pairs) if getattr(self, name) is not None]
-        if len(given) != 1 or any((getattr(self, a) is None) != (getattr(self, b) is None) for a, b in pairs.items()):
+        sides = (("text_model", "text_config"), ("dna_model", "dna_config"))
+        given = [sum(getattr(self, name) is not None for name in side) for side in sides]
+        if given != ([0, 0] if self.model_name_or_path else [1, 1]):
             raise ValueError(
-                "Give one model: model_name_or_path, or text_model and dna_model, or text_config and dna_config."
+                "Give one model: model_name_or_path; or text_model or text_config, and dna_model or dna_config."
             )
         of_the_checkpoint = ("dna_tokenizer", "dna_feature_", "both_strands", "show_special_tokens", "projector_")
         joined = [

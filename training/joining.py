@@ -1,13 +1,15 @@
 """Joining a language model and a DNA encoder into the model that a training run starts from."""
 
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from textgenome import TextGenomeConfig, TextGenomeForConditionalGeneration, TextGenomeProcessor
 from textgenome.configuration.arguments import EncoderArguments, ModelArguments
-from textgenome.configuration.configuration_textgenome import bases_per_state, build_dna_config
+from textgenome.configuration.configuration_textgenome import bases_per_state, build_dna_config, build_sub_config
 from textgenome.data import texts_of
 from textgenome.inference.asking import open_fused
+from textgenome.inference.encoders import open_encoder
+from textgenome.modeling_dna_encoder import build_dna_encoder
 from textgenome.processing import build_processor, complement_map, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 
@@ -26,6 +28,8 @@ def load_tokenizers(args: ModelArguments) -> tuple[PreTrainedTokenizerBase | Non
             raise ValueError(f"{error} A language model is named by text_model, beside a dna_model.") from error
         return processor.tokenizer, processor.dna_tokenizer
     tokenizer = AutoTokenizer.from_pretrained(args.text_model, trust_remote_code=False) if args.text_model else None
+    if args.dna_model and args.dna_tokenizer is None:
+        return tokenizer, open_encoder(args.dna_model).dna_tokenizer
     return tokenizer, find_dna_tokenizer(args.dna_model, args.dna_config, args.dna_tokenizer)
 
 
@@ -59,7 +63,7 @@ def join_models(
     reasoning_format: str,
     conversations: Dataset,
 ) -> tuple[TextGenomeForConditionalGeneration, TextGenomeProcessor]:
-    """Join the two pretrained models that are named, or new ones of the given sizes, by a new projector.
+    """Join two models, each the pretrained one that is named or a new one of the given size, by a new projector.
 
     Args:
         args: The models, or their sizes, and the projector.
@@ -75,7 +79,7 @@ def join_models(
     if tokenizer is None:
         tokenizer = train_text_tokenizer(texts_of(row["messages"] for row in conversations), args.text_vocab_size)
     projector = projector_options(args, dna_tokenizer)
-    encoder = build_dna_config(args.dna_config or PreTrainedConfig.get_config_dict(args.dna_model)[0])
+    encoder = open_encoder(args.dna_model).dna_config if args.dna_model else build_dna_config(args.dna_config)
     processor = build_processor(
         tokenizer,
         dna_tokenizer,
@@ -91,14 +95,24 @@ def join_models(
         "dna_start_token_id": processor.dna_start_token_id,
         "dna_end_token_id": processor.dna_end_token_id,
     }
-    if args.text_model:
-        model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(
-            args.text_model, args.dna_model, dtype=args.dtype, **overrides
-        )
-    else:
+    text_config = dna_config = None
+    if args.text_config:
         ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
         text_config = {**args.text_config, "vocab_size": len(tokenizer), **ids}
+    if args.dna_config:
         dna_config = {"vocab_size": len(dna_tokenizer), **args.dna_config}
+    if text_config and dna_config:
         config = TextGenomeConfig(text_config=text_config, dna_config=dna_config, **overrides)
-        model = TextGenomeForConditionalGeneration(config)
+        return TextGenomeForConditionalGeneration(config), processor
+    text_model = args.text_model or AutoModelForCausalLM.from_config(build_sub_config(text_config, "qwen3"))
+    dna_model = load_encoder(args) if args.dna_model else build_dna_encoder(build_dna_config(dna_config))
+    model = TextGenomeForConditionalGeneration.from_text_dna_pretrained(
+        text_model, dna_model, dtype=args.dtype, **overrides
+    )
     return model, processor
+
+
+def load_encoder(args: ModelArguments) -> str | PreTrainedModel:
+    """The encoder out of a model of textgenome; the name of any other, which is loaded where it is joined."""
+    checkpoint = open_encoder(args.dna_model)
+    return checkpoint.load().dna_encoder if checkpoint.is_ours else args.dna_model

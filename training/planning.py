@@ -165,10 +165,11 @@ def fused_config(args: ModelArguments) -> TextGenomeConfig:
     if name := args.model_name_or_path:
         return AutoConfig.from_pretrained(name, revision=args.model_revision, trust_remote_code=False)
     if args.text_model:
-        text, dna = (load_config(name) for name in (args.text_model, args.dna_model))
+        text = load_config(args.text_model)
     else:
         text = build_sub_config({**args.text_config, "vocab_size": args.text_vocab_size}, "qwen3")
-        dna = build_sub_config(args.dna_config, "hyenadna")
+    dna = load_config(args.dna_model) if args.dna_model else build_sub_config(args.dna_config, "hyenadna")
+    dna = getattr(dna, "dna_config", dna)
     return TextGenomeConfig(
         text_config=text,
         dna_config=dna,

@@ -103,7 +103,13 @@ def load_data(
     """
     names = ("dna", "dna_truncation", "dna_window")
     reading = {name: getattr(script_args, name) for name in names}
-    return load_splits(script_args, training_args, tokenizer=tokenizer, dna_tokenizer=dna_tokenizer, **reading)
+    splits = load_splits(script_args, training_args, tokenizer=tokenizer, dna_tokenizer=dna_tokenizer, **reading)
+    return splits if script_args.reasoning_format != "none" else tuple(map(without_reasoning, splits))
+
+
+def without_reasoning(rows: Dataset | None) -> Dataset | None:
+    """Rows that are answered at once."""
+    return rows.remove_columns("reasoning") if rows is not None and "reasoning" in rows.column_names else rows
 
 
 def show(rows: Dataset, script_args: DataArguments, dropout: RowDropout | None = None) -> Dataset:
@@ -150,7 +156,7 @@ def save_base(
         if not folder.exists():
             unset_hf_deepspeed_config()  # or ZeRO-3 would shard it over processes that take no part in this
             conversations = show(rows, script_args)
-            reasoning_format = script_args.reasoning_format or "think"
+            reasoning_format = "plain" if script_args.reasoning_format == "plain" else "think"
             window = script_args.dna_window
             model, processor = join_models(model_args, *tokenizers, window, reasoning_format, conversations)
             model.config.base_models = find_revisions(model_args.base_models)
@@ -167,7 +173,7 @@ def load_processor(script_args: DataArguments, model_args: ModelArguments, think
     processor = load_saved_processor(model_args)
     processor.dna_window, processor.dna = script_args.dna_window, script_args.dna
     processor.dna_truncation, processor.reasons = script_args.dna_truncation, thinks
-    if script_args.reasoning_format:
+    if script_args.reasoning_format in ("think", "plain"):
         processor.chat_template = chat_template(script_args.reasoning_format)
     if script_args.dna == "none":
         logger.warning("dna: none. This run trains the text-only control: the model sees no DNA.")

@@ -120,6 +120,7 @@ def test_batches_are_made_by_other_processes_on_a_gpu(tmp_path, monkeypatch):
         [],
         ["--text_model", "a"],
         ["--dna_model", "a"],
+        ["--text_model", "a", *RANDOM_MODEL],
         ["--text_model", "a", "--dna_model", "b", "--model_name_or_path", "c"],
     ],
 )

@@ -43,7 +43,7 @@ def parse(script: str, *flags: str):
 def test_recipes_name_only_known_settings(path):
     script, settings = path.parent.name, yaml.safe_load(path.read_text())
     models = {"sft": ["--text_model", "a/B", "--dna_model", "c/D"], "dna": ["--dna_model", "c/D"]}
-    named = [] if {"dna_config", "model_name_or_path"} & settings.keys() else models[script]
+    named = [] if {"dna_config", "dna_model", "model_name_or_path"} & settings.keys() else models[script]
     table = None if {"dataset_name", "task"} & settings.keys() else "wanglab/kegg"
     rows, training, _ = parse(script, "--config", path.stem, *named, *(["--dataset_name", table] if table else []))
     assert rows.dataset_name == settings.get("dataset_name", table)
@@ -104,5 +104,8 @@ def test_a_recipe_is_found_by_file_or_name(tmp_path, monkeypatch):
     assert find_recipe("starter", "sft") == RECIPES / "sft" / "starter.yaml"
     (tmp_path / "mine.yaml").write_text("")
     assert find_recipe("mine.yaml", "sft").samefile(tmp_path / "mine.yaml")
-    with pytest.raises(FileNotFoundError, match="mine is neither a file nor one of the recipes kegg, kegg_small, sta"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="mine is neither a file nor one of the recipes kegg, kegg_joined, kegg_small, kegg_smol",
+    ):
         find_recipe("mine", "sft")

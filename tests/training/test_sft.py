@@ -8,14 +8,20 @@ import torch
 from conftest import TINY_CHECKPOINT, variant_row
 from datasets import Dataset
 from peft import AutoPeftModelForCausalLM, PeftModel
-from runs import QUICK, log_of
+from runs import QUICK, log_of, write_rows
 from safetensors.torch import load_file
-from sft_runs import conversations, train, write_table
+from sft_runs import HYENA, conversations, from_random_weights, train, write_table
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from trl import SFTConfig, SFTTrainer
 
-from textgenome import HyenaDNAModel
+from textgenome import (
+    HyenaDNAModel,
+    TextGenomeDNAConfig,
+    TextGenomeDNAForSequenceClassification,
+    TextGenomeDNAProcessor,
+)
 from textgenome.data import TextGenomeCollator
+from textgenome.processing import build_dna_tokenizer
 from textgenome.training.fused import sample_rows
 
 
@@ -156,6 +162,27 @@ def test_settings_reach_a_fused_checkpoint(table):
     processor = AutoProcessor.from_pretrained(out)
     assert processor.dna_window == 8
     assert '"plain"' in processor.chat_template
+
+
+def test_reasoning_is_left_out_where_answers_are_to_be_short(table):
+    rows = [{**row, "reasoning": "Because."} for row in map(json.loads, open(table / "rows" / "train.jsonl"))]
+    flags = {"dataset_name": write_rows(table / "reasoned", train=rows), "do_eval": False}
+    for style, reasons in {"think": True, "none": False}.items():
+        out = train(table, **flags, reasoning_format=style, output_dir=table / style)
+        assert AutoProcessor.from_pretrained(out).reasons == reasons
+
+
+def test_a_new_language_model_joins_the_encoder_of_a_model_of_dna_alone(table):
+    encoder = TextGenomeDNAForSequenceClassification(TextGenomeDNAConfig(dna_config=HYENA, num_labels=2))
+    processor = TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", 64), dna_window=64)
+    for part in (encoder, processor):
+        part.save_pretrained(table / "classifier")
+    models = {"dna_model": table / "classifier", "dna_config": None, "use_peft": False}
+    out = from_random_weights(table, **models, cache_dna_features=True, learning_rate=1e-2)
+    trained = AutoModelForMultimodalLM.from_pretrained(out).model.dna_encoder.state_dict()
+    assert trained.keys() == encoder.model.dna_encoder.state_dict().keys()
+    for name, weight in encoder.model.dna_encoder.state_dict().items():
+        torch.testing.assert_close(trained[name], weight)
 
 
 def test_generation_needs_columns_that_are_there(table):
