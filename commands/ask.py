@@ -74,7 +74,8 @@ def ask(
     """Ask a model about one pair, a table, or each ALT allele of a VCF file. Research use only, not for diagnosis.
 
     The answer to a pair is printed and not stored. Else the folder gets answers.jsonl (variant or number of the row,
-    reasoning, answer, probabilities of the labels) and, for a VCF file, answers.vcf.gz (TG_ANSWER, TG_SCORE in INFO).
+    reasoning, answer, probabilities of the labels, also without DNA) and, for a VCF file, answers.vcf.gz (TG_ANSWER,
+    TG_SCORE, TG_SCORE_NO_DNA in INFO).
     The same command resumes a run that was stopped.
 
     Example: textgenome ask --model outputs/starter --reference reference.fa --variant variant.fa --question "Which
@@ -162,4 +163,5 @@ def print_answer(answer: dict) -> None:
 
     typer.echo(printable(f"Reasoning: {answer['reasoning'] or 'none'}\nAnswer: {answer['answer'] or 'none'}"))
     for label, score in sorted(answer.get("scores", {}).items(), key=lambda item: -item[1]):
-        typer.echo(f"{score:.3f}  {printable(label)}")
+        prior = answer["scores_without_dna"][label]
+        typer.echo(f"{score:.3f}  (without DNA {prior:.3f})  {printable(label)}")

@@ -28,6 +28,7 @@ from textgenome.inference.predictions import (
     score_predictions,
 )
 from textgenome.inference.scoring import check_labels, score_labels
+from textgenome.inference.without_dna import WITHOUT_DNA, leave_out_dna, question_of
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
@@ -69,7 +70,8 @@ def ask_model(
 
     Returns:
         For each row, in their order, `reasoning`, `answer` (None where the model gave none) and, with labels,
-        `scores`: by label the probability among the labels, in the place of the answer (see `score_batch`).
+        `scores`: by label the probability among the labels, in the place of the answer (see `score_batch`); and
+        `scores_without_dna`, the same if the question is asked without DNA.
 
     Raises:
         ValueError: If the model cannot be asked about a row, or a label cannot be scored.
@@ -82,12 +84,15 @@ def ask_model(
             check_question(row, **checks)
         except BadRow as error:
             raise ValueError(f"Row {number}, column {error.column!r}: {error}") from error
-    prompts = [as_prompt(row) for row in cut_windows(rows, **reading_options(processor))]
+    windows = cut_windows(rows, **reading_options(processor))
+    references = leave_out_dna(windows) if labels else []
+    prompts = [as_prompt(row) for row in [*windows, *references]]
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     texts = generate(model, processor, prompts, **options)
     scores = score_labels(model, processor, prompts, labels, batch_size, outputs=texts) if labels else ()
     scores = dict(chain.from_iterable(scores))
-    return [_as_answer(text, scores.get(i)) for i, text in enumerate(texts)]
+    priors = {each["question"]: scores[i] for i, each in enumerate(references, len(rows))}
+    return [_as_answer(texts[i], scores.get(i), priors.get(question_of(row))) for i, row in enumerate(rows)]
 
 
 def ask_table(
@@ -136,7 +141,8 @@ def ask_vcf(
 ) -> Sequence[dict] | None:
     """Ask about each ALT allele of a VCF file, and write `answers.jsonl` and `answers.vcf.gz`.
 
-    In the VCF file, INFO has `TG_ANSWER` and, with labels, `TG_SCORE`, the probability of that answer among them.
+    In the VCF file, INFO has `TG_ANSWER` and, with labels, `TG_SCORE`, the probability of that answer among them, and
+    `TG_SCORE_NO_DNA`, its probability if the question is asked without DNA.
 
     Args:
         model: Folder or Hub id of a model, or folder of an adapter.
@@ -163,13 +169,11 @@ def ask_vcf(
     fields = {"TG_ANSWER": ("String", f"Answer of {without_path(model)} to: {question} (percent-encoded)")}
     if labels:
         fields["TG_SCORE"] = ("Float", f"Probability of TG_ANSWER among the labels: {', '.join(labels)}")
+        fields["TG_SCORE_NO_DNA"] = ("Float", "Its probability if the question is asked without DNA")
     with one_writer(output_dir):
         answers = _ask_rows(checkpoint, rows, Path(output_dir), labels, **options)
         if answers is not None:
-            values = (
-                (each["variant"], {"TG_ANSWER": each["answer"], "TG_SCORE": _score_of_answer(each)})
-                for each in answers
-            )
+            values = ((each["variant"], _info_of(each)) for each in answers)
             annotate_vcf(vcf, Path(output_dir) / "answers.vcf.gz", fields, values)
     return answers
 
@@ -235,14 +239,19 @@ def _ask_rows(
     model = checkpoint.load(dtype).to(state.device)
     options = {"batch_size": batch_size, "enable_thinking": thinks, **generation_options}
     generate_predictions(model, processor, windows, ASKED, predictions, **options)
+    references = leave_out_dna(rows) if labels else []
     if labels:
-        score_predictions(model, processor, windows, ASKED, predictions, labels, batch_size, behind_reasoning=True)
+        generate_predictions(model, processor, references, WITHOUT_DNA, predictions, **options)
+        for shown, condition in ((windows, ASKED), (references, WITHOUT_DNA)):
+            score_predictions(model, processor, shown, condition, predictions, labels, batch_size, True)
     predictions.merge()
     if not state.is_main_process:
         return None
-    records = enumerate(zip(rows, predictions.of(ASKED)))
+    asked = zip(references, predictions.of(WITHOUT_DNA))
+    priors = {each["question"]: record["scores"] for each, record in asked}
     answers = StoredRows(
-        {**_name_of(row, i), **_as_answer(said["output"], said.get("scores"))} for i, (row, said) in records
+        {**_name_of(row, i), **_as_answer(said["output"], said.get("scores"), priors.get(question_of(row)))}
+        for i, (row, said) in enumerate(zip(rows, predictions.of(ASKED)))
     )
     write_rows(answers, output_dir / "answers.jsonl")
     return answers
@@ -258,16 +267,23 @@ def _name_of(row: Mapping, number: int) -> dict:
     return {"variant": row["variant"]} if row.get("variant") else {"row": row.get("row", number)}
 
 
-def _as_answer(text: str, scores: Mapping[str, float] | None) -> dict:
+def _as_answer(text: str, scores: Mapping[str, float] | None, prior: Mapping[str, float] | None) -> dict:
     reasoning, answer = split_output(text)
-    probabilities = {"scores": {label: math.exp(score) for label, score in scores.items()}} if scores else {}
+    known = {name: given for name, given in (("scores", scores), ("scores_without_dna", prior)) if given}
+    probabilities = {name: {label: math.exp(score) for label, score in given.items()} for name, given in known.items()}
     return {"reasoning": reasoning, "answer": answer, **probabilities}
 
 
-def _score_of_answer(answer: Mapping) -> float | None:
+def _info_of(answer: Mapping) -> dict:
+    """The fields of a VCF file; `annotate_vcf` writes those that it is told of."""
+    with_dna, without = (_score_of_answer(answer, name) for name in ("scores", "scores_without_dna"))
+    return {"TG_ANSWER": answer["answer"], "TG_SCORE": with_dna, "TG_SCORE_NO_DNA": without}
+
+
+def _score_of_answer(answer: Mapping, name: str) -> float | None:
     if answer["answer"] is None:
         return None
-    scores = answer.get("scores", {})
+    scores = answer.get(name, {})
     folded = {normalize_answer(label): score for label, score in scores.items()}
     return scores.get(answer["answer"], folded.get(normalize_answer(answer["answer"])))
 

@@ -67,7 +67,12 @@ def test_one_pair(tiny_model, tiny_processor, monkeypatch):
     assert list(answer) == ["reasoning", "answer"]
     (answer,) = ask_model(tiny_model, tiny_processor, [row], LABELS, max_new_tokens=3)
     assert list(answer["scores"]) == LABELS
-    assert math.isclose(sum(answer["scores"].values()), 1, rel_tol=1e-5)
+    for name in ("scores", "scores_without_dna"):
+        assert list(answer[name]) == LABELS and math.isclose(sum(answer[name].values()), 1, rel_tol=1e-5)
+    other = {**row, "variant_sequence": row["variant_sequence"][::-1]}
+    both = ask_model(tiny_model, tiny_processor, [row, other], LABELS, max_new_tokens=3)
+    assert both[0]["scores"] != both[1]["scores"]
+    assert both[0]["scores_without_dna"] == both[1]["scores_without_dna"]
     said(monkeypatch, "<think>\nStep 1\n</think>\n\nAnswer: Glioma")
     assert ask_model(tiny_model, tiny_processor, [row]) == [{"reasoning": "Step 1", "answer": "Glioma"}]
     with pytest.raises(ValueError, match="Row 0, column 'question': the text is empty"):
@@ -113,8 +118,9 @@ def test_the_score_is_that_of_the_label_as_it_is_spelt(calls, tmp_path, monkeypa
     (answer, *_) = ask_vcf(str(TINY_CHECKPOINT), *calls, QUESTION, folder, labels=["Glioma", "glioma"], **OPTIONS)
     assert answer["scores"]["Glioma"] != answer["scores"]["glioma"]
     with pysam.VariantFile(str(folder / "answers.vcf.gz")) as file:
-        (score, *_) = next(file).info["TG_SCORE"]
-    assert score == pytest.approx(answer["scores"]["Glioma"], abs=1e-5)
+        info = next(file).info
+    for field, name in {"TG_SCORE": "scores", "TG_SCORE_NO_DNA": "scores_without_dna"}.items():
+        assert info[field][0] == pytest.approx(answer[name]["Glioma"], abs=1e-5)
 
 
 def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
@@ -124,8 +130,9 @@ def test_a_table_needs_no_answers(table, tmp_path, tiny_model, tiny_processor):
     rows = [json.loads(line) for line in open(table)]
     in_memory = ask_model(tiny_model, tiny_processor, rows, LABELS, **OPTIONS)
     for each, expected in zip(written, in_memory):
-        assert {**each, "scores": None} == {"row": each["row"], **expected, "scores": None}
-        assert each["scores"] == pytest.approx(expected["scores"])
+        for name in ("scores", "scores_without_dna"):
+            assert each.pop(name) == pytest.approx(expected.pop(name))
+        assert each == {"row": each["row"], **expected}
 
 
 def test_the_prompts_of_a_table_are_checked_once(table, tmp_path, monkeypatch):
