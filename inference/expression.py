@@ -105,10 +105,9 @@ def predict_expression(
     else:
         folder, state_bin = cache_dir or Path(model) / CACHE, network.config.state_bin
         states = WindowStates(network, processor.dna_tokenizer, folder, state_bin, saved.indels, cache_gb * 1e9)
+        states.encode(windows.haplotypes())
     collator = ExpressionCollator(windows, states, saved.means)
     for number, gene in enumerate(Progress(genes, desc="Predicting", unit="gene")):
-        if isinstance(states, WindowStates):
-            states.encode(windows[number].haplotypes, description=None)
         people = range(len(reader.genotypes.samples))
         predictions = predict_people(network, collator, number, people, batch_size)
         for sample, prediction in zip(reader.genotypes.samples, predictions.tolist()):

@@ -87,10 +87,10 @@ class WindowStates:
         self.piece = piece_length(dna_tokenizer, state_bin or 1)
         self.kept = None
 
-    def encode(self, windows: Iterable[Haplotype], description: str | None = "Encoding windows") -> None:
+    def encode(self, windows: Iterable[Haplotype]) -> None:
         """Encode what is not known yet of some windows. To be called by all processes, which share the work."""
         state, seen, share = PartialState(), set(), []
-        for window in Progress(windows, desc=description, unit="window", disable=not description):
+        for window in Progress(windows, desc="Encoding windows", unit="window"):
             for ids in map(self.tokenize, self.pieces(window.sequence)):
                 name = self.cache.name(torch.tensor(ids), self.device)
                 if name in seen or name in self.cache.entries:

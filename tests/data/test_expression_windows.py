@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-from conftest import random_dna
+from conftest import SHARED, random_dna
 
 from textgenome.data import expression_windows
-from textgenome.data.expression import Expression, Gene
+from textgenome.data.expression import Expression, Gene, read_expression
 from textgenome.data.expression_windows import open_windows
 
 
@@ -81,3 +81,15 @@ def test_windows_in_memory_are_bounded(open_genes, monkeypatch, indels):
     assert windows.kept.cache_info().maxsize == 1
     places = [each.places for each in windows[0].haplotypes]
     assert (places[0] is places[1]) is not indels, "without indels all have the same places"
+
+
+@pytest.mark.slow
+def test_haplotypes_of_people_repeat():
+    folder = SHARED / "data" / "people"
+    if not folder.exists():
+        pytest.skip("the public genotypes are not beside this checkout (../shared/data/people)")
+    files = folder / "chr22.fa.gz", folder / "genotypes.vcf.gz"
+    expression, windows = open_windows(read_expression(folder / "expression.bed.gz"), *files, window=16_384)
+    counts = [len(np.unique(windows[number].index)) for number in range(len(expression.genes))]
+    assert (len(expression.samples), len(counts)) == (300, 24)
+    assert sum(counts) == 820, "of 24 genes and 600 haplotypes, 34 a gene"

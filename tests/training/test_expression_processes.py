@@ -10,11 +10,12 @@ import torch
 from conftest import ROOT
 from runs import as_flags
 from safetensors.torch import load_file, save_file
-from test_expression_training import files  # noqa: F401
+from test_expression_training import expected_pieces, files  # noqa: F401
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification
+from textgenome import HyenaDNAConfig, HyenaDNAModel, TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification
+from textgenome.data.expression import read_expression
 
 
 pytestmark = pytest.mark.slow
@@ -98,3 +99,18 @@ def test_two_processes_train_and_predict_what_one_predicts(files, tmp_path):  # 
     values = [torch.tensor([float(line.split("\t")[2]) for line in each]) for each in rows]
     assert len(values[0]) == 6 * 60
     torch.testing.assert_close(*values)
+
+
+def test_two_processes_encode_each_distinct_piece_once(files, tmp_path):  # noqa: F811
+    torch.manual_seed(0)
+    config = HyenaDNAConfig(**{name: each for name, each in HYENA.items() if name != "model_type"}, max_seq_len=256)
+    HyenaDNAModel(config).save_pretrained(tmp_path / "encoder")
+    sources = {name: files[name] for name in ("fasta", "vcf", "expression")} | {"window": 1024, "state_bin": 4}
+    torchrun = [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc_per_node", "2"]
+    run = [*torchrun, "-m", "textgenome.commands", "embed", tmp_path / "encoder", *as_flags(sources)]
+    subprocess.run(list(map(str, [*run, "--output", tmp_path / "states"])), cwd=tmp_path, check=True, timeout=300)
+    written = [set(load_file(path)) for path in (tmp_path / "states").rglob("*.safetensors")]
+    genes = read_expression(files["expression"]).genes
+    assert len(written) == 2 and not written[0] & written[1], "each process writes what falls to it"
+    assert sum(map(len, written)) == expected_pieces(files, genes)
+    assert 0.3 < len(written[0]) / sum(map(len, written)) < 0.7
