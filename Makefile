@@ -7,7 +7,7 @@ NEWEST := .venv-newest/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 LIBRARIES := transformers trl peft accelerate datasets
 
-.PHONY: train test test-slow test-newest quality style
+.PHONY: train test test-slow test-newest gpu-bundle quality style
 
 train: .venv/.installed
 	$(BIN)/python train_sft.py --config starter
@@ -27,6 +27,11 @@ test-newest: .venv-newest/.installed
 	$(NEWEST)/pytest tests/modeling_textgenome/test_quantized_and_offloaded.py
 	rm -rf outputs/newest && $(NEWEST)/textgenome export tests/tiny_checkpoint outputs/newest
 	$(NEWEST)/python benchmarks/transformers_versions.py outputs/newest
+
+# For a machine with a GPU, torch and no network: unpack it there, and run benchmarks/gpu.sh. GPU_PYTHON is that of the machine.
+GPU_PYTHON ?= 3.12
+gpu-bundle: .venv/.installed
+	sh benchmarks/gpu_bundle.sh $(GPU_PYTHON)
 
 quality: .venv/.installed
 	$(BIN)/ruff check .

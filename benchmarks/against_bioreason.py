@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="Qwen/Qwen3-1.7B", help="Text tokenizer: folder or Hub id.")
     parser.add_argument("--rows", type=int, default=8, help="Rows to train on, and to ask about.")
     parser.add_argument(
-        "--batch_sizes", type=int, nargs="+", default=[8, 1], help="Of our training. Theirs goes row by row."
+        "--batch_sizes", type=int, nargs="*", default=[8, 1], help="Of our training. Theirs goes row by row."
     )
     parser.add_argument("--dna_window", type=int, default=2000, help="Bases of each of the two windows.")
     parser.add_argument("--hidden_size", type=int, default=256, help="Of the language model.")

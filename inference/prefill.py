@@ -15,6 +15,32 @@ from textgenome.modeling_cache import CACHE_NAME
 # Tokens of the longest prompt from which it pays to read prompts apart: attention without a mask then saves more than
 # larger matrices do. See docs/performance.md.
 LONG = 1024
+ROOM = 256  # tokens that may follow before a cache is copied
+
+
+class RoomyLayer(DynamicLayer):
+    """A layer of a cache in which new tokens have room, so that what is there is not copied for each of them.
+
+    Args:
+        keys: `(batch, heads, length, width)`.
+        values: The same.
+    """
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = self._room = keys, values
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+        start = self.keys.shape[-2]
+        end = start + key_states.shape[-2]
+        # Rows may have been selected since, which makes other tensors of them.
+        if self.keys.data_ptr() != self._room[0].data_ptr() or self._room[0].shape[-2] < end:
+            self._room = tuple(F.pad(each, (0, 0, 0, end - start + ROOM)) for each in (self.keys, self.values))
+        for room, states in zip(self._room, (key_states, value_states)):
+            room[..., start:end, :] = states
+        self.keys, self.values = (room[..., :end, :] for room in self._room)
+        return self.keys, self.values
 
 
 @torch.no_grad()
@@ -49,7 +75,8 @@ def read_apart(model: PreTrainedModel, inputs: BatchFeature, **options) -> Batch
         layers = layers or [each.new_zeros(2, len(mask), *each.shape[2:]) for each in read]
         for layer, each in zip(layers, read):
             layer[:, rows] = each
-    joined = DynamicCache([tuple(layer) for layer in layers])
+    joined = DynamicCache()
+    joined.layers = [RoomyLayer(*layer) for layer in layers]
     return BatchFeature({"input_ids": inputs["input_ids"], "attention_mask": mask, CACHE_NAME: joined})
 
 
@@ -67,4 +94,4 @@ def starts_from_cache(model: PreTrainedModel, options: dict) -> bool:
     )
 
 
-__all__ = ["LONG", "read_apart"]
+__all__ = ["LONG", "RoomyLayer", "read_apart"]

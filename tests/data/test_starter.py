@@ -1,27 +1,33 @@
 import re
 from collections import Counter
 
+import pytest
+
 from textgenome.data import row_to_messages
 from textgenome.data.starter import QUESTIONS, SIGNALS, SPLITS, starter_rows
+
+
+@pytest.fixture(scope="module")
+def splits():
+    """The rows of each split: those of the train split are many."""
+    return {split: starter_rows(split) for split in SPLITS}
 
 
 def signals(sequence: str) -> list[str]:
     return sorted(name for name, (motif, *_) in SIGNALS.items() for _ in re.findall(motif, sequence))
 
 
-def test_same_seed_same_rows_and_splits_share_none():
-    rows = starter_rows("validation")
+def test_same_seed_same_rows_and_splits_share_none(splits):
+    rows = splits["validation"]
     assert rows.to_list() == starter_rows("validation").to_list()
     assert rows.to_list() != starter_rows("validation", seed=1).to_list()
-    pairs = [
-        {row["reference_sequence"] for row in starter_rows(split) if row["reference_sequence"]} for split in SPLITS
-    ]
+    pairs = [{row["reference_sequence"] for row in rows if row["reference_sequence"]} for rows in splits.values()]
     assert not pairs[0] & pairs[1]
 
 
-def test_classes_are_balanced():
+def test_classes_are_balanced(splits):
     for split, size in SPLITS.items():
-        counts = Counter(starter_rows(split)["answer"])
+        counts = Counter(splits[split]["answer"])
         without_dna = counts.pop(None, 0)
         assert len(counts) == len(SIGNALS)
         assert max(counts.values()) - min(counts.values()) <= 1

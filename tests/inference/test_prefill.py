@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import conversation, random_dna
+from transformers.cache_utils import DynamicLayer
 
 from textgenome.inference import prefill
 from textgenome.inference.generation import generate, prompt_inputs
@@ -75,3 +76,17 @@ def test_a_window_of_attention_is_read_together(tiny_model, inputs):
     text = tiny_model.config.text_config
     text.sliding_window, text.layer_types = 8, ["sliding_attention"] * text.num_hidden_layers
     assert prefill.read_apart(tiny_model, inputs) is inputs
+
+
+def test_a_layer_with_room_holds_what_a_plain_one_does(monkeypatch):
+    monkeypatch.setattr(prefill, "ROOM", 2)
+    prompt = torch.randn(2, 3, 1, 4, 2)
+    plain, roomy = DynamicLayer(), prefill.RoomyLayer(*prompt)
+    plain.update(*prompt)
+    for step in range(8):
+        if step == 4:
+            for layer in (plain, roomy):
+                layer.batch_select_indices(torch.tensor([2, 0]))
+        new = torch.randn(2, len(plain.keys), 1, 1, 2)
+        assert all(map(torch.equal, plain.update(*new), roomy.update(*new)))
+        assert roomy.get_seq_length() == 5 + step
