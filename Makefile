@@ -7,7 +7,7 @@ NEWEST := .venv-newest/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 LIBRARIES := transformers trl peft accelerate datasets
 
-.PHONY: train test test-slow test-newest gpu-bundle quality style
+.PHONY: train test test-slow test-newest gpu-bundle quality style docs
 
 train: .venv/.installed
 	$(BIN)/python train_sft.py --config starter
@@ -33,6 +33,10 @@ GPU_PYTHON ?= 3.12
 gpu-bundle: .venv/.installed
 	sh benchmarks/gpu_bundle.sh $(GPU_PYTHON)
 
+# The site, in site/. A broken link or reference fails. It reads the code without importing it, so it needs no torch.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
 quality: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +51,11 @@ outputs/starter/train_results.json: .venv/.installed
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,quality]"
+	touch $@
+
+.venv-docs/.installed: setup.cfg
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet $$(sed -n '/^docs =/,/^[a-z]* =$$/p' setup.cfg | grep '^    ')
 	touch $@
 
 .venv-newest/.installed: setup.cfg pyproject.toml constraints.txt

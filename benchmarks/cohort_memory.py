@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tests/tiny_checkpoint", help="A fused model: folder or Hub id.")
     parser.add_argument("--alleles", type=int, nargs="+", default=[1000, 100_000], help="Of the VCF file.")
-    parser.add_argument("--batch_size", type=int, default=64, help="Rows at a time.")
+    parser.add_argument("--batch_size", type=int, default=64, help="Rows to process at a time.")
     args = parser.parse_args()
 
     peaks: dict[str, list[float]] = {}

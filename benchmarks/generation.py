@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="Split of the rows.")
     parser.add_argument("--rows", type=int, default=64, help="Rows to ask about.")
     parser.add_argument("--batch_size", type=int, default=64, help="Rows in a batch.")
-    parser.add_argument("--max_new_tokens", type=int, default=64, help="Longest output.")
+    parser.add_argument("--max_new_tokens", type=int, default=64, help="Most new tokens to generate.")
     args = parser.parse_args()
 
     model = AutoModelForMultimodalLM.from_pretrained(args.model)

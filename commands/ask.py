@@ -11,6 +11,7 @@ from textgenome.commands.options import (
     FASTA,
     VCF,
     BatchSize,
+    Columns,
     Dtype,
     EnableThinking,
     MaxNewTokens,
@@ -26,6 +27,7 @@ WAYS = (
     ("reference", "variant", "question"),
     ("dataset_name", "output_dir"),
     ("vcf", "fasta", "question", "output_dir"),
+    ("dataset_name", "question", "output_dir"),
 )
 
 
@@ -36,7 +38,12 @@ Reference = Annotated[
     ),
 ]
 Variant = Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")]
-Question = Annotated[str | None, typer.Option("--question", help="What to ask; a table has its own.")]
+Question = Annotated[
+    str | None,
+    typer.Option(
+        "--question", help="What to ask. Of a table by default its own column; {GENE} is a value of the row."
+    ),
+]
 Table = Annotated[
     str | None,
     typer.Option(
@@ -59,6 +66,7 @@ def ask(
     question: Question = None,
     dataset_name: Table = None,
     split: TableSplit = "train",
+    columns: Columns = None,
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
     window: Window = None,
@@ -84,6 +92,7 @@ def ask(
     Example: textgenome ask --model outputs/starter --vcf variants.vcf.gz --fasta genome.fa --question "Which signal
     does this variant break?" --output_dir outputs/answers
     """
+    from textgenome.data.forms import TableForm
     from textgenome.inference import asking
     from textgenome.processing.processing_dna import DNA_WINDOW
 
@@ -106,7 +115,8 @@ def ask(
     if vcf is not None:
         answers = asking.ask_vcf(model, vcf, fasta, question, output_dir, window or DNA_WINDOW, **options)
     else:
-        answers = asking.ask_table(model, dataset_name, output_dir, split, **options)
+        form = TableForm.parse(columns, question)
+        answers = asking.ask_table(model, dataset_name, output_dir, split, form=form, **options)
     if answers is not None:
         typer.echo(f"{len(answers)} answers in {output_dir / 'answers.jsonl'}\n{asking.NOTICE}.")
 

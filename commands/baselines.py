@@ -20,7 +20,7 @@ from textgenome.commands.options import (
 
 ProblemType = Annotated[
     Literal["single_label_classification", "multi_label_classification", "regression"] | None,
-    typer.Option("--problem_type", help="Of rows without a question: what the labels are, by default as they look."),
+    typer.Option("--problem_type", help="What the labels of rows without a question are; by default as they look."),
 ]
 
 

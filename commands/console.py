@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 
 app = typer.Typer(
-    help="A language model that reads DNA. Research use only, not for diagnosis.",
+    help="Hugging Face models that read DNA. Research use only, not for diagnosis.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

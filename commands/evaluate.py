@@ -7,6 +7,7 @@ import typer
 from textgenome.commands.console import command
 from textgenome.commands.options import (
     BatchSize,
+    Columns,
     DatasetName,
     Dtype,
     EnableThinking,
@@ -20,6 +21,7 @@ from textgenome.commands.options import (
     Seed,
     Split,
     Synonyms,
+    TableQuestion,
     read_synonyms,
 )
 from textgenome.evaluation.conditions import CONDITIONS
@@ -37,7 +39,7 @@ Controls = Annotated[
         "constant_question+dna_exchanged.",
     ),
 ]
-Baselines = Annotated[bool, typer.Option("--baselines", help="Fit the trivial baselines on the train split.")]
+Baselines = Annotated[bool, typer.Option("--baselines", help="Also fit trivial baselines on the train split.")]
 TextOnlyModel = Annotated[
     str | None, typer.Option("--text_only_model", help="A model of the same recipe with `dna: none`, to compare.")
 ]
@@ -54,7 +56,9 @@ Temperature = Annotated[
 TopP = Annotated[float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")]
 ConstantQuestion = Annotated[
     str | None,
-    typer.Option("--constant_question", help="Of the control of that name. By default one for the data set."),
+    typer.Option(
+        "--constant_question", help="Question of the control of that name; by default one that suits the data set."
+    ),
 ]
 
 
@@ -81,6 +85,8 @@ def evaluate(
     constant_question: ConstantQuestion = None,
     locus_column: LocusColumn = None,
     locus_pattern: LocusPattern = None,
+    columns: Columns = None,
+    question: TableQuestion = None,
 ) -> None:
     """Evaluate a model on a table: accuracy with intervals, controls and baselines.
 
@@ -91,6 +97,7 @@ def evaluate(
     Example: textgenome evaluate --model outputs/starter --dataset_name starter --output_dir outputs/starter/evaluation
     --controls all --baselines
     """
+    from textgenome.data.forms import TableForm
     from textgenome.evaluation import evaluate_model
     from textgenome.evaluation.reporting import format_table
 
@@ -99,6 +106,7 @@ def evaluate(
     options |= {"on_bad_row": on_bad_row, "synonyms": read_synonyms(synonyms), "max_new_tokens": max_new_tokens}
     description = {"constant_question": constant_question, "locus_column": locus_column}
     options["description"] = {**description, "locus_pattern": locus_pattern}
+    options["form"] = TableForm.parse(columns, question)
     if temperature:
         options |= {"do_sample": True, "temperature": temperature, "top_p": top_p}
     metrics = evaluate_model(model, dataset_name, split, output_dir, read_controls(controls), **options)

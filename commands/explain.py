@@ -33,7 +33,9 @@ def explain(
     ] = "reference",
     position: Annotated[
         int | None,
-        typer.Option("--position", min=1, help="Of a model that labels bases: which base, counted from 1."),
+        typer.Option(
+            "--position", min=1, help="Base whose labels to explain, counted from 1, for models that label bases."
+        ),
     ] = None,
     show: Annotated[
         str | None,

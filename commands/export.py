@@ -42,7 +42,7 @@ def export(
     base: Base = None,
     base_revision: BaseRevision = None,
     metrics: Metrics = None,
-    revision: Annotated[str | None, typer.Option("--revision", help="Of a MODEL on the Hub.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Revision of a MODEL on the Hub.")] = None,
     language_model: LanguageModel = False,
 ) -> None:
     """Write a flat folder that the Auto classes load with trust_remote_code=True, where textgenome is not installed.

@@ -14,16 +14,18 @@ Model = Annotated[
         "argument means the same.",
     ),
 ]
-Revision = Annotated[str, typer.Option("--revision", help="Of a model on the Hub.")]
-Dtype = Annotated[Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Of the weights.")]
-BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows at a time.")]
+Revision = Annotated[str, typer.Option("--revision", help="Revision of a model on the Hub.")]
+Dtype = Annotated[
+    Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Data type of the weights.")
+]
+BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows to process at a time.")]
 EnableThinking = Annotated[
     bool | None,
     typer.Option(
         "--enable_thinking/--no_enable_thinking", help="Reason first. By default if the model was trained to."
     ),
 ]
-MaxNewTokens = Annotated[int, typer.Option("--max_new_tokens", min=1, help="Longest output.")]
+MaxNewTokens = Annotated[int, typer.Option("--max_new_tokens", min=1, help="Most new tokens to generate.")]
 DatasetName = Annotated[
     str,
     typer.Option(
@@ -34,7 +36,7 @@ DatasetName = Annotated[
 ]
 Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
 OutputDir = Annotated[Path, typer.Option("--output_dir", help="Folder for the results.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn at random.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Synonyms = Annotated[
     Path | None,
     typer.Option(
@@ -60,6 +62,19 @@ Table = Annotated[
     typer.Option(
         "--dataset_name",
         help="A table with `sequence`, or `reference_sequence` and `variant_sequence`: a file, folder or Hub id.",
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Columns of the table that have other names: reference_sequence=ref,variant_sequence=alt,answer=CLNSIG.",
+    ),
+]
+TableQuestion = Annotated[
+    str | None,
+    typer.Option(
+        "--question", help="Question for every row of a table without one; {GENE} is the row's value of that column."
     ),
 ]
 TableSplit = Annotated[str, typer.Option("--split", help="Split of the table; a single file is one split, `train`.")]

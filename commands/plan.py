@@ -41,7 +41,7 @@ def plan(
     from textgenome.training.precision import REFUSAL
 
     if dataset_name and dataset_name != "starter" and not Path(dataset_name).exists():
-        raise typer.BadParameter(f"{dataset_name} is no file or folder.", param_hint="--dataset_name")
+        raise typer.BadParameter(f"{dataset_name} is not a file or folder.", param_hint="--dataset_name")
     flags = [*(["--dataset_name", dataset_name] if dataset_name else []), *ctx.args]
     planned = (plan_tracks if learns_tracks(config) else plan_run)(config, gpus, gpu_memory, flags)
     typer.echo(f"Parameters: {planned.total:,}, trained: {planned.trained:,} ({planned.trained / planned.total:.1%})")

@@ -13,6 +13,7 @@ from textgenome.commands.options import (
     BatchSize,
     CacheDir,
     CacheGB,
+    Columns,
     Dtype,
     Model,
     OnBadRow,
@@ -28,7 +29,7 @@ Output = Annotated[
     Path,
     typer.Option(
         "--output",
-        help="New file: .csv, .tsv, .jsonl or .parquet; .vcf.gz, a copy of --vcf with INFO; of tracks .bw, .bedgraph.",
+        help="New file: .csv, .tsv, .jsonl or .parquet; .vcf.gz, a copy of --vcf with INFO; tracks: .bw, .bedgraph.",
     ),
 ]
 Overlap = Annotated[
@@ -36,12 +37,12 @@ Overlap = Annotated[
     typer.Option(
         "--overlap",
         min=0,
-        help="Along a genome: bases that a tile reads on either side of what is kept, by default an eighth of it.",
+        help="Bases of context on either side of each tile of a genome; by default an eighth of the tile.",
     ),
 ]
 Tracks = Annotated[
     str | None,
-    typer.Option("--tracks", help="Of a model of tracks: names of those to write, NAME,NAME. All by default."),
+    typer.Option("--tracks", help="Tracks to write, NAME,NAME; all by default."),
 ]
 
 
@@ -51,6 +52,7 @@ def predict(
     output: Output,
     dataset_name: Table = None,
     split: TableSplit = "train",
+    columns: Columns = None,
     fasta: Annotated[Path | None, FASTA] = None,
     bed: BED = None,
     vcf: Annotated[Path | None, VCF] = None,
@@ -66,24 +68,24 @@ def predict(
     tracks: Tracks = None,
     average_strands: Annotated[
         bool,
-        typer.Option("--average_strands", help="Of a model of tracks: the mean of both strands, in twice the time."),
+        typer.Option("--average_strands", help="Average the tracks of both strands, which takes twice as long."),
     ] = False,
     any_introns: Annotated[
-        bool, typer.Option("--any_introns", help="Of a GFF3 file: introns may have any ends, not GT and AG alone.")
+        bool, typer.Option("--any_introns", help="In GFF3 files, allow introns with other ends than GT and AG.")
     ] = False,
     min_exon: Annotated[
-        int, typer.Option("--min_exon", min=3, help="Of a GFF3 file: fewest bases of a coding exon.")
+        int, typer.Option("--min_exon", min=3, help="In GFF3 files, fewest bases of a coding exon.")
     ] = 12,
     species: Annotated[
-        str, typer.Option("--species", help="Of Enformer and Borzoi: human or mouse, whose published tracks to write.")
+        str, typer.Option("--species", help="Whose published tracks of Enformer and Borzoi to write: human or mouse.")
     ] = "human",
 ) -> None:
     """Predict with a model that `textgenome dna` has trained. Research use only, not for diagnosis.
 
-    Of each sequence, or pair of reference and variant, the output has the name and the answer with the probability of
-    each class, of each of several labels, or the value of a regression. In a VCF file, INFO has TG_ANSWER and
-    TG_SCORE, its probability, or TG_VALUE. The same command goes on with a run that was stopped. Several GPUs share
-    the rows under `accelerate launch -m textgenome.commands predict ...`.
+    For each sequence, or pair of reference and variant, the output has its name and the predicted class with the
+    probability of each class, the probability of each of several labels, or the value of a regression. In a VCF file,
+    INFO has TG_ANSWER and TG_SCORE, its probability, or TG_VALUE. The same command resumes a run that was stopped.
+    Several GPUs share the rows under `accelerate launch -m textgenome.commands predict ...`.
 
     A model of expression predicts each of its genes for people, from their phased genotypes in --vcf. Its states of
     windows are kept in --cache_dir, by default in the folder of the model.
@@ -104,11 +106,13 @@ def predict(
 
     Example: textgenome predict --model outputs/expression --vcf people.vcf.gz --fasta genome.fa --output people.tsv
     """
+    from textgenome.data.forms import TableForm
     from textgenome.data.haplotypes import read_names
     from textgenome.genome.annotating import NOTICE
     from textgenome.inference.predicting import predict as predict_all
 
     sources = {"dataset_name": dataset_name, "split": split, "fasta": fasta, "bed": bed, "vcf": vcf}
+    sources["form"] = TableForm.parse(columns)
     options = {"on_bad_row": on_bad_row, "dtype": dtype, "batch_size": batch_size, "unphased": unphased}
     options |= {"samples": read_names(samples) if samples else None, "cache_dir": cache_dir, "cache_gb": cache_gb}
     options |= {"overlap": overlap, "tracks": tracks and tracks.split(","), "average_strands": average_strands}

@@ -1,4 +1,4 @@
-"""`textgenome serve`: a model behind HTTP."""
+"""`textgenome serve`: serve a model over HTTP."""
 
 import os
 from typing import Annotated
@@ -26,7 +26,9 @@ AllowHost = Annotated[
 AllowOrigin = Annotated[
     list[str] | None, typer.Option("--allow_origin", help="Another site whose pages may ask; may be repeated.")
 ]
-MaxSeconds = Annotated[float, typer.Option("--max_seconds", min=0, help="For a request, the time it waits included.")]
+MaxSeconds = Annotated[
+    float, typer.Option("--max_seconds", min=0, help="Most seconds for a request, the time it waits included.")
+]
 
 
 def at_least_1(name: str, meaning: str):
@@ -43,18 +45,18 @@ def serve(
     api_key: ApiKey = None,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
-    max_body_bytes: Annotated[int, at_least_1("--max_body_bytes", "Of a request.")] = DEFAULTS.body_bytes,
+    max_body_bytes: Annotated[int, at_least_1("--max_body_bytes", "Most bytes of a request.")] = DEFAULTS.body_bytes,
     max_waiting_bytes: Annotated[
-        int, at_least_1("--max_waiting_bytes", "Of all requests that are read or wait; more get 429.")
+        int, at_least_1("--max_waiting_bytes", "Most bytes of all requests that are read or wait; more get 429.")
     ] = DEFAULTS.waiting_bytes,
-    max_bases: Annotated[int, at_least_1("--max_bases", "Of a sequence.")] = DEFAULTS.bases,
-    max_sequences: Annotated[int, at_least_1("--max_sequences", "Of a request.")] = DEFAULTS.sequences,
+    max_bases: Annotated[int, at_least_1("--max_bases", "Most bases of a sequence.")] = DEFAULTS.bases,
+    max_sequences: Annotated[int, at_least_1("--max_sequences", "Most sequences of a request.")] = DEFAULTS.sequences,
     max_tokens: Annotated[
-        int, at_least_1("--max_tokens", "Of prompt and answer together, at most what the model takes.")
+        int, at_least_1("--max_tokens", "Most tokens of prompt and answer together, up to what the model takes.")
     ] = DEFAULTS.tokens,
-    max_queue: Annotated[int, at_least_1("--max_queue", "Requests that wait; more get 429.")] = DEFAULTS.queue,
+    max_queue: Annotated[int, at_least_1("--max_queue", "Most requests that wait; more get 429.")] = DEFAULTS.queue,
     max_connections: Annotated[
-        int, at_least_1("--max_connections", "Clients connected at once; more get 503.")
+        int, at_least_1("--max_connections", "Most clients connected at once; more get 503.")
     ] = DEFAULTS.connections,
     max_seconds: MaxSeconds = DEFAULTS.seconds,
     batch_size: Annotated[int, at_least_1("--batch_size", "Requests answered together.")] = DEFAULTS.batch_size,

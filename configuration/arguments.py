@@ -29,6 +29,20 @@ class RowArguments:
             "variant_sequence, answer, and for a model with text question and perhaps reasoning; or messages."
         },
     )
+    columns: str | None = field(
+        default=None,
+        metadata={
+            "help": "Columns of the table that have other names: reference_sequence=ref,variant_sequence=alt,"
+            "answer=CLNSIG."
+        },
+    )
+    question: str | None = field(
+        default=None,
+        metadata={
+            "help": "For a model with text: question for every row of a table without one; {GENE} is a value of "
+            "the row."
+        },
+    )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     dataset_test_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     on_bad_row: str = field(
@@ -44,7 +58,7 @@ class RowArguments:
         default_factory=list,
         metadata={
             "help": "Names of settings that may be others than when the run in output_dir was begun; the model card "
-            "names them. `data_fingerprint` stands for the rows."
+            "names them. `data_fingerprint` means the rows."
         },
     )
 

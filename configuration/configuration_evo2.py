@@ -27,7 +27,7 @@ class Evo2Config(PreTrainedConfig):
         num_attention_heads: Number of attention heads.
         rope_parameters: Rotary embeddings: `rope_theta`, and for the models of long context `rope_type: linear` with a
             `factor`, by which positions are divided.
-        short_filter_length: Taps of the convolution that stands before the gates of every Hyena block, at least 2.
+        short_filter_length: Taps of the convolution that comes before the gates of every Hyena block, at least 2.
         hcs_filter_length: Taps of the short filters.
         hcs_filter_groups: Number of different short filters. Neighbouring channels share one.
         hcm_filter_length: Taps of the medium filters.
@@ -80,7 +80,7 @@ class Evo2Config(PreTrainedConfig):
         for name in ("num_attention_heads", "hcs_filter_groups", "hcm_filter_groups"):
             if self.hidden_size % getattr(self, name):
                 raise ValueError(
-                    f"Field 'hidden_size' is {self.hidden_size}, which is no multiple of {name} = "
+                    f"Field 'hidden_size' is {self.hidden_size}, which is not a multiple of {name} = "
                     f"{getattr(self, name)}."
                 )
         rope_type = self.rope_parameters["rope_type"]

@@ -151,7 +151,7 @@ def max_dna_tokens(config: PreTrainedConfig) -> int | None:
     """The longest input of a DNA encoder in tokens, or None if its configuration does not tell."""
     length = getattr(config, "max_position_embeddings", None)
     if config.model_type == "esm" and config.position_embedding_type == "absolute":
-        return length - config.pad_token_id - 1  # positions are counted from behind the padding id
+        return length - config.pad_token_id - 1  # positions are counted from after the padding id
     return length
 
 

@@ -19,9 +19,7 @@ class GenomeArguments:
     vcf: str | None = field(default=None, metadata={"help": "Variant calls on it: VCF, plain or compressed, or BCF."})
     regions: str | None = field(default=None, metadata={"help": "A BED file: what of the genome to train on."})
     test_regions: str | None = field(default=None, metadata={"help": "A BED file: what of it to evaluate on."})
-    test_contigs: list[str] | None = field(
-        default=None, metadata={"help": "Or contigs to evaluate on, of which nothing is trained on."}
-    )
+    test_contigs: list[str] | None = field(default=None, metadata={"help": "Or contigs to hold out for evaluation."})
     validation_regions: str | None = field(
         default=None, metadata={"help": "A BED file: where early stopping measures, apart from the other two."}
     )

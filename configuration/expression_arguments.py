@@ -98,7 +98,7 @@ class ExpressionArguments:
         },
     )
     group_size: int = field(
-        default=16, metadata={"help": "People of one gene that stand together in a batch; it must divide its size."}
+        default=16, metadata={"help": "People of one gene in each batch; it must divide the batch size."}
     )
 
 

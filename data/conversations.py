@@ -23,7 +23,7 @@ BLOCK_FIELDS = {"text": ("type", "text"), "dna": ("type", "dna"), "variant": ("t
 
 
 class BadRow(ValueError):
-    """A row that no conversation can be made of. `column` names the place in the row."""
+    """Raised when a row cannot be converted. `column` names the place in the row."""
 
     def __init__(self, column: str, message: str):
         super().__init__(message)

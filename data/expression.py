@@ -147,7 +147,7 @@ def _refuse_twice(path: str | Path, what: str, names: Sequence[str]) -> None:
 def read_covariates(path: str | Path) -> pandas.DataFrame:
     """Covariates by people: the rows are people, the columns numbers; a table with people as columns is turned.
 
-    Names of people may stand in the first line, as QTLtools and tensorQTL have it, or in the first column.
+    Names of people may be in the first line, as QTLtools and tensorQTL have it, or in the first column.
 
     Raises:
         ValueError: If a value is not a number.

@@ -84,7 +84,7 @@ def apply_variants(bases: str, start: int, variants: Iterable[Variant]) -> Haplo
 
 
 def _is_anchored(variant: Variant) -> bool:
-    """Whether it is an insertion or a deletion behind a base that it leaves alone."""
+    """Whether it is an insertion or a deletion after a base that it leaves alone."""
     reference, alternative = variant.reference.upper(), variant.alternative.upper()
     before = common_prefix(reference, alternative)
     after = common_prefix(reference[before:][::-1], alternative[before:][::-1])

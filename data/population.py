@@ -26,7 +26,7 @@ def read_sample_labels(path: str | Path) -> dict[str, str]:
     """The label of each person, of a table with the columns `sample` and `label`; other columns are not read.
 
     Raises:
-        ValueError: If the file is no such table, a name or label is empty, or a person is there twice.
+        ValueError: If the file is not such a table, a name or label is empty, or a person is there twice.
     """
     labels = {}
     for number, row in enumerate(read_table(Path(path))):

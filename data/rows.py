@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
 from textgenome.data.folders import SPLIT_OF, describe_files, find_files
+from textgenome.data.forms import TableForm, describe_columns
 from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.data.tables import check_values, read_table, table_format
 from textgenome.genome.progress import Progress
@@ -31,6 +32,7 @@ def load_rows(
     on_bad_row: str = "raise",
     check: Callable = row_to_messages,
     numbered: bool = False,
+    form: TableForm | None = None,
     **check_options,
 ) -> Dataset:
     """Load one split of a table, and check every row.
@@ -46,10 +48,11 @@ def load_rows(
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
         check: What raises `BadRow` for a bad row: `row_to_messages`, or for a head on DNA `check_labelled`.
         numbered: Whether to number the rows in the column `row`, from 0 through all files and counting bad ones.
+        form: Which columns to read in place of the usual ones.
         check_options: For `check`.
 
     Returns:
-        The rows, in the columns in which they came.
+        The rows, in the columns in which they came, and those of `form`.
 
     Raises:
         FileNotFoundError: If there is no such file, folder or data set.
@@ -59,7 +62,7 @@ def load_rows(
     if name == "starter":
         rows = starter_rows(_known_split(name, split))
         return rows.add_column("row", list(range(len(rows)))) if numbered else rows
-    rows = list(read_rows(name, split, on_bad_row, check, numbered, **check_options))
+    rows = list(read_rows(name, split, on_bad_row, check, numbered, form, **check_options))
     columns = dict.fromkeys(column for row in rows for column in row)
     try:
         return Dataset.from_list([{**columns, **row} for row in rows], on_mixed_types="use_json")
@@ -73,6 +76,7 @@ def read_rows(
     on_bad_row: str = "raise",
     check: Callable = row_to_messages,
     numbered: bool = False,
+    form: TableForm | None = None,
     **check_options,
 ) -> Iterator[dict]:
     """The rows that `load_rows` loads, one after the other, with the same arguments and errors.
@@ -82,19 +86,25 @@ def read_rows(
     if name == "starter":
         yield from load_rows(name, split, numbered=numbered)
         return
-    good, bad = 0, []
+    good, bad, lacking = 0, [], set()
     reading = Progress(_read(name, split), desc=f"Reading {split} rows", unit="row")
     for place, (file, number, row) in enumerate(reading):
         try:
             check_values(row)
             if not isinstance(row, dict):
-                raise BadRow("all", "the row is no JSON object")
+                raise BadRow("all", "the row is not a JSON object")
+            row = form.apply(row) if form else row
             check(row, **check_options)
         except BadRow as error:
             bad.append(f"{file}, row {number}, column {error.column!r}: {error}")
+            if not good and isinstance(row, dict) and error.column not in row:
+                lacking.add((error.column, str(error)))
             continue
         good += 1
         yield {**row, "row": place} if numbered else row
+    if bad and not good and len(lacking) == 1:
+        ((column, message),) = lacking
+        raise ValueError(f"{name}: no row can be read. Column {column!r}: {message}. {describe_columns(row)}")
     report_bad_rows(bad, good + len(bad), on_bad_row)
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")

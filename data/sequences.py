@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS, BadRow
+from textgenome.data.forms import TableForm
 from textgenome.data.rows import ROWS_SHOWN, load_rows
 from textgenome.data.variants import read_variants
 from textgenome.genome.bed import Region, read_bed
@@ -108,6 +109,7 @@ def read_sequences(
     vcf: str | Path | None = None,
     window: int = DNA_WINDOW,
     on_bad_row: str = "raise",
+    form: TableForm | None = None,
 ) -> Iterator[SequenceRow]:
     """The sequences of a table, of a FASTA file, of the regions of a BED file, or of the variants of a VCF file.
 
@@ -122,6 +124,7 @@ def read_sequences(
         vcf: Variants on that genome, each ALT allele a row: a pair of windows, see `read_variants`.
         window: Most bases of the windows of a pair, see `variant_window`.
         on_bad_row: `raise` or `skip` bad rows of a table or alleles.
+        form: Which columns of the table to read in place of the usual ones.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -131,7 +134,7 @@ def read_sequences(
     """
     given = {name for name, source in zip(("table", "fasta", "bed", "vcf"), (dataset_name, fasta, bed, vcf)) if source}
     if given == {"table"}:
-        return _rows_of_table(dataset_name, split, window, on_bad_row)
+        return _rows_of_table(dataset_name, split, window, on_bad_row, form)
     if given == {"fasta"}:
         return _rows_of_fasta(fasta)
     if given == {"fasta", "bed"}:
@@ -162,8 +165,10 @@ def check_sequences(row: Mapping, window: int = DNA_WINDOW) -> None:
             raise BadRow(columns[1], str(error)) from error
 
 
-def _rows_of_table(dataset_name: str, split: str, window: int, on_bad_row: str) -> Iterator[SequenceRow]:
-    for row in load_rows(dataset_name, split, on_bad_row, check_sequences, numbered=True, window=window):
+def _rows_of_table(
+    dataset_name: str, split: str, window: int, on_bad_row: str, form: TableForm | None
+) -> Iterator[SequenceRow]:
+    for row in load_rows(dataset_name, split, on_bad_row, check_sequences, numbered=True, form=form, window=window):
         name = row.get("name")
         name = str(row["row"] if name is None else name)
         if row.get("sequence") is not None:

@@ -234,7 +234,7 @@ def _json_value(text: str, start: int, end: int) -> tuple[dict | BadRow, int]:
     try:
         return DECODER.decode(line), end
     except json.JSONDecodeError as error:
-        bad = BadRow("all", f"{error.msg} at position {error.pos} of the line: the row is no JSON object")
+        bad = BadRow("all", f"{error.msg} at position {error.pos} of the line: the row is not a JSON object")
         if error.pos < len(line) - 1:
             return bad, end
     except (ValueError, RecursionError) as error:
@@ -242,7 +242,7 @@ def _json_value(text: str, start: int, end: int) -> tuple[dict | BadRow, int]:
     try:  # the line ends within it
         value, stop = DECODER.raw_decode(text, start + len(line) - len(line.lstrip()))
     except (ValueError, RecursionError) as error:
-        return BadRow("all", f"{error}: the row is no JSON object"), end
+        return BadRow("all", f"{error}: the row is not a JSON object"), end
     end = _line_end(text, stop)
     if text[stop:end].strip():
         return BadRow("all", "more follows in the line in which the JSON object ends"), end

@@ -104,7 +104,7 @@ def survey(rows: Iterable[SequenceRow]) -> Survey:
         letters = unit.sequence if isinstance(unit.sequence, str) else ""
         digest.update(f"{unit.columns} {len(unit.sequence)} {letters}\n".encode("utf-8", "surrogateescape"))
     if not number:
-        raise ValueError("There is no sequence.")
+        raise ValueError("The input holds no sequence.")
     return Survey(number, bases, digest.hexdigest())
 
 

@@ -54,7 +54,7 @@ def read_variants(
         conversation_options: See `row_to_messages`.
 
     Yields:
-        Rows with `variant` (`contig:position:REF:ALT` as they stand in the VCF), `question`, `reference_sequence`,
+        Rows with `variant` (`contig:position:REF:ALT` as in the VCF), `question`, `reference_sequence`,
         `variant_sequence` and perhaps `answer`.
 
     Raises:
@@ -195,7 +195,7 @@ def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: i
     reach = 2 * window
     while True:
         after = fetch(genome, contig, end, end + reach)
-        # In a repeat the change stands at its right-most place, and needs a flank behind that.
+        # In a repeat the change is placed at its right-most position, and needs a flank after that.
         alike = common_prefix((reference + after).upper(), (allele + after).upper())
         if len(after) < reach or alike + window <= reach:
             break

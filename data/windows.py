@@ -201,7 +201,7 @@ class LabelReader:
         stranded: Whether features count on their own strand only. Otherwise those of both strands are labels.
 
     Raises:
-        ValueError: If a label is no type of any annotation, or a contig has no sequence.
+        ValueError: If a label is not a type of any annotation, or a contig has no sequence.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ HEXAMER_BASES = 20_000_000  # most bases that hexamers are counted in
 EXCHANGED, REVERSED, HEXAMER, POSITIVE = "dna_exchanged", "dna_reversed", "hexamers", "all_positive"
 EXON, GENE = "exon_f1", "gene_f1"
 LABEL_CONDITIONS = {
-    AS_IS: Condition("as is", "model", "The model labels the bases of held-out loci."),
+    AS_IS: Condition("unchanged", "model", "The model labels the bases of held-out loci."),
     EXCHANGED: Condition(
         CONDITIONS[EXCHANGED].title,
         "control",

@@ -43,6 +43,26 @@ def draw_curves(
     return _svg(title, parts, height)
 
 
+def draw_lines(
+    title: str, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str]
+) -> str:
+    """Lines on axes that end at round numbers, with their names below if there are several.
+
+    The arguments are those of `draw_curves`.
+    """
+    lines = {name: [np.asarray(each, dtype=float) for each in points] for name, points in lines.items()}
+    ends = [_round_ends(np.concatenate([points[i] for points in lines.values()])) for i in range(2)]
+    parts, height = _axes(*ends, labels), HEIGHT
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        line = f'class="curve curve-{min(i, 3)}"'
+        parts.append(f'<path {line} d="{_path(x, y, *ends)}"/>')
+        if len(lines) > 1:
+            height += 16
+            parts.append(f'<path {line} d="M{LEFT} {height - 8}h24"/><text x="{LEFT + 32}" y="{height - 4}">')
+            parts.append(f"{escape(name)}</text>")
+    return _svg(title, parts, height)
+
+
 def draw_scatter(title: str, x: Sequence[float], y: Sequence[float], labels: tuple[str, str]) -> str:
     """Points, of many every so many, and the line on which both values are equal.
 
@@ -110,4 +130,4 @@ def _path(x: Sequence[float], y: Sequence[float], x_ends: tuple[float, float], y
     return "M" + "L".join(f"{_x(a, x_ends):.1f} {_y(b, y_ends):.1f}" for a, b in zip(x, y))
 
 
-__all__ = ["draw_curves", "draw_scatter"]
+__all__ = ["draw_curves", "draw_lines", "draw_scatter"]

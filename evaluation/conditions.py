@@ -19,7 +19,7 @@ class Condition(NamedTuple):
 
 AS_IS, TEXT_ONLY = "as_is", "text_only_model"
 CONDITIONS = {
-    AS_IS: Condition("as is", "model", "The model answers the unchanged rows."),
+    AS_IS: Condition("unchanged", "model", "The model answers the unchanged rows."),
     TEXT_ONLY: Condition(
         "text-only model",
         "text-only",

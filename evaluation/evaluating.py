@@ -16,6 +16,7 @@ from transformers import (
 from transformers.utils import logging
 
 from textgenome.data.descriptions import Description, find_description
+from textgenome.data.forms import TableForm
 from textgenome.data.labels import is_pair
 from textgenome.data.prompts import as_prompt, check_options, cut_each, cut_window, cut_windows, reading_options
 from textgenome.data.rows import list_splits, load_rows, read_rows
@@ -83,6 +84,7 @@ class Evaluation:
         seed: Of controls, sampling and bootstrap.
         description: Attributes of `Description` that replace those of the data set, unless they are None.
         generation_options: For `model.generate`.
+        form: Which columns to read in place of the usual ones.
         tables: In place of what the splits hold, the rows to evaluate and those to fit baselines on.
 
     Raises:
@@ -107,6 +109,7 @@ class Evaluation:
     description: dict[str, str | None] = field(default_factory=dict)
     generation_options: dict = field(default_factory=dict)
     tables: tuple[Sequence[Mapping], list[Mapping]] | None = None
+    form: TableForm | None = None
 
     def __post_init__(self):
         self.state, self.output_dir = join_processes(), Path(self.output_dir)
@@ -117,7 +120,7 @@ class Evaluation:
         if self.enable_thinking is None:
             self.enable_thinking = getattr(processor, "reasons", False)
         self.reading = reading_options(processor)
-        self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row}
+        self.check = {"check": self.kind.check, "on_bad_row": self.on_bad_row, "form": self.form}
         if self.mode == "classify":
             self.check["problem_type"] = self.checkpoint.config.problem_type
         checks = {**self.check, **check_options(processor)}
@@ -202,7 +205,8 @@ class Evaluation:
         metrics = {**settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
         metrics["wall_time_s"] = round(time.monotonic() - started, 1)
-        return write_results(self.output_dir, metrics, self.rows, known)
+        loci = [self.described.locus(row) for row in self.rows]
+        return write_results(self.output_dir, metrics, self.rows, known, loci if any(loci) else None)
 
     def cut(self, rows: Sequence[Mapping]) -> Sequence[dict]:
         """The rows as the model reads them."""

@@ -9,11 +9,13 @@ from textgenome.data.labels import check_labelled, find_classes, find_problem_ty
 from textgenome.data.locks import locked
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.evaluation.baselines import predict_baselines
+from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.reporting import save_metrics
-from textgenome.evaluation.results import describe_answers, summarize
+from textgenome.evaluation.results import answer_of, describe_answers, summarize
+from textgenome.evaluation.samples import save_samples
 from textgenome.evaluation.sequence_results import SequenceTable, cut_sequences, write_sequence_results
-from textgenome.inference.answers import normalize_answer
+from textgenome.inference.answers import is_right, normalize_answer
 
 
 def evaluate_baselines(
@@ -78,9 +80,18 @@ def load_train_rows(dataset_name: str, evaluated_split: str, **check) -> list[di
     return [row for row in load_rows(dataset_name, "train", **check).to_list() if row.get("messages") is None]
 
 
-def write_results(folder: Path, metrics: dict, rows: Sequence[Mapping], known: dict[str, Sequence[dict]]) -> dict:
+def write_results(
+    folder: Path,
+    metrics: dict,
+    rows: Sequence[Mapping],
+    known: dict[str, Sequence[dict]],
+    loci: list[str | None] | None = None,
+) -> dict:
     metrics = save_metrics(folder, {**describe_answers(metrics["conditions"]), **metrics})
-    write_report(folder / "report.html", metrics, rows, known)
+    if AS_IS in known:
+        right = [is_right(answer_of(record), row["answer"]) for record, row in zip(known[AS_IS], rows)]
+        save_samples(folder, {"accuracy": right}, metrics.get("seed", 0), right)
+    write_report(folder / "report.html", metrics, rows, known, loci)
     return metrics
 
 

@@ -47,7 +47,7 @@ METRICS = {
     "no_answer": Metric("without answer", higher_is_better=False),
     "tokens_per_answer": Metric("tokens per answer", higher_is_better=False),
     "accuracy_single_entry": Metric("first line with “answer:”"),
-    "truth_anywhere": Metric("truth anywhere in output (no measure of answers)"),
+    "truth_anywhere": Metric("truth anywhere in output (does not measure answers)"),
 }
 
 

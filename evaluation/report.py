@@ -8,13 +8,15 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from textgenome.evaluation.conditions import AS_IS
+from textgenome.evaluation.report_parts import Figure, Table
 from textgenome.evaluation.results import answers_of
+from textgenome.evaluation.subgroups import subgroup_table
+from textgenome.evaluation.training_curves import read_log, training_curves
 from textgenome.inference.answers import hide_bases, normalize_answer
 from textgenome.inference.checkpoints import without_path
 
@@ -24,39 +26,13 @@ OTHER_ANSWER, NO_ANSWER = "another answer", "no answer"
 KINDS = {"model": "Model", "text-only": "Text only", "control": "Controls", "baseline": "Baselines"}
 
 
-class Figure(NamedTuple):
-    """A picture on the page.
-
-    Attributes:
-        title: Its heading.
-        picture: An SVG image as text, which becomes a part of the page, or the bytes of a PNG image.
-        caption: A sentence or two on what it shows.
-        wide: Whether it takes the whole width.
-    """
-
-    title: str
-    picture: str | bytes
-    caption: str = ""
-    wide: bool = False
-
-
-class Table(NamedTuple):
-    """A further table on the page.
-
-    Attributes:
-        title: Its heading.
-        columns: Names of the columns.
-        rows: The cells of each row, the first one its name; floats get three digits.
-        caption: A sentence or two on what it shows.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence]
-    caption: str = ""
-
-
-def write_report(path: Path, metrics: dict, rows: Sequence[Mapping], known: dict[str, Sequence[dict]]) -> None:
+def write_report(
+    path: Path,
+    metrics: dict,
+    rows: Sequence[Mapping],
+    known: dict[str, Sequence[dict]],
+    loci: list[str | None] | None = None,
+) -> None:
     """Write what `metrics` says of answers, and the worst mistakes, as a page to read and to print.
 
     The unchanged rows or, of baselines alone, the best of them are shown in detail.
@@ -67,15 +43,19 @@ def write_report(path: Path, metrics: dict, rows: Sequence[Mapping], known: dict
             of the run.
         rows: The evaluated rows, with `answer` and perhaps `question`.
         known: By condition one record for each row, as for `summarize`.
+        loci: For each row its locus, or None.
     """
     conditions = metrics["conditions"]
     detailed = AS_IS if AS_IS in conditions else max(conditions, key=lambda name: conditions[name]["accuracy"])
     truths = [sys.intern(normalize_answer(row["answer"])) for row in rows]
     answers = answers_of(known[detailed])
     bins = conditions[detailed].get("reliability", [])
+    groups = subgroup_table(rows, [truth == answer for truth, answer in zip(truths, answers)], loci)
     write_page(
         path,
         metrics,
+        figures=training_curves({"training": read_log(metrics.get("model"))}),
+        tables=[groups] if groups.rows else (),
         detailed=detailed,
         confusion=count_confusions(truths, answers),
         calibration_error=sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(rows),

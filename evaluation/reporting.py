@@ -11,6 +11,8 @@ from pathlib import Path
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS, Condition
 from textgenome.evaluation.metrics import METRICS, Metric
 from textgenome.evaluation.report import Figure, Table, write_page
+from textgenome.evaluation.samples import save_samples
+from textgenome.evaluation.training_curves import read_log, training_curves
 from textgenome.evaluation.units import Measured, Pooled, summarize_units
 from textgenome.evaluation.verdict import judge
 
@@ -33,6 +35,7 @@ def write_results(
     figures: Sequence[Figure] = (),
     tables: Sequence[Table] = (),
     details: Mapping | None = None,
+    right: Sequence[bool] | None = None,
     seed: int = 0,
 ) -> dict:
     """Write `metrics.json` and `report.html` of a model beside its baselines and controls.
@@ -55,6 +58,7 @@ def write_results(
         figures: Pictures for the page.
         tables: Further tables for the page, such as one row a label.
         details: Of answers, see `write_page`.
+        right: For each row whether the model is right, where there is such a thing, for the test of `compare_runs`.
         seed: Of the bootstrap.
 
     Returns:
@@ -87,13 +91,19 @@ def write_results(
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     results = save_metrics(folder, results)
-    write_page(folder / "report.html", results, figures=figures, tables=tables, **(details or {}))
+    if AS_IS in measured:
+        save_samples(folder, measured[AS_IS], seed, right)
+    curves = training_curves({"training": read_log(results.get("model"))})
+    write_page(folder / "report.html", results, figures=[*figures, *curves], tables=tables, **(details or {}))
     return results
 
 
-def save_metrics(folder: Path, metrics: dict) -> dict:
-    """Write `metrics.json` with its verdict first, and versions and date last; returns its content."""
-    metrics = {"verdict": judge(metrics), **metrics, "versions": versions()}
+def save_metrics(folder: Path, metrics: dict, sentence: str | None = None) -> dict:
+    """Write `metrics.json` with its verdict first, and versions and date last; returns its content.
+
+    The verdict is `sentence`, or by default that of `judge`.
+    """
+    metrics = {"verdict": sentence or judge(metrics), **metrics, "versions": versions()}
     metrics["date"] = datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ def auprc(truths: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.nda
 
 
 def count_classes(truths: np.ndarray, given: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
-    """Confusion counts, `(samples, classes, classes)`, truth first. A truth of -1 is no class: such a row is wrong.
+    """Confusion counts, `(samples, classes, classes)`, truth first. A truth of -1 is not a class: such a row is wrong.
 
     It counts in a further class, the last one, so that the result has `classes + 1` if there are any.
     """

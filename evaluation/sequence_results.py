@@ -17,6 +17,7 @@ from textgenome.evaluation.report import Figure, Table, count_confusions, find_m
 from textgenome.evaluation.reporting import write_results
 from textgenome.evaluation.row_metrics import auprc, auroc, measure_classes, measure_labels, measure_values
 from textgenome.evaluation.sequence_baselines import predict_sequence_baselines
+from textgenome.evaluation.subgroups import subgroup_table
 from textgenome.evaluation.units import Pooled
 from textgenome.evaluation.verdict import EXCHANGED
 from textgenome.processing.processing_dna import DNA_WINDOW, normalize_dna, variant_window
@@ -142,6 +143,10 @@ def write_sequence_results(
     if table.is_single:
         figures.append(_calibration(truths, found))
         details = _detail_answers(table, truths, found, kept)
+        chosen = np.flatnonzero(kept)
+        loci = table.loci and [table.loci[i] for i in chosen]
+        groups = subgroup_table([table.rows[i] for i in chosen], found.argmax(axis=1) == truths, loci)
+        tables += [groups] if groups.rows else []
         if not (truths >= 0).all():
             notes.append(f"{int((truths < 0).sum())} rows have a class that was not trained: they are wrong.")
     answers = found.argmax(axis=1) if table.is_single else np.zeros(0)
@@ -157,6 +162,7 @@ def write_sequence_results(
         figures=figures,
         tables=tables,
         details={"detailed": shown, **details},
+        right=answers == truths if table.is_single and shown == AS_IS else None,
         seed=seed,
     )
 

@@ -62,7 +62,7 @@ def summarize_units(measured: Measured, model: str = AS_IS, unpaired: Collection
         ValueError: If a condition has other units than the model and is not named in `unpaired`.
     """
     draws = {
-        condition: {name: _resample(values, seed) for name, values in metrics.items()}
+        condition: {name: resample(values, seed) for name, values in metrics.items()}
         for condition, metrics in measured.items()
     }
     summaries = {}
@@ -94,8 +94,8 @@ def _mean_of_units(values: Sequence[float]) -> Pooled:
     return Pooled(len(values), compute)
 
 
-def _resample(metric: Pooled | Sequence[float], seed: int) -> tuple[int, float, np.ndarray]:
-    """How many units there are, the metric of them, and that of each sample."""
+def resample(metric: Pooled | Sequence[float], seed: int) -> tuple[int, float, np.ndarray]:
+    """How many units there are, the metric of them, and that of each of 1,000 bootstrap samples, `(1000,)`."""
     metric = metric if isinstance(metric, Pooled) else _mean_of_units(metric)
     if not metric.units:
         raise ValueError("There is no unit to measure.")
@@ -117,4 +117,4 @@ def _interval(units: int, samples: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-__all__ = ["Measured", "Pooled", "summarize_units"]
+__all__ = ["Measured", "Pooled", "resample", "summarize_units"]

@@ -43,7 +43,7 @@ def ensure_index(path: str | Path) -> None:
 
     Raises:
         OSError: If the file cannot be read, or the index not be written.
-        ValueError: If the file is no FASTA file that can be indexed; the message names the line.
+        ValueError: If the file is not a FASTA file that can be indexed; the message names the line.
     """
     with open(path, "rb", buffering=0) as file:
         compressed = is_bgzip(path, PlainBytes(file).read(0, 18))

@@ -23,7 +23,7 @@ def open_fasta(path: str | Path) -> "pysam.FastaFile":
 
     Raises:
         OSError: If pysam is missing, or the file or its index cannot be read or written.
-        ValueError: If the file is no FASTA file whose places can be computed; the message names the line.
+        ValueError: If the file is not a FASTA file whose places can be computed; the message names the line.
     """
     if pysam is None:
         raise OSError("Reading FASTA files needs pysam: pip install 'textgenome[genome]'.")
@@ -55,8 +55,8 @@ def read_records(path: str | Path) -> Iterator[tuple[str, str]]:
 
     Raises:
         OSError: If the file cannot be opened.
-        ValueError: If it is no FASTA file, or a record has no name, the name of another one, or no bases. The message
-            gives the line.
+        ValueError: If it is not a FASTA file, or a record has no name, the name of another one, or no bases. The
+            message gives the line.
     """
     names, name, bases, began, number = {}, None, [], 0, 0
     with open(path, "rb") as file:
@@ -103,7 +103,7 @@ def read_record(path: str | Path) -> str:
     if not text:
         raise ValueError(f"{path}: the file is empty.")
     if not text.startswith(">"):
-        raise ValueError(f"{path}: it is no FASTA file, which starts with `>`, in UTF-8.")
+        raise ValueError(f"{path}: it is not a FASTA file, which starts with `>`, in UTF-8.")
     records = text.count("\n>") + 1
     if records > 1:
         raise ValueError(f"{path}: expected a FASTA file with one record, but there are {records}.")

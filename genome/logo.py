@@ -89,7 +89,7 @@ def plot_bases(
 
 
 def draw_logo(axis, sequence: str, row: Row) -> None:
-    """Letters that stand on the line, or hang from it, as high as their values."""
+    """Letters that rise from the line, or hang from it, as high as their values."""
     values = np.nan_to_num(np.asarray(row.heights, dtype=float))
     font = FontProperties(family="DejaVu Sans", weight="bold")
     for place, (base, value) in enumerate(zip(sequence, values)):

@@ -93,7 +93,7 @@ class VcfFile:
         """The records, one after the other.
 
         Raises:
-            ValueError: If a line is no record; the message gives its number.
+            ValueError: If a line is not a record; the message gives its number.
         """
         for number, line in enumerate(self._lines, len(self.header) + 2):
             wrong = _wrong_in(line, self.columns)
@@ -194,7 +194,7 @@ def _check_start(path: str | Path, line: str) -> None:
     if line.startswith("#") and not line.startswith("##fileformat=VCF"):
         raise ValueError(f"{path}: its first line is not ##fileformat=VCFv4.2 or another version, as in VCF files.")
     if not line.startswith("#"):
-        blank = "the first line is blank" if not line.strip() else "it is no VCF or BCF file"
+        blank = "the first line is blank" if not line.strip() else "it is not a VCF or BCF file"
         raise ValueError(f"{path}: {blank}.")
 
 
@@ -226,7 +226,7 @@ def _wrong_in(line: str, columns: list[str]) -> str | None:
     if number != len(columns):
         return f"it has {number} columns, but the header names {len(columns)}"
     if not _POSITION.fullmatch(line.split("\t", 2)[1]):
-        return "column 'POS': it is no whole number"
+        return "column 'POS': it is not a whole number"
     return None
 
 

@@ -277,7 +277,7 @@ def find_license(hub_id: str, revision: str | None = None) -> dict[str, str] | N
 def card_license(bases: list[dict[str, str]], settings: dict) -> dict[str, str]:
     """The licence of the card: the common one of the base models, a non-commercial one if there is any.
 
-    Weights that began at random have that of this package; those of which nothing is known have `unknown`.
+    Weights that began at random have that of this package; unknown ones have `unknown`.
     """
     if not bases:
         return {"license": "apache-2.0" if settings else "unknown"}

@@ -65,7 +65,7 @@ def extract_answer(text: str) -> str | None:
     """The last `Answer:` line outside the think block, normalised.
 
     A think block that was cut off holds all that follows. Where the text ends one that the prompt began, it starts
-    behind it.
+    after it.
 
     Returns:
         The answer, or None where there is none.
@@ -82,7 +82,7 @@ def split_output(text: str) -> tuple[str, str | None]:
     """What the model wrote, for people to read.
 
     Returns:
-        The reasoning: all that stands before the answer, without think tags. And the answer that `extract_answer`
+        The reasoning: all text before the answer, without think tags. And the answer that `extract_answer`
         finds, as the model spelt it.
     """
     found = _find_answer(text)
@@ -130,9 +130,9 @@ def extract_single_entry(text: str) -> str | None:
 
 
 def truth_anywhere(text: str, truth: str) -> bool:
-    """Whether the truth stands anywhere in the output, reasoning included: what the predecessors count as right.
+    """Whether the truth occurs anywhere in the output, reasoning included: what the predecessors count as right.
 
-    It is no measure of answers: a name within a longer name counts, and so does one that the model rules out.
+    It does not measure answers: a name within a longer name counts, and so does one that the model rules out.
     """
     return truth.strip().lower() in text.lower()
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from textgenome.data.conversations import BadRow
 from textgenome.data.files import write_rows
+from textgenome.data.forms import TableForm
 from textgenome.data.prompts import as_prompt, check_options, cut_each, cut_window, cut_windows, reading_options
 from textgenome.data.rows import read_rows
 from textgenome.data.settings import remember_settings
@@ -103,6 +104,7 @@ def ask_table(
     on_bad_row: str = "raise",
     revision: str = "main",
     enable_thinking: bool | None = None,
+    form: TableForm | None = None,
     **options,
 ) -> Sequence[dict] | None:
     """Ask about the rows of a table, and write `answers.jsonl`.
@@ -115,6 +117,7 @@ def ask_table(
         on_bad_row: See `load_rows`.
         revision: Of a model on the Hub.
         enable_thinking: See `ask`.
+        form: See `load_rows`.
         options: See `ask_rows`.
 
     Returns:
@@ -123,7 +126,7 @@ def ask_table(
     checkpoint = open_fused(model, revision)
     thinks = checkpoint.processor.reasons if enable_thinking is None else enable_thinking
     checks = _checks(checkpoint.processor, checkpoint.config, thinks)
-    rows = StoredRows(read_rows(dataset_name, split, on_bad_row, check_question, numbered=True, **checks))
+    rows = StoredRows(read_rows(dataset_name, split, on_bad_row, check_question, numbered=True, form=form, **checks))
     return ask_rows(checkpoint, rows, output_dir, enable_thinking=thinks, are_checked=True, **options)
 
 

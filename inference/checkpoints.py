@@ -194,7 +194,7 @@ def training_settings(name: str | Path) -> dict:
 
 
 def check_models(names: Iterable[str]) -> None:
-    """Raise FileNotFoundError for a name that is no folder and cannot be a model on the Hub."""
+    """Raise FileNotFoundError for a name that is not a folder and cannot be a model on the Hub."""
     for name in names:
         if not Path(name).exists():
             try:
@@ -204,7 +204,7 @@ def check_models(names: Iterable[str]) -> None:
 
 
 def pin_revision(model: str, revision: str | None) -> str | None:
-    """The commit behind a revision on the Hub: a branch may move before a run is resumed.
+    """The commit that a revision names on the Hub: a branch may move before a run is resumed.
 
     Raises:
         OSError: If there is no such model, in a folder or on the Hub.
@@ -242,7 +242,7 @@ def without_path(name: str | None) -> str | None:
 
 
 def find_revisions(names: Iterable[str]) -> dict[str, str | None]:
-    """The commits at which base models stand on the Hub now. Of a local folder only its name is kept."""
+    """The commits of base models on the Hub now. Of a local folder only its name is kept."""
     return {without_path(name): pin_revision(name, "main") if is_hub_id(name) else None for name in names}
 
 

@@ -251,7 +251,7 @@ def output_place(output: Path, shard: tuple[int, int] = (1, 1)) -> Path:
 
 @contextmanager
 def feature_cache(encoder: TextGenomeDNAModel, folder: str | Path | None, gigabytes: float) -> Iterator[None]:
-    """Let a cache of states stand in for an encoder, if there is a folder for it."""
+    """Let a cache of states replace an encoder, if there is a folder for it."""
     if folder is None:
         yield
         return

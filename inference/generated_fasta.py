@@ -23,7 +23,7 @@ def open_prompts(language_model: DNALanguageModel, fasta: str | Path, length: in
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no FASTA file, or a record is too long; the message names it.
+        ValueError: If it is not a FASTA file, or a record is too long; the message names it.
     """
     check_writes_bases(language_model)
     prompts = {}

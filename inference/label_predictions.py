@@ -105,7 +105,7 @@ class KeptLabels:
         kept: The pieces.
         config: Of the model.
         labels: How many labels there are, without the class of all other bases.
-        single: Whether a base has one class, the first of which is no label.
+        single: Whether a base has one class, the first of which is not a label.
     """
 
     def __init__(self, kept: KeptPieces, config, labels: int, single: bool):

@@ -65,7 +65,7 @@ class DNALanguageModel:
         return tokenize_dna(self.tokenizer, sequences)[0]
 
     def are_bases(self, ids: torch.Tensor) -> torch.Tensor:
-        """Which tokens stand for known bases: bool, of the shape of `ids`. N, padding and what is added do not."""
+        """Which tokens are known bases: bool, of the shape of `ids`. N, padding and what is added do not."""
         others = sorted({*self.tokenize(["N"])[0], *self.tokenizer.all_special_ids})
         return ~torch.isin(ids, torch.tensor(others, device=ids.device))
 

@@ -223,7 +223,7 @@ def score_predictions(
     batch_size: int,
     behind_reasoning: bool = False,
 ) -> None:
-    """Rank the labels for the rows that have no scores yet under this condition: at once, or behind what the model
+    """Rank the labels for the rows that have no scores yet under this condition: at once, or after what the model
     wrote before its answer. See `score_labels`."""
     places = predictions.missing(condition, len(rows), "scores")
     prompts = ChangedRows(rows, as_prompt, places)

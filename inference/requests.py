@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from textgenome.data.forms import TableForm
 from textgenome.data.sequences import SequenceRow, read_sequences
 
 
@@ -15,6 +16,7 @@ class Request:
         output: A new file, whose ending says the format.
         dataset_name: A table, see `read_sequences`, like the following five.
         split: Of the table.
+        form: Of the table: columns with other names.
         fasta: A FASTA file.
         bed: Regions of it.
         vcf: Variants on it.
@@ -35,6 +37,7 @@ class Request:
     output: Path
     dataset_name: str | None = None
     split: str = "train"
+    form: TableForm | None = None
     fasta: Path | None = None
     bed: Path | None = None
     vcf: Path | None = None
@@ -59,7 +62,14 @@ class Request:
     def rows(self, window: int) -> Iterator[SequenceRow]:
         """The sequences; pairs are cut to windows of at most so many bases."""
         return read_sequences(
-            self.dataset_name, self.split, self.fasta, self.bed, self.vcf, window=window, on_bad_row=self.on_bad_row
+            self.dataset_name,
+            self.split,
+            self.fasta,
+            self.bed,
+            self.vcf,
+            window=window,
+            on_bad_row=self.on_bad_row,
+            form=self.form,
         )
 
 

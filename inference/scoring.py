@@ -80,12 +80,12 @@ def score_batch(
         processor: Its processor.
         conversations: What is asked.
         labels: Answers to choose from.
-        outputs: What the model wrote to each: a label then stands in the place of the answer, behind the reasoning. By
+        outputs: What the model wrote to each: a label then takes the place of the answer, after the reasoning. By
             default, and where there is no answer, it is given at once.
 
     Returns:
         For each conversation, by label the log-probability among the labels, from the likelihood of all tokens of the
-        label behind `Answer:`, and of the end of the turn.
+        label after `Answer:`, and of the end of the turn.
     """
     reasonings = [before_answer(output) for output in outputs] if outputs else [""] * len(conversations)
     begun = [
@@ -116,7 +116,7 @@ class LabelTree:
         turns: The tokens of each label.
         tokens: Of each node, a beginning of a label that others may share.
         paths: The nodes on the way to each node, itself included.
-        ends: For each label the nodes, counted from 1, behind which its tokens come; 0 is the prompt.
+        ends: For each label the nodes, counted from 1, after which its tokens come; 0 is the prompt.
     """
 
     turns: list[list[int]]

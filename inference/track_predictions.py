@@ -34,7 +34,7 @@ def predict_signals(checkpoint: Checkpoint, request: Request) -> int | None:
         How many bins were predicted, on the main process.
 
     Raises:
-        ValueError: If the output is of another format, or there is no FASTA file.
+        ValueError: If the output is of another format, or there is not a FASTA file.
     """
     suffix = find_suffix(request)
     chosen = choose_tracks(checkpoint, request.tracks)

@@ -232,14 +232,14 @@ def read_numbers(rows: list[SequenceRow], name: str, vcf: str | Path | None) -> 
     """The same as numbers; NaN is None.
 
     Raises:
-        ValueError: If a value is no number. The message names the variant.
+        ValueError: If a value is not a number. The message names the variant.
     """
     numbers = []
     for row, value in zip(rows, read_column(rows, name, vcf)):
         try:
             number = None if value is None else float(value)
         except ValueError as error:
-            raise ValueError(f"{name} of {row.name} is no number: {printable(value[:40])!r}.") from error
+            raise ValueError(f"{name} of {row.name} is not a number: {printable(value[:40])!r}.") from error
         numbers.append(None if number is None or math.isnan(number) else number)
     return numbers
 

@@ -17,7 +17,7 @@ def fft_convolution(signal: torch.Tensor, filters: torch.Tensor) -> torch.Tensor
     """Causal convolution along the last dimension: output t sees signal 0 to t only.
 
     Args:
-        signal: `(batch, channels, length)`, float32. More dimensions may stand between.
+        signal: `(batch, channels, length)`, float32. More dimensions may lie between.
         filters: `(channels, taps)`, float32, with at most as many taps as the signal is long; `filters[:, 0]` weighs
             the present token. Broadcast over the other dimensions.
 

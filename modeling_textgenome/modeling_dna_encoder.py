@@ -296,7 +296,7 @@ class DNAEncoderMixin:
 
         Args:
             input_ids: `(sequences, length)`.
-            attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side; each sequence has a token.
+            attention_mask: Same shape, 1 for DNA tokens. Padding may be on either side; each sequence has a token.
             inputs_embeds: `(sequences, length, width)`, see `encode_dna`. With them each sequence is encoded.
         """
         # Tokens to the left and padding to the right, at most as wide as needed: what an encoder makes of a sequence
@@ -314,7 +314,7 @@ class DNAEncoderMixin:
         else:
             index = torch.arange(len(tokens), device=tokens.device)
             embeds = inputs_embeds.gather(1, order[..., None].expand(-1, -1, inputs_embeds.shape[-1]))
-            # By the class: a cache may stand in for the method, and knows sequences by their tokens only.
+            # By the class: a cache may replace the method, and knows sequences by their tokens only.
             ids, mask = tokens.masked_fill(tokens < 0, padding), (tokens >= 0).long()
             states = type(self).encode_dna(self, ids, mask, embeds)
         step = bases_per_state(self.config.dna_config)

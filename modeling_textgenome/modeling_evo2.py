@@ -261,7 +261,7 @@ class Evo2HyenaBlock(Evo2Block):
     def forward(self, hidden_states, attention_mask, padding, angles, past_key_values=None) -> torch.Tensor:
         projected = self.projections(self.pre_norm(hidden_states)).transpose(1, 2)
         if padding is not None:
-            # Padding on the left stands before the sequence: no convolution may see it.
+            # Padding on the left comes before the sequence: no convolution may see it.
             projected = projected.masked_fill(padding[:, None], 0)
         mixed = self.filter(projected, past_key_values).transpose(1, 2)
         hidden_states = hidden_states + self.out_filter_dense(mixed)
@@ -335,7 +335,7 @@ class Evo2Model(Evo2PreTrainedModel):
         Args:
             input_ids: `(batch, length)` bytes.
             attention_mask: `(batch, tokens in the cache + length)`, 1 for tokens and 0 for padding.
-            position_ids: `(batch, length)`. By default the first token of each row that is no padding has position 0.
+            position_ids: `(batch, length)`. By default the first token of each row that is not padding has position 0.
             past_key_values: The same as `cache`, by the name that it has before transformers 5.24.
             inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
             use_cache: Whether to return a cache, by default `config.use_cache`.
@@ -355,7 +355,7 @@ class Evo2Model(Evo2PreTrainedModel):
         if position_ids is None:
             position_ids = self.positions(attention_mask, inputs_embeds, cache)
         if attention_mask is not None and cache is None:
-            # Without a cache, nothing sees padding that stands on the right: attention over long DNA needs no mask.
+            # Without a cache, nothing sees padding on the right: attention over long DNA needs no mask.
             attention_mask = attention_mask if has_padding_before_tokens(attention_mask) else None
         masks = {
             "attention_mask": create_causal_mask(

@@ -35,7 +35,7 @@ def pool_states(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch
 
     Args:
         states: `(sequences, length, width)`.
-        mask: `(sequences, length)`, bool: the states that there are, at least one a sequence; padding may stand on
+        mask: `(sequences, length)`, bool: the states that there are, at least one a sequence; padding may be on
             either side.
         pooling: `mean`, `max`, `min` or `last`, the state of the last token.
 

@@ -74,7 +74,7 @@ class HyenaFilter(nn.Module):
         channels = config.d_model * (config.hyena_order - 1)
         self.bias = nn.Parameter(torch.empty(channels))
         self.pos_emb = HyenaPositionalEmbedding(config)
-        # The numbering of the checkpoints, in which one sine stands between the linear layers.
+        # The numbering of the checkpoints, in which one sine lies between the linear layers.
         widths = [config.emb_dim] + [config.filter_order] * (config.num_inner_mlps + 1)
         layers = {str(2 * i): HyenaLinear(*pair) for i, pair in enumerate(pairwise(widths))}
         layers[str(2 * len(layers))] = HyenaLinear(config.filter_order, channels, bias=False)
@@ -111,7 +111,7 @@ class HyenaOperator(nn.Module):
         length = hidden_states.shape[1]
         projected = self.in_proj(hidden_states).transpose(1, 2)
         if mask is not None:
-            # Padding on the left stands before the sequence: neither convolution may see it.
+            # Padding on the left comes before the sequence: neither convolution may see it.
             projected = projected * mask
         *gates, value = self.short_filter(projected)[..., :length].split(self.d_model, dim=1)
         with torch.autocast(hidden_states.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""TextGenome: a DNA encoder, a projector and a language model behind the Auto classes."""
+"""TextGenome: a DNA encoder, a projector and a language model for the Auto classes."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
         Args:
             dna_input_ids: `(batch, sequences, dna_length)`.
-            dna_attention_mask: Same shape, 1 for DNA tokens. Padding may stand on either side, and sequences without
+            dna_attention_mask: Same shape, 1 for DNA tokens. Padding may be on either side, and sequences without
                 any token only fill up the batch.
             dna_pool_ids: Same shape, for the `pooled` projector: which placeholder of its sequence each token goes
                 into, counted from 0.
@@ -130,7 +130,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             features, is_feature = self.projector(states, shown)
             features, is_feature = features[index], is_feature[index]
         else:
-            # Equal sequences may stand beside different variants, and be pooled in different places.
+            # Equal sequences may occur beside different variants, and be pooled in different places.
             pool_ids = dna_pool_ids[present].gather(1, encoded.order)
             features, is_feature = self.projector(states[index], shown[index], pool_ids)
         rows = present.nonzero()[:, 0]
@@ -166,7 +166,7 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             The embeddings `(batch, length, hidden_size)`, and the features `(placeholders, hidden_size)` if any.
 
         Raises:
-            ValueError: If the prompt has placeholders and there is no DNA, or their numbers differ.
+            ValueError: If the prompt has placeholders and there is not DNA, or their numbers differ.
         """
         placeholders = self.get_token_mask(self.config.dna_token_id, input_ids, inputs_embeds)
         features = None
@@ -284,7 +284,17 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
 
 class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMixin):
-    """The fused model with the language model's head: it reads DNA and text and writes text."""
+    """The fused model with the language model's head: it reads DNA and text and writes text.
+
+    Args:
+        config: Of the DNA encoder, the projector and the language model.
+
+    Example:
+
+        model = AutoModelForMultimodalLM.from_pretrained("outputs/starter")
+        tokens = model.generate(**inputs, max_new_tokens=64)  # inputs of `TextGenomeProcessor`
+        answer = processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    """
 
     auto_class_names = ("AutoModelForMultimodalLM", "AutoModel", "AutoModelForCausalLM", "AutoModelForImageTextToText")
 
@@ -319,7 +329,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
             dna_model: A DNA encoder: Hub id, folder, or the model itself.
             dtype: Data type of all weights, by default that of the language model's checkpoint.
             attn_implementation: For both models, e.g. `sdpa`.
-            config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they stand in
+            config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they are in
                 the processor as `dna_token_id`, `dna_start_token_id` and `dna_end_token_id`. The embedding of the
                 language model grows if they lie beyond its end.
 
@@ -528,7 +538,7 @@ def check_head(language_model: PreTrainedModel) -> None:
     expected = language_model.base_model(tokens)[0] @ head.weight.T
     if not torch.allclose(language_model(tokens).logits.float(), expected.float(), rtol=1e-2, atol=1e-4):
         raise ValueError(
-            f"{type(language_model).__name__} has a bias in its head or changes its logits behind it, by a scale or a "
+            f"{type(language_model).__name__} has a bias in its head or changes its logits after it, by a scale or a "
             "cap, which the fused model would not."
         )
 

@@ -132,9 +132,9 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
                 for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
 
         Returns:
-            `last_hidden_state` of shape `(batch, sequences, states, width)`, and `state_spans`. Each state stands
-            where its token does. States that cover several tokens stand on the left, as many as the longest sequence
-            has.
+            `last_hidden_state` of shape `(batch, sequences, states, width)`, and `state_spans`. Each state is
+            at the place of its token. States that cover several tokens are on the left, as many as the longest
+            sequence has.
         """
         mask = dna_attention_mask.bool()
         present, step = mask.any(-1), bases_per_state(self.config.dna_config)
@@ -157,9 +157,18 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
 class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
     """Says of a sequence, or of a pair of reference and variant, a class, several labels or a value.
 
-    The states of each sequence are pooled (see `TextGenomeDNAConfig`), those of a pair stand beside each other, and
+    The states of each sequence are pooled (see `TextGenomeDNAConfig`), those of a pair are concatenated, and
     two linear layers follow. By default it is the model of DNA alone that the Genos text-genome fusion is compared
     with: attention pooling of pairs.
+
+    Args:
+        config: Of the encoder and the head; its `id2label` names the classes.
+
+    Example:
+
+        model = AutoModelForSequenceClassification.from_pretrained("outputs/dna_starter")
+        logits = model(**processor(reference, variant, return_tensors="pt")).logits  # (1, classes)
+        model.config.id2label[logits.argmax().item()]
     """
 
     auto_class_names = ("AutoModelForSequenceClassification",)

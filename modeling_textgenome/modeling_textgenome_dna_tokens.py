@@ -102,6 +102,14 @@ class TextGenomeDNAForTokenClassification(TextGenomeDNAPreTrainedModel):
 
     The configuration says by `base_head` what the head is, and by `problem_type` (`multi_label_classification` by
     default, or `single_label_classification`) what the labels are.
+
+    Args:
+        config: Of the encoder and the head; its `id2label` names the labels.
+
+    Example:
+
+        model = AutoModelForTokenClassification.from_pretrained("outputs/annotation")
+        model(**processor("GATTACAGCAT", return_tensors="pt")).logits.sigmoid()  # (1, 11, labels)
     """
 
     auto_class_names = ("AutoModelForTokenClassification",)

@@ -182,6 +182,14 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
 
     The tracks are the labels of the configuration. Signals are scaled for training and back by what the configuration
     says, so that predictions are in the units of the labels.
+
+    Args:
+        config: Of the encoder and the head; its `id2label` names the tracks.
+
+    Example:
+
+        model = AutoModel.from_pretrained("outputs/tracks")
+        model(**processor(sequence, return_tensors="pt")).logits  # (1, bins, tracks), in the units of the signals
     """
 
     auto_class_names = ("AutoModel",)

@@ -1,4 +1,4 @@
-"""DNA tokenizers. What they do stands in `tokenizer.json`: loading one needs no code of ours."""
+"""DNA tokenizers. What they do is saved in `tokenizer.json`: loading one needs no code of ours."""
 
 from itertools import product
 
@@ -16,10 +16,10 @@ from textgenome.configuration.configuration_textgenome import build_dna_config, 
 # hyenadna: the tokenizer of the `LongSafari/hyenadna-*-hf` and `kuleshov-group/caduceus-*` checkpoints, less the [SEP]
 # that it appends.
 # genos: the SentencePiece model that ships with the Genos checkpoints.
-# nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> stands first.
+# nucleotide_transformer: `vocab.txt` of `InstaDeepAI/nucleotide-transformer-2.5b-multi-species`; <cls> comes first.
 # nucleotide_transformer_v2: the same with two more special tokens, as in `InstaDeepAI/nucleotide-transformer-v2-*`.
 # enformer: the order in which Enformer and Borzoi read one-hot bases, and in which k-mers are numbered; N and what
-# follows is no base to them.
+# follows is not a base to them.
 # bytes: UTF-8, as Evo2 reads DNA; id 1 is its padding.
 KMERS = [*map("".join, product("ATCG", repeat=6)), *"ATCGN"]
 VOCABULARIES = {

@@ -12,7 +12,7 @@ logger = logging.get_logger(__name__)
 
 DNA_WINDOW = 2048  # bases of a window by default: 1,024 on either side, as in BioReason (arXiv 2505.23579)
 BASES = "ACGTN"
-# Case is folded, U is T, and the ambiguity letters of IUPAC (Nucleic Acids Res. 13:3021, 1985) are N.
+# Input is upper-cased, U becomes T, ambiguity codes of IUPAC (Nucleic Acids Res. 13:3021, 1985) become N.
 _FOLD = str.maketrans("acgtunrywskmbdhvURYWSKMBDHV", "ACGTTNNNNNNNNNNNTNNNNNNNNNN")
 _SEVERAL_BASES = re.compile(rf"[{BASES}]{{2}}", re.IGNORECASE)
 _NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHVacgtunrywskmbdhv\s]")
@@ -21,10 +21,10 @@ _NOT_DNA = re.compile(r"[^ACGTUNRYWSKMBDHVacgtunrywskmbdhv\s]")
 def normalize_dna(sequence: str) -> str:
     """Bring a DNA (or RNA) sequence to the letters A, C, G, T and N.
 
-    Case is folded, whitespace removed, U read as T, and the ambiguity letters of IUPAC as N.
+    Input is upper-cased, whitespace removed, U becomes T, and the ambiguity codes of IUPAC become N.
 
     Raises:
-        TypeError: If `sequence` is no string.
+        TypeError: If `sequence` is not a string.
         ValueError: If it is empty, or holds anything else; the message names the character and its 0-based position
             in the string as it was given.
     """
@@ -63,9 +63,9 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     """Cut a reference and its variant to windows around the place where they differ.
 
     The changed segment is what remains between the longest common prefix and the then longest common suffix. The
-    prefix is taken first, so a change inside a repeat stands at the right-most of its equivalent places. Both windows
-    have the same flanks, as equal in length as the ends of the sequences allow. A change longer than the window is
-    cut: its start stays in the middle, and a warning is logged.
+    prefix is taken first, so a change inside a repeat is placed at the right-most of its equivalent positions. Both
+    windows have the same flanks, as equal in length as the ends of the sequences allow. A change longer than the
+    window is cut: its start stays in the middle, and a warning is logged.
 
     Args:
         reference: The reference sequence, of any length.
@@ -76,7 +76,7 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
         The window of the reference and that of the variant, in the letters A, C, G, T and N.
 
     Raises:
-        ValueError: If a sequence is no DNA, if both are equal, or if `size` is too small for windows that differ.
+        ValueError: If a sequence is not DNA, if both are equal, or if `size` is too small for windows that differ.
     """
     reference, variant = normalize_dna(reference), normalize_dna(variant)
     if size < 1:
@@ -246,7 +246,7 @@ def truncate_dna(example: dict, truncate_dna_per_side: int = 1024) -> dict:
         A copy of `example` with the shorter sequences, in the letters A, C, G, T and N.
 
     Raises:
-        ValueError: If a sequence is no DNA.
+        ValueError: If a sequence is not DNA.
     """
     pair = {column: normalize_dna(example[column]) for column in ("reference_sequence", "variant_sequence")}
     shorter = min(map(len, pair.values()))

@@ -29,8 +29,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         dna_tokenizer: The tokenizer of the DNA encoder.
         chat_template: Jinja template; by default that of the checkpoint.
         dna_token: The placeholder. The prompt holds one for each sequence; `__call__` makes it one for each feature.
-        dna_start_token: Stands before each sequence.
-        dna_end_token: Stands after each sequence.
+        dna_start_token: Comes before each sequence.
+        dna_end_token: Comes after each sequence.
         dna_window: Most bases of each window of a variant.
         projector_type: As in `TextGenomeConfig`, like the following: they tell how many placeholders a sequence takes.
         projector_pool_size: As in `TextGenomeConfig`.
@@ -44,6 +44,16 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
             was trained.
         dna_truncation: How long pairs were cut in training, `variant_window` or `per_side`.
         reasons: Whether the model was trained to reason before it answers.
+
+    Example:
+
+        processor = AutoProcessor.from_pretrained("outputs/starter")
+        variant = {"type": "variant", "reference": "GATTACAGCAT", "variant": "GATTACAGTAT"}
+        question = {"type": "text", "text": "Which signal does this variant break?"}
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": [variant, question]}],
+            add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+        )
     """
 
     def __init__(
@@ -148,7 +158,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
             variants: Where in `dna` the pairs are: for each the index of its reference, which its variant follows.
             images: Not taken, like `videos` and `audio`: present because pipelines pass them.
             text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `padding_side`,
-                `truncation`, `max_length`, `return_tensors`...). Padding stands on the left, as generation needs it.
+                `truncation`, `max_length`, `return_tensors`...). Padding is on the left, as generation needs it.
             dna_kwargs: For the DNA tokenizer.
 
         Returns:
@@ -258,7 +268,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         See `ProcessorMixin.apply_chat_template`.
 
         Raises:
-            ValueError: If a block is malformed, a sequence is no DNA, or the two sequences of a variant are equal.
+            ValueError: If a block is malformed, a sequence is not DNA, or the two sequences of a variant are equal.
         """
         if kwargs.get("tokenize", False):
             conversations = [conversation] if isinstance(conversation[0], dict) else conversation

@@ -20,6 +20,12 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
     Args:
         dna_tokenizer: The tokenizer of the DNA encoder.
         dna_window: Most bases of each window of a variant.
+
+    Example:
+
+        processor = AutoProcessor.from_pretrained("outputs/dna_starter")
+        inputs = processor("GATTACAGCAT", "GATTACAGTAT", return_tensors="pt")  # a pair
+        inputs["dna_input_ids"].shape  # (1, 2, 11)
     """
 
     def __init__(self, dna_tokenizer=None, dna_window: int = DNA_WINDOW):

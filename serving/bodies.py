@@ -54,7 +54,7 @@ def parse(body: bytearray, kind: type[Asked]) -> Asked:
     """What the body says. It is emptied: nothing is kept twice.
 
     Raises:
-        FieldError: If it is no JSON, or not what is expected.
+        FieldError: If it is not JSON, or not what is expected.
     """
     try:
         value = json.loads(body)
@@ -74,7 +74,7 @@ def parse(body: bytearray, kind: type[Asked]) -> Asked:
         # Without what was given, which an error could hold many times.
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(map(str, first["loc"]))
-    field = re.sub(r"(content\.\d+)\.(?:text|dna|variant)(?=\.)", r"\1", field)  # the type is no level of its own
+    field = re.sub(r"(content\.\d+)\.(?:text|dna|variant)(?=\.)", r"\1", field)  # the type is not a level of its own
     # Both may hold a name that was given.
     message = first["msg"].removeprefix("Value error, ")
     raise FieldError(shorten(field) or "body", shorten(message))

@@ -24,7 +24,7 @@ class Callers:
     """Under which names the service may be called, and pages of which sites may call it.
 
     A page of another site can have its own name resolve to this machine (DNS rebinding), and then reads answers as if
-    they were its own: what it cannot change is that its name stands in `Host`.
+    they were its own: what it cannot change is that its name is in `Host`.
 
     Args:
         host: Address that the service listens on. On all of them (`0.0.0.0`, `::`), any address is a name of it.

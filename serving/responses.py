@@ -30,7 +30,7 @@ class ErrorResponse(Noticed):
 
 
 class Usage(Answered):
-    prompt_tokens: int = Field(description="What stands for DNA included.")
+    prompt_tokens: int = Field(description="Placeholders of DNA included.")
     completion_tokens: int = Field(description="The reasoning and the token that ends the turn included.")
     total_tokens: int
 

@@ -13,6 +13,7 @@ from textgenome import TextGenomeDNAForSequenceClassification, TextGenomeDNAProc
 from textgenome.configuration.configuration_textgenome import build_dna_config
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.data import TextGenomeDNACollator
+from textgenome.data.forms import TableForm
 from textgenome.data.labelled_variants import read_labelled_variants
 from textgenome.data.labels import (
     REGRESSION,
@@ -134,6 +135,7 @@ def load_split(script_args: DNAArguments, split: str, problem_type: str | None =
     if script_args.dataset_name == "starter":
         # A few rows are conversations without DNA.
         return load_rows("starter", split).filter(lambda row: row["reference_sequence"] is not None)
+    options["form"] = TableForm.parse(script_args.columns)
     options |= {"on_bad_row": script_args.on_bad_row, "check": check_labelled, "problem_type": problem_type}
     return load_rows(script_args.dataset_name, split, **options)
 

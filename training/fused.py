@@ -9,6 +9,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments, RowArguments, TrainingArguments
 from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.forms import TableForm
 from textgenome.data.rows import load_rows
 from textgenome.evaluation import compare_controls
 from textgenome.evaluation.conditions import CONDITIONS
@@ -50,7 +51,8 @@ def load_splits(
     """
 
     def load(split: str) -> Dataset:
-        return load_rows(script_args.dataset_name, split, on_bad_row=script_args.on_bad_row, **reading)
+        form = TableForm.parse(script_args.columns, script_args.question)
+        return load_rows(script_args.dataset_name, split, on_bad_row=script_args.on_bad_row, form=form, **reading)
 
     rows, test_rows = load(script_args.dataset_train_split), None
     if training_args.do_eval or script_args.generation_rows:

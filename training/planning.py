@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedCon
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig, bases_per_state, build_sub_config
+from textgenome.data.forms import TableForm
 from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
 from textgenome.inference.checkpoints import check_models
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
@@ -204,6 +205,7 @@ def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]
         return []
     shown = {"dna": data.dna, "dna_truncation": data.dna_truncation}
     checks = {"on_bad_row": data.on_bad_row, "dna_window": data.dna_window, **shown}
+    checks["form"] = TableForm.parse(data.columns, data.question)
     rows = load_rows(data.dataset_name, data.dataset_train_split, **checks)
     return estimate_lengths(as_conversations(rows, **shown), processor)
 

@@ -27,7 +27,7 @@ class ResumesMixin:
     - The state of the trainer, last file of a checkpoint, waits for the other processes' files. Without that a
       process killed at that time leaves a checkpoint that looks whole, and a run that resumes from there draws
       another dropout.
-    - A run that resumes behind its last step trains no further one, nor does one that was stopped early. The library
+    - A run that resumes after its last step trains no further one, nor does one that was stopped early. The library
       would.
     - Logs of the loss have `run_time_s`, seconds of training through all starts of the run.
     """
@@ -149,7 +149,7 @@ def train_or_resume(trainer: Trainer, lock: Lock | None = None) -> TrainOutput |
         lock: Of the output folder, on the process that holds it.
 
     Returns:
-        What `trainer.train` returns, or None if the folder held a finished run, of which nothing was left to train.
+        What `trainer.train` returns, or None if the folder held a finished run.
 
     Raises:
         OSError: If the output folder is removed meanwhile.

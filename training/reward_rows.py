@@ -14,7 +14,7 @@ from textgenome.inference.answers import normalize_answer, split_output
 
 logger = logging.get_logger(__name__)
 
-PARTNER = "exchanges_with"  # column: number of the row whose DNA stands in for the own
+PARTNER = "exchanges_with"  # column: number of the row whose DNA replaces the own
 
 
 def as_prompts(rows: Dataset, seed: int, **reading) -> Dataset:

@@ -36,7 +36,7 @@ def counterfactual(completions: list[str], answer: list[str], exchanged: list[st
 
 
 def has_form(text: str, reasons: bool) -> bool:
-    """Whether a turn ends itself behind a single line `Answer: ...`, its last, with reasoning before it or not.
+    """Whether a turn ends itself after a single line `Answer: ...`, its last, with reasoning before it or not.
 
     A think block, if there is one, is the first thing in it, and closed.
 

@@ -71,14 +71,14 @@ def read_recipe(path: Path) -> dict:
     """The settings of a recipe, if it does no more than settings of a run can: it may be a stranger's.
 
     Raises:
-        ValueError: If it is no mapping in YAML, or sets variables of the environment or the login.
+        ValueError: If it is not a mapping in YAML, or sets variables of the environment or the login.
     """
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path} is no recipe: it must have lines `setting: value`.")
+        raise ValueError(f"{path} is not a recipe: it must have lines `setting: value`.")
     for name in REFUSED.keys() & recipe.keys():
         raise ValueError(f"{path} sets {name}, which no recipe may. {REFUSED[name]}")
     return recipe
@@ -124,7 +124,7 @@ def begin_run(training_args: TrainingArguments) -> bool:
     checkpoint, folder = training_args.resume_from_checkpoint, Path(training_args.output_dir)
     if checkpoint and Path(checkpoint).resolve().parent != folder.resolve():
         raise ValueError(
-            f"resume_from_checkpoint: {checkpoint} is no checkpoint in {folder}. A run goes on in its own folder; "
+            f"resume_from_checkpoint: {checkpoint} is not a checkpoint in {folder}. A run goes on in its own folder; "
             "a new one begins with the weights of another as its model."
         )
     return take_over_push(training_args)

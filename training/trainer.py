@@ -25,7 +25,7 @@ class GroupedByLength(LengthGroupedSampler):
 
     Args:
         lengths: Of the rows, in any unit.
-        batch_size: Rows that stand together.
+        batch_size: Rows of a batch.
         seed: With the epoch, what the order depends on.
         epoch: Tells the epoch when an order is asked for. `set_epoch`, by which accelerate tells a sampler, is not
             called in several processes that resume.

@@ -202,7 +202,7 @@ async function* decode(reader) {
   }
 }
 
-/** Reasoning and answer. What stands before the last line that gives the answer is reasoning, too. */
+/** Reasoning and answer. All text before the last line that gives the answer is reasoning, too. */
 function split({ reasoning_content: reasoning, content }) {
   const last = [...content.matchAll(/^[^\w\n]*answer[*_`]*[^\S\n]*:[*_`]*/gim)].at(-1);
   if (!last) return [reasoning, content];

@@ -34,7 +34,7 @@ def test_evaluate_prints_the_table(table, tmp_path):
     assert result.exit_code == 0, result.output
     table_lines = [line.split("  ")[0] for line in result.output.splitlines() if "0." in line]
     assert table_lines[0].startswith("The model ")
-    assert table_lines[1:] == ["as is", "pair swapped", "DNA removed"]
+    assert table_lines[1:] == ["unchanged", "pair swapped", "DNA removed"]
     description = json.loads((tmp_path / "out" / "metrics.json").read_text())["description"]
     assert (description["constant_question"], description["locus_column"]) == ("Why?", "answer")
 

@@ -51,7 +51,7 @@ def test_an_engine_that_cannot_keep_the_filters_of_hyenadna_does_not_fit():
         (find_recipe("starter", "dna").read_text(), [], "recipe.yaml does not fit train_sft.py: Give one"),
         (STARTER, ["--no_such_flag", "1"], "--no_such_flag"),
         (STARTER + "no_such_setting: 1\n", [], "no_such_setting"),
-        ("dataset_name: starter\n", ["--dataset_name", "missing.csv"], "missing.csv is no file or folder"),
+        ("dataset_name: starter\n", ["--dataset_name", "missing.csv"], "missing.csv is not a file or folder"),
     ],
     ids=["no YAML", "of another script", "unknown flag", "unknown setting", "no such rows"],
 )

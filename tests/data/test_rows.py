@@ -285,7 +285,9 @@ def test_bad_rows_are_skipped_and_reported(tmp_path, propagated_log):
 def test_a_missing_column_is_named(tmp_path):
     row = variant_row()
     del row["variant_sequence"]
-    with pytest.raises(ValueError, match=r"row 0, column 'variant_sequence': the column is missing"):
+    with pytest.raises(
+        ValueError, match=r"Column 'variant_sequence': the column is missing .* has the columns question"
+    ):
         load_rows(str(write(tmp_path / "mine.csv", [row])), "train")
 
 
@@ -304,7 +306,7 @@ def test_unreadable_files_are_named(tmp_path):
 def test_a_line_that_is_no_json_is_a_bad_row(tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text("{not json}\n[1]\n" + json.dumps(variant_row()) + "\n")
-    with pytest.raises(ValueError, match=r"2 of 3 rows .*\nmine.jsonl, row 0, .* no JSON object\n.* row 1, "):
+    with pytest.raises(ValueError, match=r"2 of 3 rows .*\nmine.jsonl, row 0, .* not a JSON object\n.* row 1, "):
         load_rows(str(path), "train")
     assert load_rows(str(path), "train", on_bad_row="skip").to_list() == [variant_row()]
 

@@ -184,7 +184,7 @@ def test_pretty_printed_json_is_read(tmp_path):
 
 def test_what_cannot_be_read_of_pretty_printed_json_is_bad_and_the_rest_is_kept(tmp_path):
     content = pretty(ROW, ROW).replace('"cancer",', "cancer,", 1)
-    with pytest.raises(ValueError, match=r"mine.json, row 0, .*line 3 column 13 .* no JSON object"):
+    with pytest.raises(ValueError, match=r"mine.json, row 0, .*line 3 column 13 .* not a JSON object"):
         load(tmp_path / "mine.json", content)
     assert load(tmp_path / "mine.json", content, on_bad_row="skip") == [ROW]
     with pytest.raises(ValueError, match=r"mine.json, row 0, .* more follows in the line"):
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_of_pretty_printed_json_is_bad_and_the_rest_is_kept(
 @pytest.mark.parametrize("cut", [20, 60, -1])
 def test_a_line_that_is_cut_off_takes_no_other_with_it(tmp_path, cut):
     content = f"{line()[:cut]}\n{line()}\n"
-    with pytest.raises(ValueError, match=r"1 of 2 rows are bad.*\nmine.jsonl, row 0, .* no JSON object"):
+    with pytest.raises(ValueError, match=r"1 of 2 rows are bad.*\nmine.jsonl, row 0, .* not a JSON object"):
         load(tmp_path / "mine.jsonl", content)
     assert load(tmp_path / "mine.jsonl", content, on_bad_row="skip") == [ROW]
 

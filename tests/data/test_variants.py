@@ -285,8 +285,8 @@ def test_files_of_another_kind_are_named(fasta, tmp_path, capfd):
     pysam.tabix_compress(str(vcf), str(packed))
     (tmp_path / "cut.vcf.gz").write_bytes(packed.read_bytes()[:-28])  # without the block that ends it
     for files, message in (
-        ((fasta, fasta), "genome.fa: it is no VCF or BCF file"),
-        ((broken, fasta), "broken.vcf, line 9: column 'POS': it is no whole number"),
+        ((fasta, fasta), "genome.fa: it is not a VCF or BCF file"),
+        ((broken, fasta), "broken.vcf, line 9: column 'POS': it is not a whole number"),
         ((tmp_path / "v.vcf.gz", fasta), "v.vcf.gz: it is compressed by gzip. Uncompress it, or compress it by bgzip"),
         ((tmp_path / "cut.vcf.gz", fasta), "cut.vcf.gz: cannot be read: .*may be truncated"),
         ((vcf, gzipped), "genome.fa.gz: it is compressed by gzip. Uncompress it, or compress it by bgzip"),

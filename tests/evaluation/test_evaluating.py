@@ -73,7 +73,7 @@ def test_nothing_that_is_written_holds_a_sequence(table, tmp_path):
     run(table, tmp_path / "out", CONTROLS, mode="both")
     windows = [pandas.read_csv(f"{table}/val.csv")[name][0] for name in ("reference_sequence", "variant_sequence")]
     for path in (tmp_path / "out").iterdir():
-        assert not any(window[:12] in path.read_text() for window in windows)
+        assert not any(window[:12].encode() in path.read_bytes() for window in windows)
 
 
 class Killed(BaseException):

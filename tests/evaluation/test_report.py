@@ -125,7 +125,7 @@ def mistakes(html):
 def test_a_page_of_a_model_tells_what_was_measured(tmp_path):
     metrics, html = write_model_report(tmp_path)
     page = Page(html)
-    assert page.row("results", "as is")[2:5] == ["0.917", "–", "–"]
+    assert page.row("results", "unchanged")[2:5] == ["0.917", "–", "–"]
     exchanged = metrics["conditions"]["dna_exchanged"]
     assert exchanged["p_value"] == pytest.approx(0.00634766)
     assert page.text[page.text.index(metrics["model"], 5) :][2] == metrics["verdict"] != ""
@@ -199,7 +199,7 @@ def test_baselines_alone_have_a_page_of_the_best(tmp_path):
     html = write(tmp_path, rows, known)[1]
     page = Page(html)
     assert "Confusion: reference 16-mers" in html and "Worst mistakes: reference 16-mers" in html
-    assert "as is" not in html
+    assert "unchanged" not in html
     assert page.row("results", "reference 16-mers")[2] == "0.385"
     assert len(page.row("results", "reference 16-mers")) == 7  # no difference, no tokens
     assert "Output" not in html and not page.active

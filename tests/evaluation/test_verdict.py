@@ -71,7 +71,7 @@ def test_baselines_alone():
 
 
 def test_too_few_units_show_nothing():
-    summary = {"kind": "model", "title": "as is", "it": 0.9, "it_interval": None}
+    summary = {"kind": "model", "title": "unchanged", "it": 0.9, "it_interval": None}
     baseline = {"kind": "baseline", "title": "mean", "it": 0.1, "it_interval": None, "it_difference_interval": None}
     metrics = {"metric": "it", "metrics": {"it": Metric("r", 0.0)._asdict()}}
     assert judge({**metrics, "conditions": {"as_is": summary, "mean": baseline}}) == (
@@ -84,7 +84,7 @@ def test_too_few_units_show_nothing():
 @pytest.mark.parametrize("name", ["as_is", "dna_exchanged"])
 def test_a_condition_that_is_undefined_is_said(name):
     conditions = {
-        "as_is": {"kind": "model", "title": "as is", "it": 0.9, "it_interval": None},
+        "as_is": {"kind": "model", "title": "unchanged", "it": 0.9, "it_interval": None},
         "dna_exchanged": {"kind": "control", "title": "DNA exchanged", "it": None, "it_interval": None},
     }
     conditions[name]["it"] = None

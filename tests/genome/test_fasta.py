@@ -229,8 +229,8 @@ def test_what_is_no_record_is_said(tmp_path):
     for content, message in (
         (b">one\nAC\n>two\ngt\n", "expected a FASTA file with one record, but there are 2"),
         (b"\n", "the file is empty"),
-        (b"ACGT\n", "it is no FASTA file, which starts with `>`"),
-        (">one\nAC\n".encode("utf-16"), "it is no FASTA file"),
+        (b"ACGT\n", "it is not a FASTA file, which starts with `>`"),
+        (">one\nAC\n".encode("utf-16"), "it is not a FASTA file"),
         (gzip.compress(b">one\nAC\n", mtime=0), "it is compressed"),
     ):
         path.write_bytes(content)

@@ -62,7 +62,7 @@ FAULTS = {
     "sample too many": (text_of(f"{RECORD}\tGT\t0/1\t0/1", columns=SAMPLES), "line 12: it has 11 columns"),
     "no INFO": (text_of(RECORD.rpartition("\t")[0]), "line 12: it has 7 columns, but the header names 8"),
     "comment": (text_of(RECORD, "#so far"), "line 13: its columns are separated by spaces"),
-    "position": (text_of(RECORD.replace("100", "1e2")), "line 12: column 'POS': it is no whole number"),
+    "position": (text_of(RECORD.replace("100", "1e2")), "line 12: column 'POS': it is not a whole number"),
     "null byte": (text_of(f"{RECORD}\0"), "line 12: it holds a null byte"),
 }
 

@@ -112,9 +112,9 @@ def test_figures_are_those_of_the_evaluation(run, tmp_path):
     assert results["f1"].metric_value == 0.9957
     assert (results["f1"].dataset_type, results["f1"].dataset_split) == ("wanglab/kegg", "validation")
     rows = {row[0]: row[1:] for row in rows_of(card.text, "Results")}
-    assert list(rows) == ["as is", "DNA exchanged", "majority"]
+    assert list(rows) == ["unchanged", "DNA exchanged", "majority"]
     assert CONDITIONS["dna_exchanged"].meaning in card.text and CONDITIONS["dna_removed"].meaning not in card.text
-    assert rows["as is"] == ["model", "0.996 (0.977 to 0.999)", "-", "0.996 (0.987 to 1.000)", "0.013"]
+    assert rows["unchanged"] == ["model", "0.996 (0.977 to 0.999)", "-", "0.996 (0.987 to 1.000)", "0.013"]
     assert rows["DNA exchanged"][2] == "-0.842" and "The model beats the baseline majority." in card.text
     (entry,) = yaml.safe_load((tmp_path / "out" / ".eval_results" / "textgenome.yaml").read_text())
     assert entry["dataset"] == {"id": "wanglab/kegg", "task_id": "default"}
@@ -211,7 +211,7 @@ def test_settings_that_were_changed_on_the_way_are_told_if_they_were_trained_wit
 
 def test_figures_of_other_weights_are_left_out_or_refused(run, tmp_path):
     checkpoint = run(metrics={**METRICS, "weights": fingerprint_weights(str(TINY_CHECKPOINT))})
-    assert "| as is |" in card_of(checkpoint, tmp_path).text
+    assert "| unchanged |" in card_of(checkpoint, tmp_path).text
     metrics = {**METRICS, "weights": "0" * 64}
     shutil.rmtree(tmp_path / "out")
     assert "Not measured." in card_of(run(metrics=metrics), tmp_path).text
@@ -266,7 +266,7 @@ def test_card_of_a_starter_run_shows_what_the_evaluation_summarized(run, tmp_pat
     assert card.data.license == "apache-2.0"
     assert {result.metric_value for result in card.data.eval_results} == {0.75, scores["as_is"]["macro_f1"]}
     shown = {row[0]: row[2].split()[0] for row in rows_of(card.text, "Results")}
-    assert shown == {"as is": "0.750", "DNA removed": "0.500", "majority": "1.000"}
+    assert shown == {"unchanged": "0.750", "DNA removed": "0.500", "majority": "1.000"}
 
 
 def test_card_of_an_adapter_names_its_base(tmp_path):

@@ -239,7 +239,7 @@ def test_a_new_model_has_states_of_ordinary_size():
     [
         ({"block_types": ["hcs"]}, "'block_types' has 1 entries, but num_hidden_layers is 2"),
         ({"block_types": ["hcs", "mlp"]}, "'block_types' has mlp: choose from"),
-        ({"hcm_filter_groups": 100}, "'hidden_size' is 1920, which is no multiple of hcm_filter_groups = 100"),
+        ({"hcm_filter_groups": 100}, "'hidden_size' is 1920, which is not a multiple of hcm_filter_groups = 100"),
         ({"projection_scales": [[1.0, 1.0]]}, "'projection_scales' has 1 entries"),
         ({"projection_quantization": "int8"}, "projection_quantization"),
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "has rope_type 'dynamic'"),

@@ -148,6 +148,6 @@ def test_checkpoints_of_an_unknown_run_are_not_gone_on_with(table, content):
 
 
 def test_a_checkpoint_of_another_folder_is_not_gone_on_with(table):
-    with pytest.raises(ValueError, match=r"resume_from_checkpoint: .* is no checkpoint in .*new"):
+    with pytest.raises(ValueError, match=r"resume_from_checkpoint: .* is not a checkpoint in .*new"):
         train(table, output_dir=table / "new", resume_from_checkpoint=table / "out" / "checkpoint-1")
     train(table, **CHECKPOINTS, resume_from_checkpoint=table / "out" / "checkpoint-1")

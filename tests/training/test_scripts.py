@@ -68,8 +68,8 @@ def test_help_keeps_the_lines_of_the_description_and_shows_defaults(capsys):
         ("<<: {env: {HF_TOKEN: x}}\n", "sets env"),
         ("hub_token: hf_somebody\n", r"sets hub_token, which no recipe may. Log in"),
         ("seed: [1\n", "is not YAML: while parsing"),
-        ("- seed\n", "is no recipe"),
-        ("", "is no recipe"),
+        ("- seed\n", "is not a recipe"),
+        ("", "is not a recipe"),
     ],
 )
 def test_a_recipe_sets_what_a_run_has_and_nothing_else(tmp_path, monkeypatch, recipe, message):
