@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -50,6 +50,48 @@ def hotspots(
     write_table(rows, output)
     labels = Counter(row["label"] for row in rows)
     typer.echo(f"{len(rows)} tiles in {output}: {labels['hotspot']} hotspots at a false discovery rate of {fdr:g}")
+
+
+@command()
+def coding(
+    fasta: Annotated[Path, FASTA],
+    gtf: Annotated[Path, typer.Option("--gtf", exists=True, dir_okay=False, help="Annotation: GTF or GFF3.")],
+    output: Table,
+    max_codons: Annotated[
+        int | None,
+        typer.Option("--max_codons", min=6, help="Cut into pieces of 6 to so many codons. By default whole."),
+    ] = None,
+    copies: Annotated[int, typer.Option("--copies", min=1, help="Cut so many times, at other places.")] = 1,
+    validation: Annotated[
+        Path | None, typer.Option("--validation", help="New table for the rows of one gene of ten, to evaluate on.")
+    ] = None,
+    frame: Annotated[
+        Literal["known", "unknown"],
+        typer.Option("--frame", help="`known` starts with a codon; `unknown` up to two bases before one."),
+    ] = "known",
+    seed: Seed = 0,
+) -> None:
+    """Write coding sequences with the question which protein they encode, and the answer.
+
+    Of each gene the transcript with most coding bases is taken. A row has question, sequence, answer (the protein, in
+    letters with spaces between, by the standard code) and gene.
+
+    Example: textgenome build coding --fasta genome.fa --gtf genes.gtf --max_codons 16 --output cds/train.jsonl
+    --validation cds/validation.jsonl
+    """
+    from textgenome.data.coding import coding_rows, hold_out_genes
+    from textgenome.data.files import refuse_unknown_table, write_table
+
+    tables = [output, *([validation] if validation else [])]
+    for path in tables:
+        refuse_unknown_table(path)
+    rows, counts = coding_rows(fasta, gtf, max_codons, copies, frame, seed)
+    for path, part in zip(tables, hold_out_genes(rows, seed) if validation else [rows]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(part, path)
+        typer.echo(f"{len(part)} rows in {path}")
+    for reason, count in counts.items():
+        typer.echo(f"{reason}: {count}")
 
 
 @command(name="starter_genome")

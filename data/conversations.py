@@ -17,6 +17,7 @@ from textgenome.processing.reserved_tokens import ReservedTokenError, check_conv
 
 TEXT_COLUMNS = ("question", "answer", "reasoning")
 DNA_COLUMNS = ("reference_sequence", "variant_sequence")
+SEQUENCE_COLUMN = "sequence"  # of rows about one sequence, in place of a pair
 ROLES = ("system", "user", "assistant")
 MESSAGE_FIELDS = ("role", "content", "reasoning_content")
 BLOCK_FIELDS = {"text": ("type", "text"), "dna": ("type", "dna"), "variant": ("type", "reference", "variant")}
@@ -43,7 +44,8 @@ def row_to_messages(
 
     Args:
         row: Either `question`, `answer`, `reference_sequence`, `variant_sequence` and perhaps `reasoning`, all
-            strings, or `messages`, a conversation as chat templates take it.
+            strings; or `sequence`, which is shown whole, in place of the pair; or `messages`, a conversation as chat
+            templates take it.
         dna: `variant` shows the DNA; `none` leaves all of it out, for a text-only control.
         dna_truncation: `variant_window` cuts a pair around its difference; `per_side` first cuts the same number of
             bases at either end of both sequences (see `truncate_dna`).
@@ -82,7 +84,9 @@ def build_messages(
 
     question = {"type": "text", "text": row["question"].strip()}
     user = {"role": "user", "content": [question]}
-    if dna != "none" and row[DNA_COLUMNS[0]] is not None:
+    if dna != "none" and is_about_a_sequence(row):
+        user["content"].insert(0, {"type": "dna", "dna": row[SEQUENCE_COLUMN]})
+    elif dna != "none" and row.get(DNA_COLUMNS[0]) is not None:
         reference, variant = truncate_pair(row, dna_truncation)
         user["content"].insert(0, {"type": "variant", "reference": reference, "variant": variant})
     if not answered:
@@ -91,6 +95,11 @@ def build_messages(
     if not is_blank(row.get("reasoning") or ""):
         answer["reasoning_content"] = row["reasoning"].strip()
     return [user, answer]
+
+
+def is_about_a_sequence(row: Mapping) -> bool:
+    """Whether a row of columns shows one sequence, and no pair."""
+    return row.get(SEQUENCE_COLUMN) is not None and all(row.get(column) is None for column in DNA_COLUMNS)
 
 
 def _check_columns(
@@ -102,8 +111,9 @@ def _check_columns(
     dna_tokenizer: PreTrainedTokenizerBase | None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> None:
-    for column in (*text_columns, *DNA_COLUMNS):
-        if row.get(column) is None and column in (*required, *DNA_COLUMNS):
+    shown = (SEQUENCE_COLUMN,) if is_about_a_sequence(row) else DNA_COLUMNS
+    for column in (*text_columns, *shown):
+        if row.get(column) is None and column in (*required, *shown):
             raise BadRow(column, "the column is missing or has no value")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
@@ -118,15 +128,19 @@ def _check_columns(
             check_text(text, tokenizer)
         except ValueError as error:
             raise BadRow(column, str(error)) from error
-    for column in DNA_COLUMNS:
+    for column in shown:
         try:
             normalize_dna(row[column])
         except ValueError as error:
             raise BadRow(column, str(error)) from error
     try:
-        _check_tokens(variant_window(*truncate_pair(row, dna_truncation), dna_window), dna_tokenizer)
+        if shown == DNA_COLUMNS:
+            sequences = variant_window(*truncate_pair(row, dna_truncation), dna_window)
+        else:
+            sequences = (normalize_dna(row[SEQUENCE_COLUMN]),)
+        _check_tokens(sequences, dna_tokenizer)
     except ValueError as error:
-        raise BadRow("variant_sequence", str(error)) from error
+        raise BadRow(shown[-1], str(error)) from error
 
 
 def truncate_pair(row: Mapping, dna_truncation: str) -> tuple[str, str]:
@@ -229,4 +243,13 @@ def texts_of(conversations: Iterable[list[dict]]) -> Iterator[str]:
             yield from [content] if isinstance(content, str) else [block.get("text") or "" for block in content]
 
 
-__all__ = ["DNA_COLUMNS", "BadRow", "build_messages", "row_to_messages", "texts_of", "truncate_pair"]
+__all__ = [
+    "DNA_COLUMNS",
+    "SEQUENCE_COLUMN",
+    "BadRow",
+    "build_messages",
+    "is_about_a_sequence",
+    "row_to_messages",
+    "texts_of",
+    "truncate_pair",
+]

@@ -4,9 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import ProcessorMixin
 
-from textgenome.data.conversations import DNA_COLUMNS, BadRow, truncate_pair
+from textgenome.data.conversations import (
+    DNA_COLUMNS,
+    SEQUENCE_COLUMN,
+    BadRow,
+    is_about_a_sequence,
+    truncate_pair,
+)
 from textgenome.data.texts import is_blank
-from textgenome.processing.processing_dna import DNA_WINDOW, variant_window
+from textgenome.processing.processing_dna import DNA_WINDOW, normalize_dna, variant_window
 
 
 def cut_windows(
@@ -15,7 +21,9 @@ def cut_windows(
     dna_truncation: str = "variant_window",
     dna_window: int = DNA_WINDOW,
 ) -> list[dict]:
-    """The rows with their pair cut to what the model sees of it, or None in both columns with `dna="none"`.
+    """The rows with their pair cut to what the model sees of it, or None in all columns of DNA with `dna="none"`.
+
+    A row about one sequence keeps it whole.
 
     Args:
         rows: Rows that `load_rows` has checked, with a question and an answer, or for a DNA-only model an answer.
@@ -45,11 +53,13 @@ def cut_window(
 ) -> dict:
     """The same of one row."""
     if row.get("messages") is not None:
-        raise BadRow("messages", "only rows with a question and a pair can be asked about")
-    pair = (None, None)
-    if dna != "none":
-        pair = variant_window(*truncate_pair(row, dna_truncation), dna_window)
-    return {**row, **dict(zip(DNA_COLUMNS, pair))}
+        raise BadRow("messages", "only rows with a question and DNA in columns can be asked about")
+    shown = dict.fromkeys((SEQUENCE_COLUMN, *DNA_COLUMNS) if SEQUENCE_COLUMN in row else DNA_COLUMNS)
+    if dna != "none" and is_about_a_sequence(row):
+        shown[SEQUENCE_COLUMN] = normalize_dna(row[SEQUENCE_COLUMN])
+    elif dna != "none":
+        shown |= zip(DNA_COLUMNS, variant_window(*truncate_pair(row, dna_truncation), dna_window))
+    return {**row, **shown}
 
 
 def reading_options(processor: ProcessorMixin) -> dict:
@@ -76,7 +86,9 @@ def as_prompt(row: Mapping) -> list[dict]:
     A pair without a difference, as a control makes it, is shown as two plain sequences: these are not checked for one.
     """
     reference, variant = (row[name] for name in DNA_COLUMNS)
-    if reference is None:
+    if is_about_a_sequence(row):
+        dna = [{"type": "dna", "dna": row[SEQUENCE_COLUMN]}]
+    elif reference is None:
         dna = []
     elif reference == variant:
         dna = [{"type": "dna", "dna": sequence} for sequence in (reference, variant)]

@@ -24,10 +24,14 @@ def sequence_columns(row: Mapping) -> list[str]:
 
 
 def exchange_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
-    """Give each row the DNA of another row; all of it is used once. A single row keeps its own."""
-    order = list(range(len(rows)))
+    """Give each row the DNA of another row of the same job; all of it is used once. A single row keeps its own."""
+    jobs = [(row.get("job"), *(name for name in sequence_columns(row) if row[name] is not None)) for row in rows]
+    order = list(range(len(jobs)))
     random.Random(seed).shuffle(order)
-    donors = dict(zip(order, order[1:] + order[:1]))
+    places: dict[tuple, list[int]] = {}
+    for i in order:
+        places.setdefault(jobs[i], []).append(i)
+    donors = {i: donor for job in places.values() for i, donor in zip(job, job[1:] + job[:1])}
     for i, row in enumerate(rows):
         donor = rows[donors[i]]
         yield {**row, **{column: donor[column] for column in sequence_columns(row)}}
@@ -35,7 +39,7 @@ def exchange_dna(rows: Sequence[Mapping], seed: int = 0, description: Descriptio
 
 def remove_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:
     """Leave the question only."""
-    return ({**row, **dict.fromkeys(DNA_COLUMNS)} for row in rows)
+    return ({**row, **dict.fromkeys(sequence_columns(row))} for row in rows)
 
 
 def shuffle_dna(rows: Sequence[Mapping], seed: int = 0, description: Description | None = None) -> Iterator[dict]:

@@ -8,7 +8,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments, RowArguments, TrainingArguments
-from textgenome.data.conversations import DNA_COLUMNS
+from textgenome.data.conversations import DNA_COLUMNS, SEQUENCE_COLUMN
 from textgenome.data.forms import TableForm
 from textgenome.data.rows import load_rows
 from textgenome.evaluation import compare_controls
@@ -58,7 +58,9 @@ def load_splits(
     if training_args.do_eval or script_args.generation_rows:
         test_rows = load(script_args.dataset_test_split)
     if script_args.generation_rows:
-        missing = [column for column in (*DNA_COLUMNS, "question", "answer") if column not in test_rows.column_names]
+        names = test_rows.column_names
+        dna = (SEQUENCE_COLUMN,) if SEQUENCE_COLUMN in names else DNA_COLUMNS
+        missing = [column for column in (*dna, "question", "answer") if column not in names]
         if missing:
             raise ValueError(
                 f"generation_rows needs the columns {', '.join(missing)} in {script_args.dataset_test_split}."

@@ -69,6 +69,18 @@ def test_messages_stand_as_they_are_and_lose_their_dna_for_the_text_only_control
     assert row_to_messages(variant_row(), dna="none")[0]["content"] == [{"type": "text", "text": "What?"}]
 
 
+def test_a_row_may_be_about_one_sequence():
+    row = {"question": "What?", "sequence": "ACGT" * 500, "answer": "cancer", "reference_sequence": None}
+    question, _ = row_to_messages(row, dna_window=32)
+    assert question["content"] == [{"type": "dna", "dna": row["sequence"]}, {"type": "text", "text": "What?"}]
+    for value, message in (("ACGX", "'X' at position 3"), ("", "empty")):
+        with pytest.raises(BadRow, match=message) as error:
+            row_to_messages({**row, "sequence": value})
+        assert error.value.column == "sequence"
+    pair = variant_row(sequence="ACGT")
+    assert row_to_messages(pair)[0]["content"][0]["type"] == "variant"
+
+
 def test_per_side_cuts_both_sequences_alike_and_keeps_a_variant_in_the_middle():
     row = variant_row(length=4001)
     sequences = row_to_messages(row, dna_truncation="per_side")[0]["content"][0]

@@ -146,3 +146,27 @@ def test_no_gene_of_the_public_rows_stays(kegg_folder):
     for before, after in zip(rows, mask_genes(rows)):
         gene = before["question"].partition("of this ")[2].partition(" allele")[0]
         assert gene and gene not in after["question"].replace(";", " ").split()
+
+
+def test_rows_about_one_sequence_are_asked_as_in_training_and_changed_as_pairs_are():
+    rows = [{"question": "Why?", "sequence": random_dna(20, seed=i).lower(), "answer": str(i)} for i in range(4)]
+    windows = cut_windows(rows)
+    assert [as_prompt(row) for row in windows] == [
+        row_to_messages({**row, "sequence": row["sequence"].upper()})[:-1] for row in rows
+    ]
+    for name in SEQUENCE_CONTROLS:
+        assert [row["sequence"] for row in CONTROLS[name](windows, 0)] != [row["sequence"] for row in windows]
+    text_only = [row_to_messages(row, dna="none")[:-1] for row in rows]
+    assert [as_prompt(row) for row in CONTROLS["dna_removed"](windows, 0)] == text_only
+    assert [as_prompt(row) for row in cut_windows(rows, dna="none")] == text_only
+
+
+def test_dna_is_exchanged_between_rows_of_one_job():
+    sequences = [{"sequence": random_dna(20, seed=i), "job": "AB"[i % 2]} for i in range(8)]
+    pairs = [{**variant_row(seed=i), "sequence": None, "job": "B"} for i in range(4)]
+    rows = [{**dict.fromkeys(DNA_COLUMNS), **row} for row in (*sequences, *pairs)]
+    changed = list(exchange_dna(rows, 1))
+    for before, after in zip(rows, changed):
+        (donor,) = (row for row in rows if all(row[name] == after[name] for name in ("sequence", *DNA_COLUMNS)))
+        assert donor is not before and donor["job"] == before["job"]
+        assert (donor["sequence"] is None) == (before["sequence"] is None)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import TINY_CHECKPOINT, variant_row
+from conftest import TINY_CHECKPOINT, random_dna, variant_row
 from datasets import Dataset
 from peft import AutoPeftModelForCausalLM, PeftModel
 from runs import QUICK, log_of, write_rows
@@ -234,3 +234,12 @@ def test_a_sorted_table_is_evaluated_by_rows_drawn_from_all_of_it():
     rows = [list(sample_rows(places, 40, seed)["row"]) for seed in (0, 1)]
     assert rows[0] != rows[1] and rows[0] == sorted(rows[0]) and len(set(rows[0])) == 40
     assert list(sample_rows(places, 1000, 0)["row"]) == list(range(100))
+
+
+def test_rows_about_one_sequence_are_trained_on_and_answered(tmp_path):
+    rows = [{"question": "What?", "sequence": random_dna(12 + 3 * i), "answer": "ABCD"[i]} for i in range(4)]
+    write_rows(tmp_path / "rows", train=rows, val=rows)
+    settings = {"projector_type": "pooled", "projector_pool_size": 3, "use_peft": False}
+    out = from_random_weights(tmp_path, generation_rows=4, max_new_tokens=4, **settings)
+    results = json.loads((out / "eval_results.json").read_text())
+    assert {"accuracy_as_is", "accuracy_dna_exchanged", "accuracy_dna_removed"} <= results.keys()
