@@ -146,7 +146,7 @@ class FeatureCache:
                 if used > self.max_bytes:
                     self.full = True
                     break
-                kept[name] = self.unwritten[name]
+                kept[name] = self.unwritten[name].contiguous()  # those of convolutions are turned
             self.unwritten = {}
             if kept:
                 path = self.folder / self.key / f"{uuid4().hex}.safetensors"

@@ -49,6 +49,17 @@ def test_each_sequence_is_encoded_once_and_comes_back_equal(model, tmp_path):
     assert calls == [3, 3], "of the four, the full row of nine bases is known; two longer ones are now cut"
 
 
+def test_states_with_channels_first_in_memory_are_kept(model, tmp_path):
+    def turn(_, args, output):
+        output["last_hidden_state"] = output.last_hidden_state.transpose(1, 2).contiguous().transpose(1, 2)
+
+    model.model.dna_encoder.register_forward_hook(turn)
+    cache, batch = FeatureCache(model, tmp_path, 1e9), batch_of(9, 9)
+    states = cache.encode_dna(*batch)
+    cache.write()
+    assert len(files(tmp_path)) == 1 and torch.equal(FeatureCache(model, tmp_path, 1e9).encode_dna(*batch), states)
+
+
 def test_another_encoder_layer_type_or_precision_makes_new_entries(model, tmp_path):
     keys = [encoder_key(model.model)]
     model.model.config.dna_feature_layer = 1
