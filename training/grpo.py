@@ -1,8 +1,10 @@
-"""Train a fused model by reward: it answers, and what leads to right answers that need the DNA becomes likelier.
+r"""Train a fused model by reward: it answers, and what leads to right answers that need the DNA becomes likelier.
 
 Example run, on the built-in starter data, from a model whose training was stopped early:
 
-    textgenome sft --config starter --max_steps 260 --output_dir outputs/starter_early
+    textgenome sft --config starter --max_steps 60 \
+        --lr_scheduler_type constant_with_warmup --lr_scheduler_kwargs '{}' \
+        --output_dir outputs/starter_early
     textgenome grpo --config starter
 
 It is TRL's GRPOTrainer (group relative policy optimization, arXiv 2402.03300) with the DNA handed through. The model
