@@ -30,7 +30,7 @@ except SystemExit as error:
 
 
 # The help of these is that of their scripts, which explains what transformers and TRL read.
-TRAINING = ("dna", "sft")
+TRAINING = ("dna", "grpo", "sft")
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_want_of_descriptors_is_one_line(caplog):
 )
 def test_connections_are_as_many_as_descriptors_allow(monkeypatch, caplog, soft, hard, allowed, soft_after):
     limits = [soft, hard]
-    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: tuple(limits))
-    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, given: limits.__setitem__(slice(None), given))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, given: limits.__setitem__(slice(None), given))
     assert allowed_connections(256) == allowed
     assert limits == [soft_after, hard]
     assert ("clients are connected at once" in caplog.text) == (allowed < 256)

@@ -156,7 +156,7 @@ def test_a_run_that_is_killed_behind_its_last_checkpoint_ends_as_another(table, 
 
         return saved
 
-    def save_figures(*_):
+    def save_figures(*_, **__):
         raise Killed
 
     if where == "before the model":
