@@ -22,7 +22,8 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 SMALL = {"model_type": "kmers", "hidden_size": 8, "lengths": [1, 3]}
 TASKS = {
     "annotation": {"labels": "CDS", "dna_config": SMALL, "base_head": "cnn", "cnn_channels": 8, "output": "o.bed"},
-    "tracks": {"tracks": "tracks.tsv", "dna_config": ENCODER, "track_width": 8, "track_layers": 2, "output": "o.bw"},
+    # The other heads have batch norms, of which each process would see the statistics of its own rows.
+    "tracks": {"tracks": "tracks.tsv", "dna_config": ENCODER, "track_head": "linear", "output": "o.bw"},
 }
 
 
@@ -38,9 +39,9 @@ def test_two_processes_do_what_one_does(starter_genome, beds, task):  # noqa: F8
     named |= {"task": task, "fasta": starter_genome / "genome.fa", "gtf": starter_genome / "genes.gtf"}
     named |= {"regions": beds / "train.bed", "test_regions": beds / "test.bed", "dna_window": 1024, "max_steps": 1}
     named |= {"dna_config": json.dumps(named["dna_config"]), "freeze_dna_encoder": task == "tracks", "optim": "sgd"}
-    named |= {"learning_rate": 0.1, "classifier_dropout": 0, "track_dropout": 0, "validation_share": 0.3}
+    named |= {"learning_rate": 0.1, "classifier_dropout": 0, "validation_share": 0.3}
     named |= {"tracks": starter_genome / "tracks.tsv"} if task == "tracks" else {}
-    settings = QUICK | named | {"lr_scheduler_type": "constant", "warmup_steps": 0}
+    settings = QUICK | named | {"lr_scheduler_type": "constant", "warmup_steps": 0, "save_strategy": "steps"}
 
     two = as_flags({**settings, "output_dir": beds / "two", "per_device_train_batch_size": 2})
     run(["train_dna.py", *two], ROOT)
@@ -52,13 +53,13 @@ def test_two_processes_do_what_one_does(starter_genome, beds, task):  # noqa: F8
     path = beds / "two" / "evaluation" / "metrics.json"
     metrics = json.loads(path.read_text())
     path.unlink()
-    dna.main([*two, "--allow_change", "devices"])
+    dna.main([*two, "--allow_change", "devices"])  # the run is finished, so this only measures
     again = json.loads(path.read_text())
     for name, condition in metrics["conditions"].items():
         found = again["conditions"][name]
         assert {key: condition[key] for key in metrics["metrics"] if key in condition} == pytest.approx(
-            {key: found[key] for key in metrics["metrics"] if key in found}, abs=1e-4, nan_ok=True
-        )
+            {key: found[key] for key in metrics["metrics"] if key in found}, abs=1e-5, nan_ok=True
+        ), name
 
     places = {"fasta": starter_genome / "genome.fa", "bed": beds / "test.bed"}
     flags = as_flags({"model": beds / "two", "output": beds / output, **places})
