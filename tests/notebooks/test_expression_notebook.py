@@ -11,7 +11,7 @@ def check(notebook):
     assert count_figures(notebook) == 3
     rows = re.findall(r"^(\S.*?)  +(-?0\.\d+)  ", text, re.MULTILINE)
     r = {name: float(value) for name, value in rows}
-    assert r["as is"] > 0.8 * max(r["elastic net, same window"], r["elastic net, 500 kb on either side"])
+    assert r["unchanged"] > 0.8 * max(r["elastic net, same window"], r["elastic net, 500 kb on either side"])
     assert max(map(abs, (r["elastic net, people permuted"], r["DNA exchanged"]))) < 0.15
     none, one, both = (float(value) for value in re.findall(r"^\d broken: ([+-]\d\.\d+)$", text, re.MULTILINE))
     assert none > one + 0.3 > both + 0.6
