@@ -18,7 +18,7 @@ from textgenome.genome.genotypes import Genotypes, Site, read_genotypes
 from textgenome.genome.intervals import Interval, Variant, bare_contig, match_contigs, printable
 from textgenome.genome.progress import Progress
 from textgenome.genome.vcf import kind_without_bases, pysam
-from textgenome.processing.processing_dna import common_prefix, normalize_dna
+from textgenome.processing.processing_dna import common_ends, normalize_dna
 
 
 _BASES = re.compile(r"[A-Za-z]+")
@@ -86,8 +86,7 @@ def apply_variants(bases: str, start: int, variants: Iterable[Variant]) -> Haplo
 def _is_anchored(variant: Variant) -> bool:
     """Whether it is an insertion or a deletion after a base that it leaves alone."""
     reference, alternative = variant.reference.upper(), variant.alternative.upper()
-    before = common_prefix(reference, alternative)
-    after = common_prefix(reference[before:][::-1], alternative[before:][::-1])
+    before, after = common_ends(reference, alternative)
     is_indel = len(reference) != len(alternative) and before + after == min(len(reference), len(alternative))
     return is_indel and before > 0
 

@@ -9,7 +9,7 @@ import numpy as np
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.evaluation.metrics import accuracy_interval
 from textgenome.evaluation.report_parts import Table
-from textgenome.processing.processing_dna import common_prefix
+from textgenome.processing.processing_dna import common_ends
 
 
 LOCI = 12  # the most frequent ones
@@ -60,8 +60,7 @@ def _groupings(rows: Sequence[Mapping], loci: Sequence[str | None] | None) -> It
 
 def kind_of_change(reference: str, variant: str) -> str:
     """What a variant is: `substitution of 1`, `insertion of 3`, `deletion of 12` bases, or `complex`."""
-    start = common_prefix(reference, variant)
-    suffix = common_prefix(reference[start:][::-1], variant[start:][::-1])
+    start, suffix = common_ends(reference, variant)
     lost, new = len(reference) - start - suffix, len(variant) - start - suffix
     if lost == new:
         return "none" if not lost else "substitution of 1 base" if lost == 1 else "substitution of several bases"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgenome.processing.processing_dna import common_prefix, normalize_dna, variant_window
+from textgenome.processing.processing_dna import common_ends, common_prefix, normalize_dna, variant_window
 
 
 LETTERS = "ACGT"
@@ -99,8 +99,7 @@ def cut_window(reference: str, variant: str | None, size: int, bases: int, along
         return Window((sequence,), 0, 0, start, min(len(sequence), start + bases))
     pair = normalize_dna(reference), normalize_dna(variant)
     windows = variant_window(*pair, size)
-    start = common_prefix(*windows)
-    suffix = common_prefix(*(window[start:][::-1] for window in windows))
+    start, suffix = common_ends(*windows)
     number = ("reference", "variant").index(along)
     stop = len(windows[number]) - suffix
     first = max(0, min((start + stop - bases) // 2, len(windows[number]) - bases))

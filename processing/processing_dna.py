@@ -59,6 +59,12 @@ def common_prefix(first: str | list, second: str | list) -> int:
     return low
 
 
+def common_ends(first: str | list, second: str | list) -> tuple[int, int]:
+    """How many items two sequences start with alike, and how many of the rest they end with alike."""
+    start = common_prefix(first, second)
+    return start, common_prefix(first[start:][::-1], second[start:][::-1])
+
+
 def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
     """Cut a reference and its variant to windows around the place where they differ.
 
@@ -85,8 +91,7 @@ def variant_window(reference: str, variant: str, size: int) -> tuple[str, str]:
         raise ValueError("The reference and the variant are equal: there is no variant to show.")
     if max(len(reference), len(variant)) <= size:
         return reference, variant
-    start = common_prefix(reference, variant)
-    suffix = common_prefix(reference[start:][::-1], variant[start:][::-1])
+    start, suffix = common_ends(reference, variant)
     reference_end, variant_end = len(reference) - suffix, len(variant) - suffix
     longest = max(reference_end, variant_end) - start
 
@@ -258,6 +263,7 @@ __all__ = [
     "DNA_WINDOW",
     "check_tokens",
     "check_tokens_differ",
+    "common_ends",
     "common_prefix",
     "complement_map",
     "longest_token",

@@ -9,7 +9,7 @@ from textgenome.configuration.configuration_remote_code import SavesCodeMixin
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
     check_tokens_differ,
-    common_prefix,
+    common_ends,
     min_tokens,
     normalize_dna,
     tokenize_dna,
@@ -252,8 +252,7 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         near = [None] * len(encoded)  # the bases around the variant
         for i in variants:
             pair = sequences[i : i + 2]
-            start = common_prefix(*pair)
-            suffix = common_prefix(*(sequence[start:][::-1] for sequence in pair))
+            start, suffix = common_ends(*pair)
             for j in (i, i + 1):
                 reach = self.projector_full_resolution
                 near[j] = (start - reach, len(sequences[j]) - suffix + reach)
