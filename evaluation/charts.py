@@ -27,20 +27,13 @@ def draw_curves(
         labels: Of the axes, x and y.
         diagonal: Whether to draw the line from corner to corner.
     """
-    parts = _axes((0, 1), (0, 1), labels)
-    if diagonal:
-        parts.append(f'<path class="mark" d="{_path([0, 1], [0, 1], (0, 1), (0, 1))}"/>')
-    height = HEIGHT
-    for i, (name, (x, y)) in enumerate(curves.items()):
-        chosen = np.unique(np.linspace(0, len(x) - 1, POINTS).astype(int))
-        x, y = (np.asarray(each, dtype=float)[chosen] for each in (x, y))
-        line = f'class="curve curve-{min(i, 3)}"'
-        parts.append(f'<path {line} d="{_path(x, y, (0, 1), (0, 1))}"/>')
-        if len(curves) > 1:
-            height += 16
-            parts.append(f'<path {line} d="M{LEFT} {height - 8}h24"/><text x="{LEFT + 32}" y="{height - 4}">')
-            parts.append(f"{escape(name)}</text>")
-    return _svg(title, parts, height)
+    thinned = {}
+    for name, points in curves.items():
+        chosen = np.unique(np.linspace(0, len(points[0]) - 1, POINTS).astype(int))
+        thinned[name] = [np.asarray(each, dtype=float)[chosen] for each in points]
+    ends = ((0, 1), (0, 1))
+    mark = [f'<path class="mark" d="{_path([0, 1], [0, 1], *ends)}"/>'] if diagonal else []
+    return _draw(title, thinned, labels, ends, mark)
 
 
 def draw_lines(
@@ -52,7 +45,12 @@ def draw_lines(
     """
     lines = {name: [np.asarray(each, dtype=float) for each in points] for name, points in lines.items()}
     ends = [_round_ends(np.concatenate([points[i] for points in lines.values()])) for i in range(2)]
-    parts, height = _axes(*ends, labels), HEIGHT
+    return _draw(title, lines, labels, ends)
+
+
+def _draw(title: str, lines: Mapping, labels: tuple[str, str], ends: Sequence, below: Sequence[str] = ()) -> str:
+    """Lines over what is `below` them, with their names under the axes if there are several."""
+    parts, height = [*_axes(*ends, labels), *below], HEIGHT
     for i, (name, (x, y)) in enumerate(lines.items()):
         line = f'class="curve curve-{min(i, 3)}"'
         parts.append(f'<path {line} d="{_path(x, y, *ends)}"/>')
