@@ -13,7 +13,7 @@ from textgenome.inference.base_labels import label_bases
 from textgenome.inference.checkpoints import find_kind, load_checkpoint, read_config
 from textgenome.inference.classification import classify
 from textgenome.inference.explaining_answers import answer_scorer
-from textgenome.inference.gradients import gradient_of_head
+from textgenome.inference.gradients import SMALLEST, gradient_of_head
 from textgenome.inference.language_models import DNALanguageModel, load_language_model
 from textgenome.inference.likelihoods import check_window, score_windows
 from textgenome.inference.mutagenesis import LETTERS, Explanation, Scorer, Window, Windows, cut_window
@@ -24,7 +24,6 @@ from textgenome.modeling_textgenome_dna_tracks import TextGenomeDNAForTrackPredi
 
 
 BASES = 100
-SMALLEST = 1e-6  # added before the logarithm of a signal or a probability
 
 
 def explain(

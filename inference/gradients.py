@@ -12,7 +12,7 @@ from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcessor
 
 
-SMALLEST = 1e-6
+SMALLEST = 1e-6  # added before the logarithm of a signal or a probability
 
 
 def follow(
@@ -150,4 +150,4 @@ def _by_base(products: torch.Tensor, mask: torch.Tensor, processor, window: Wind
     return found
 
 
-__all__ = ["follow", "gradient_of_head", "gradient_of_text"]
+__all__ = ["SMALLEST", "follow", "gradient_of_head", "gradient_of_text"]
