@@ -47,6 +47,7 @@ def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | 
     if args.lora_dna_encoder:
         targets += "|" + linear_layers("dna_encoder", encoder)
     return LoraConfig(
+        revision=args.model_revision,  # beside the name, what the adapter will know its base by
         r=args.lora_r,
         lora_alpha=args.lora_alpha,
         lora_dropout=args.lora_dropout,

@@ -103,8 +103,6 @@ def build_trainer(
     model, peft_config = load_policy(model_args), None
     if not isinstance(model, PeftModel):
         peft_config = prepare_model(model, model_args)
-    if peft_config is not None:
-        peft_config.revision = model_args.model_revision  # beside the name, what the adapter will know its base by
     reading = reading_options(processor)
     del reading["dna_window"]  # the processor cuts the windows
     trainer = TextGenomeGRPOTrainer(

@@ -191,8 +191,6 @@ def build_trainer(
 ) -> TextGenomeTrainer:
     """Freeze what is not to be trained, put LoRA on what it is to adapt, and make the trainer."""
     peft_config = prepare_model(model, model_args)
-    if peft_config is not None:
-        peft_config.revision = model_args.model_revision  # beside the name, what the adapter will know its base by
     dropout = build_dropout(rows, script_args, training_args)
     conversations = show(rows, script_args, dropout)
     grouped = training_args.train_sampling_strategy == "group_by_length"
