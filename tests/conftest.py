@@ -33,6 +33,15 @@ def seed():
     set_seed(0)
 
 
+@pytest.fixture
+def captured(caplog):
+    """Messages of the package, whatever its own logger hands on."""
+    logger = logging.get_logger("textgenome")
+    logger.addHandler(caplog.handler)
+    yield
+    logger.removeHandler(caplog.handler)
+
+
 @pytest.fixture(scope="session")
 def tiny_processor():
     return AutoProcessor.from_pretrained(TINY_CHECKPOINT)

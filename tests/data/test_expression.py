@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pandas
 import pytest
@@ -14,17 +12,10 @@ from textgenome.data.expression import (
 )
 
 
+pytestmark = pytest.mark.usefixtures("captured")
+
 PEOPLE = [f"P{number:02d}" for number in range(30)]
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def captured(caplog):
-    """Messages of the package, whatever its own logger hands on."""
-    logger = logging.getLogger("textgenome")
-    logger.addHandler(caplog.handler)
-    yield
-    logger.removeHandler(caplog.handler)
 
 
 def write_bed(path, rows, people=PEOPLE, columns=("#chr", "start", "end", "gene", "length", "strand")):

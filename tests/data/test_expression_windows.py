@@ -1,7 +1,5 @@
 """Windows around the starts of genes, and genes that have none."""
 
-import logging
-
 import numpy as np
 import pytest
 from conftest import SHARED, random_dna
@@ -11,17 +9,10 @@ from textgenome.data.expression import Expression, Gene, read_expression
 from textgenome.data.expression_windows import open_windows
 
 
+pytestmark = pytest.mark.usefixtures("captured")
+
 PEOPLE = ["P1", "P2"]
 GENOME = random_dna(300, 1) + "N" * 40 + random_dna(60, 2)
-
-
-@pytest.fixture(autouse=True)
-def captured(caplog):
-    """Messages of the package, whatever its own logger hands on."""
-    logger = logging.getLogger("textgenome")
-    logger.addHandler(caplog.handler)
-    yield
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
