@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from true_size_step import build_model, random_row, train
+from true_size_step import DEVICE, add_flags, build_model, random_row, train
 
 from textgenome.configuration.configuration_textgenome import build_dna_config
 from textgenome.data.prompts import as_prompt
@@ -26,9 +26,6 @@ from textgenome.inference.feature_cache import FeatureCache
 from textgenome.modeling_dna_encoder import build_dna_encoder
 from textgenome.serving.engine import Engine
 from textgenome.serving.questions import Question
-
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -57,11 +54,7 @@ def measure_generation(args) -> dict:
     found = {}
     for batch_size in (1, 8):
         asked = prompts if batch_size > 1 else prompts[:2]
-        options = {
-            "batch_size": batch_size,
-            "max_new_tokens": args.new_tokens,
-            "min_new_tokens": args.new_tokens,
-        }
+        options = {"batch_size": batch_size, "max_new_tokens": args.new_tokens, "min_new_tokens": args.new_tokens}
         generate(model, processor, asked[:1], **options)
         taken = seconds(lambda: generate(model, processor, asked, **options))  # noqa: B023
         found[f"tokens a second, batches of {batch_size}"] = len(asked) * args.new_tokens / taken
@@ -88,12 +81,7 @@ def measure_cache(args) -> dict:
 @torch.inference_mode()
 def measure_hyenadna(args) -> dict:
     """Seconds of a forward pass of HyenaDNA's largest shapes, by length."""
-    shapes = {
-        "model_type": "hyenadna",
-        "d_model": 256,
-        "d_inner": 1024,
-        "n_layer": 1 if args.tiny else 8,
-    }
+    shapes = {"model_type": "hyenadna", "d_model": 256, "d_inner": 1024, "n_layer": 1 if args.tiny else 8}
     encoder = build_dna_encoder(build_dna_config({**shapes, "max_seq_len": max(args.lengths)})).eval().to(DEVICE)
     found = {}
     for length in args.lengths:
@@ -106,10 +94,8 @@ def measure_hyenadna(args) -> dict:
 def measure_service(args) -> dict:
     """Answers a second of 64 questions at once, and seconds to a short answer alone and behind a long one."""
     model, processor = build_model(args)
-    engine, rows = (
-        Engine(model=model, processor=processor),
-        [random_row(args.window, 32, seed=i) for i in range(64)],
-    )
+    engine = Engine(model=model, processor=processor)
+    rows = [random_row(args.window, 32, seed=i) for i in range(64)]
 
     async def answer(row: dict, tokens: int) -> float:
         started = time.perf_counter()
@@ -130,11 +116,7 @@ def measure_service(args) -> dict:
         await asyncio.gather(*(answer(row, args.new_tokens) for row in rows))
         rate = len(rows) / (time.perf_counter() - started)
         answering.cancel()
-        return {
-            "short answer alone, s": statistics.median(alone),
-            "behind a long one, s": behind,
-            "answers/s": rate,
-        }
+        return {"short answer alone, s": statistics.median(alone), "behind a long one, s": behind, "answers/s": rate}
 
     return asyncio.run(measure())
 
@@ -150,34 +132,9 @@ MEASUREMENTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--text_model",
-        default="Qwen/Qwen3-1.7B",
-        help="Whose sizes the language model has.",
-    )
-    parser.add_argument(
-        "--dna_model",
-        default="BGI-HangzhouAI/Genos-1.2B",
-        help="Whose sizes the encoder has.",
-    )
-    parser.add_argument("--window", type=int, default=2048, help="Bases of each of the two windows.")
-    parser.add_argument("--text_tokens", type=int, default=800, help="Tokens of question and answer.")
-    parser.add_argument("--batch_size", type=int, default=1, help="Rows in a batch of training.")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=5,
-        help="Training steps to measure, after as many to warm up.",
-    )
+    add_flags(parser, steps=5)
     parser.add_argument("--new_tokens", type=int, default=32, help="Of an answer.")
-    parser.add_argument(
-        "--lengths",
-        type=int,
-        nargs="+",
-        default=[2048, 32_768, 262_144],
-        help="Of HyenaDNA.",
-    )
-    parser.add_argument("--tiny", action="store_true", help="Small shapes, to try the script without a GPU.")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 32_768, 262_144], help="Of HyenaDNA.")
     parser.add_argument("--output", type=Path, default=Path("gpu.json"), help="JSON file.")
     args = parser.parse_args()
     packages = ("textgenome", "torch", "transformers", "trl", "peft")
@@ -192,10 +149,7 @@ def main() -> None:
             found = measure(args)
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"}
-        results[name] = {
-            **found,
-            "seconds in all": round(time.perf_counter() - started, 1),
-        }
+        results[name] = {**found, "seconds in all": round(time.perf_counter() - started, 1)}
         args.output.write_text(json.dumps(results, indent=2) + "\n")  # what is there is not lost if the next one hangs
         print(name, results[name], flush=True)
 

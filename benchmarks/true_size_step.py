@@ -17,11 +17,7 @@ from textgenome.configuration.arguments import ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import base_model_config
 from textgenome.data import TextGenomeCollator
 from textgenome.data.rows import as_conversations
-from textgenome.processing import (
-    build_dna_tokenizer,
-    build_processor,
-    train_text_tokenizer,
-)
+from textgenome.processing import build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import vocabulary_of
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -60,11 +56,8 @@ def build_model(args) -> tuple[TextGenomeForConditionalGeneration, TextGenomePro
             config.update(TINY)
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:1]
-    processor = build_processor(
-        train_text_tokenizer([], 0),
-        build_dna_tokenizer(vocabulary_of(dna), 2**20),
-        args.window,
-    )
+    dna_tokenizer = build_dna_tokenizer(vocabulary_of(dna), 2**20)
+    processor = build_processor(train_text_tokenizer([], 0), dna_tokenizer, args.window)
     tokens = {name: getattr(processor, name) for name in ("dna_token_id", "dna_start_token_id", "dna_end_token_id")}
     with torch.device(DEVICE):
         config = TextGenomeConfig(text_config=text, dna_config=dna, **tokens)
@@ -106,61 +99,31 @@ def train(
             train_dataset=as_conversations(rows),
             processing_class=processor,
             data_collator=TextGenomeCollator(processor),
-            peft_config=prepare_model(
-                model,
-                ModelArguments(text_model=args.text_model, dna_model=args.dna_model),
-            ),
+            peft_config=prepare_model(model, ModelArguments(text_model=args.text_model, dna_model=args.dna_model)),
         )
         trainer.train()
     measured = trainer.state.log_history[1]
-    names = (
-        "tokens_per_second",
-        "supervised_tokens_per_second",
-        "tflops_per_second",
-        "mfu",
-    )
+    names = ("tokens_per_second", "supervised_tokens_per_second", "tflops_per_second", "mfu")
     found = {name: measured[name] for name in names if name in measured}
     if DEVICE == "cuda":
         found["peak memory, GB"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
     return found
 
 
+def add_flags(parser: argparse.ArgumentParser, steps: int = 10) -> None:
+    """The flags of `build_model` and `train`."""
+    parser.add_argument("--text_model", default="Qwen/Qwen3-1.7B", help="Whose sizes the language model has.")
+    parser.add_argument("--dna_model", default="BGI-HangzhouAI/Genos-1.2B", help="Whose sizes the encoder has.")
+    parser.add_argument("--window", type=int, default=DNA_WINDOW, help="Bases of each of the two windows.")
+    parser.add_argument("--text_tokens", type=int, default=800, help="Tokens of question and answer, half of each.")
+    parser.add_argument("--batch_size", type=int, default=1, help="Rows in a batch of training.")
+    parser.add_argument("--steps", type=int, default=steps, help="Steps to measure, after as many to warm up.")
+    parser.add_argument("--tiny", action="store_true", help="Small shapes, to try the script without a GPU.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--text_model",
-        default="Qwen/Qwen3-1.7B",
-        help="Whose sizes the language model has.",
-    )
-    parser.add_argument(
-        "--dna_model",
-        default="BGI-HangzhouAI/Genos-1.2B",
-        help="Whose sizes the encoder has.",
-    )
-    parser.add_argument(
-        "--window",
-        type=int,
-        default=DNA_WINDOW,
-        help="Bases of each of the two windows.",
-    )
-    parser.add_argument(
-        "--text_tokens",
-        type=int,
-        default=800,
-        help="Tokens of question and answer, half of each.",
-    )
-    parser.add_argument("--batch_size", type=int, default=1, help="Rows in a batch.")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=10,
-        help="Steps to measure, after as many to warm up.",
-    )
-    parser.add_argument(
-        "--layers",
-        type=int,
-        help="Fewer layers of both, to try the script without a GPU.",
-    )
+    add_flags(parser)
     args = parser.parse_args()
     print(f"{args.text_model} x {args.dna_model}, {torch.cuda.get_device_name() if DEVICE == 'cuda' else DEVICE}")
     for name, value in train(*build_model(args), args).items():
