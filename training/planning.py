@@ -27,7 +27,7 @@ from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
 from textgenome.training.joining import choose_features, projector_options
 from textgenome.training.precision import can_keep, float32_weights
-from textgenome.training.roofline import GPUS, step_operations, step_seconds
+from textgenome.training.roofline import seconds_by_gpu, step_operations
 from textgenome.training.scripts import parse_arguments
 
 
@@ -96,7 +96,7 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
     lengths = lengths_of(data, processor)
     model = build_on_meta(fused, args)
     batch_size = training.per_device_train_batch_size
-    window = len(processor.dna_tokenizer(("ACGT" * data.dna_window)[: data.dna_window])["input_ids"])
+    window = count_tokens(processor.dna_tokenizer, data.dna_window)
     longest = max(lengths) if lengths else 2 * window + TEXT_TOKENS
     mean = round(sum(lengths) / len(lengths)) if lengths else longest
     activations = activation_bytes(fused, args, training, batch_size * longest, batch_size * 2 * window)
@@ -135,9 +135,12 @@ def least_seconds(
     whole = copy(training)
     whole.activation_checkpointing = False
     kept = activation_bytes(config, args, whole, rows * lengths[0], 2 * rows * lengths[1])
-    seconds = {gpu: step_seconds(gpu, done, kept, checkpointing) for gpu in GPUS}
-    batches = training.gradient_accumulation_steps
-    return {gpu: (batches * each, needed / each / GPUS[gpu][0]) for gpu, each in seconds.items()}
+    return seconds_by_gpu(needed, done, kept, checkpointing, training.gradient_accumulation_steps)
+
+
+def count_tokens(dna_tokenizer: PreTrainedTokenizerBase, window: int) -> int:
+    """How many tokens a window of so many bases has."""
+    return len(dna_tokenizer(("ACGT" * window)[:window])["input_ids"])
 
 
 def read_recipe(
@@ -336,6 +339,7 @@ __all__ = [
     "Plan",
     "activation_bytes",
     "build_on_meta",
+    "count_tokens",
     "fused_config",
     "memory_per_gpu",
     "num_steps",

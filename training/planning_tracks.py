@@ -25,13 +25,14 @@ from textgenome.training.planning import (
     ENGINES,
     USABLE,
     Plan,
+    count_tokens,
     dna_tokenizer_of,
     load_config,
     memory_per_gpu,
     num_steps,
     saved_bytes,
 )
-from textgenome.training.roofline import GPUS, step_seconds
+from textgenome.training.roofline import seconds_by_gpu
 from textgenome.training.scripts import parse_arguments
 from textgenome.training.tracks import head_settings, split_regions
 
@@ -74,7 +75,7 @@ def plan_tracks(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags
     full = TextGenomeDNAConfig(dna_config=dna_config, **fields)
     model = build_on_meta(full, args)
     script_args.dna_window = window = script_args.dna_window or DNA_WINDOW
-    tokens = len(dna_tokenizer_of(args, dna_config)(("ACGT" * window)[:window])["input_ids"])
+    tokens = count_tokens(dna_tokenizer_of(args, dna_config), window)
     batch, bases = training.per_device_train_batch_size, training.per_device_train_batch_size * window
     kept = [activation_bytes(full, args, training.bf16, batch, tokens, bases, each) for each in (False, True)]
     factored = str(training.optim).rpartition(".")[2].lower() == "adafactor"
@@ -87,7 +88,6 @@ def plan_tracks(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags
         parts["total"] = sum(parts.values())
     rows = count_windows(script_args)
     needed, done = step_operations(model, batch, tokens, bases, training.activation_checkpointing)
-    seconds = {gpu: step_seconds(gpu, done, kept[False], training.activation_checkpointing) for gpu in GPUS}
     batches = training.gradient_accumulation_steps
     return Plan(
         total=sum(each.numel() for each in model.parameters()),
@@ -100,7 +100,7 @@ def plan_tracks(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags
         memory=memory,
         refused=[],
         fitting=[each for each in memory if memory[each]["total"] <= USABLE * gpu_memory * 1e9],
-        seconds={gpu: (batches * each, needed / each / GPUS[gpu][0]) for gpu, each in seconds.items()},
+        seconds=seconds_by_gpu(needed, done, kept[False], training.activation_checkpointing, batches),
     )
 
 

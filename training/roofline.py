@@ -65,4 +65,20 @@ def step_seconds(gpu: str, operations: float, kept: float, checkpointing: bool) 
     return operations / (MATMULS * flops) + kept * (6 if checkpointing else 4) / (TRAFFIC * bandwidth)
 
 
-__all__ = ["GPUS", "MATMULS", "TRAFFIC", "step_operations", "step_seconds"]
+def seconds_by_gpu(
+    needed: float, done: float, kept: float, checkpointing: bool, batches: int
+) -> dict[str, tuple[float, float]]:
+    """For each of `GPUS` the least seconds of a step of so many batches, and the share of its peak that they use.
+
+    Args:
+        needed: Operations of a batch that are needed, see `step_operations`.
+        done: Those that are done.
+        kept: See `step_seconds`.
+        checkpointing: See `step_seconds`.
+        batches: Of a step, one after the other.
+    """
+    seconds = {gpu: step_seconds(gpu, done, kept, checkpointing) for gpu in GPUS}
+    return {gpu: (batches * each, needed / each / GPUS[gpu][0]) for gpu, each in seconds.items()}
+
+
+__all__ = ["GPUS", "MATMULS", "TRAFFIC", "seconds_by_gpu", "step_operations", "step_seconds"]
