@@ -7,7 +7,7 @@ from transformers.utils import logging
 
 from textgenome.data.windows import Place
 from textgenome.evaluation.base_labels import Truths
-from textgenome.evaluation.report import Figure
+from textgenome.evaluation.report_parts import Figure, best_median_worst
 from textgenome.genome import plot
 from textgenome.genome.transcripts import Transcript
 
@@ -38,12 +38,8 @@ def draw_loci(
     labelled = np.flatnonzero(hits + misses)
     f1 = 2 * hits / np.maximum(2 * hits + alarms + misses, 1)
     order = labelled[np.argsort(-f1[labelled], kind="stable")].tolist()
-    chosen = {"Best": order[0], "Median": order[len(order) // 2], "Worst": order[-1]} if order else {}
-    figures, drawn = [], set()
-    for name, number in chosen.items():
-        if number in drawn:
-            continue
-        drawn.add(number)
+    figures = []
+    for name, number in best_median_worst(order).items():
         unit, predicted = units[number], predictions[number].astype(np.float32)
         truth = truths.labels(unit).astype(np.float32)
         truth[truth < 0] = np.nan

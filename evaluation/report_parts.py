@@ -20,6 +20,15 @@ class Figure(NamedTuple):
     wide: bool = False
 
 
+def best_median_worst(order: Sequence[int]) -> dict[str, int]:
+    """Which places to show, of many in an order from the best to the worst: by name, each once."""
+    chosen = {}
+    for name, place in {"Best": 0, "Median": len(order) // 2, "Worst": -1}.items():
+        if len(order) and order[place] not in chosen.values():
+            chosen[name] = order[place]
+    return chosen
+
+
 class Table(NamedTuple):
     """A further table on the page.
 
@@ -36,4 +45,4 @@ class Table(NamedTuple):
     caption: str = ""
 
 
-__all__ = ["Figure", "Table"]
+__all__ = ["Figure", "Table", "best_median_worst"]

@@ -17,6 +17,7 @@ from textgenome.data.signals import SignalReader
 from textgenome.data.windows import Place, tile, with_letters
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.report import Figure, Table
+from textgenome.evaluation.report_parts import best_median_worst
 from textgenome.evaluation.reporting import note_speed, write_results
 from textgenome.evaluation.track_baselines import TrackBaselines
 from textgenome.evaluation.track_metrics import (
@@ -237,11 +238,8 @@ def draw_regions(predict: _Predictor, regions: TrackRegions, sums: np.ndarray) -
     for number in np.argsort(-pooled, kind="stable").tolist():
         chosen.setdefault(tracks[number].group, number)
     shown = sorted({*list(chosen.values())[:MOST_LANES], *(regions.reader.partners[i] for i in chosen.values())})
-    figures, drawn = [], set()
-    for name, number in {"Best": order[0], "Median": order[len(order) // 2], "Worst": order[-1]}.items():
-        if number in drawn:
-            continue
-        drawn.add(number)
+    figures = []
+    for name, number in best_median_worst(order).items():
         place = regions.test[number]
         truth, predicted = regions.reader(place), predict(place)
         lanes = [
