@@ -317,13 +317,6 @@ def test_modes_do_not_mix(table, tmp_path):
     assert scored["conditions"] == run(table, tmp_path / "alone", ["pair_swapped"], mode="score")["conditions"]
 
 
-def test_outputs_of_any_letters_are_kept(tmp_path):
-    first, text = Predictions(tmp_path), "one\u2028two\u0085three\rfour\nfive"
-    first.write([{"condition": "as_is", "row": 0, "output": text, "tokens": 1}])
-    first.merge()
-    assert Predictions(tmp_path).of("as_is")[0]["output"] == text
-
-
 def test_conversations_and_lone_rows(table, tmp_path):
     messages = conversation("ACGT", answer="Answer: x")
     (tmp_path / "mine.jsonl").write_text(json.dumps({"messages": messages}) + "\n")

@@ -39,3 +39,10 @@ def test_a_line_that_a_kill_cut_off_is_asked_again(tmp_path):
     predictions.merge()
     assert [record["row"] for record in Predictions(tmp_path).of("as_is")] == [0, 1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.jsonl"]
+
+
+def test_outputs_of_any_letters_are_kept(tmp_path):
+    first, text = Predictions(tmp_path), "one\u2028two\u0085three\rfour\nfive"
+    first.write([{"condition": "as_is", "row": 0, "output": text, "tokens": 1}])
+    first.merge()
+    assert Predictions(tmp_path).of("as_is")[0]["output"] == text
