@@ -48,7 +48,7 @@ def open_run(folder: str | Path) -> Run:
     if metrics is None:
         raise FileNotFoundError(f"{folder} has no metrics.json, nor has {place}. `textgenome evaluate` writes one.")
     if AS_IS not in metrics.get("conditions", {}):
-        raise ValueError(f"{place / 'metrics.json'} has figures of baselines alone: there is no model to compare.")
+        raise ValueError(f"{place / 'metrics.json'} holds baselines only. Evaluate a model to compare it.")
     name = place.parent.name if place.name == "evaluation" else place.name
     return Run(name or without_path(str(place)), folder, metrics, *load_samples(place))
 

@@ -192,7 +192,7 @@ def read_tracks(path: str | Path) -> list[Track]:
                 raise ValueError(f"{where}: there is a track {printable(row['name'])} already.")
             found = Path(path).parent / row["path"]
             if not found.is_file():
-                raise FileNotFoundError(f"{where}: there is no file {found}.")
+                raise FileNotFoundError(f"{where}: file {found} does not exist.")
             tracks[row["name"]] = Track(row["name"], str(found), row["group"], row["strand"])
     if not tracks:
         raise ValueError(f"{path}: there are no tracks in it.")

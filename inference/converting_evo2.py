@@ -81,7 +81,7 @@ def load_tensors(checkpoint: Path) -> dict[str, torch.Tensor | io.BytesIO | None
     if not checkpoint.exists():
         parts = len(list(checkpoint.parent.glob(f"{checkpoint.name}.part*")))
         joined = f" It is there in {parts} parts: join them with `cat {checkpoint.name}.part{{0..{parts - 1}}}`."
-        raise FileNotFoundError(f"There is no file {checkpoint}.{joined if parts else ''}")
+        raise FileNotFoundError(f"File {checkpoint} does not exist.{joined if parts else ''}")
     values = load_allowed(checkpoint, checkpoint, [io.BytesIO], mmap=True)
     if not isinstance(values, dict):
         raise ValueError(f"{checkpoint} holds a {type(values).__name__}, not tensors by name.")

@@ -55,7 +55,7 @@ def embed(
     encoder = as_encoder(model, dna_tokenizer, **features)
     given = [sequences] if isinstance(sequences, str) else list(sequences)
     if not given:
-        raise ValueError("There is no sequence to embed.")
+        raise ValueError("No sequences to embed.")
     folded = []
     for i, sequence in enumerate(given):
         try:

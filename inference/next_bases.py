@@ -51,7 +51,7 @@ def read_prompts(path: str | Path) -> list[str]:
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
     if not sequences:
-        raise ValueError(f"{path}: there is no sequence below the header.")
+        raise ValueError(f"{path}: no sequences follow the header.")
     return sequences
 
 
@@ -90,7 +90,7 @@ def measure_next_bases(language_model: DNALanguageModel, sequences: list[str]) -
             losses.append(-log_probs.gather(-1, targets[:, None]).mean().item())
             shares.append((log_probs.argmax(-1) == targets).float().mean().item())
     if not losses:
-        raise ValueError("There is no base to predict: sequences need two bases or more.")
+        raise ValueError("No bases to predict: each sequence needs at least two.")
     return sum(losses) / len(losses), sum(shares) / len(shares)
 
 

@@ -81,7 +81,7 @@ def score_batch(
         conversations: What is asked.
         labels: Answers to choose from.
         outputs: What the model wrote to each: a label then takes the place of the answer, after the reasoning. By
-            default, and where there is no answer, it is given at once.
+            default, and after an output without an answer, the label follows directly.
 
     Returns:
         For each conversation, by label the log-probability among the labels, from the likelihood of all tokens of the

@@ -66,7 +66,7 @@ class TextGenomeDilatedConvolution(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """`(batch, channels, bases)` to the same; `known` `(batch, 1, bases)` is 0 where there is no base."""
+        """`(batch, channels, bases)` to the same; `known` `(batch, 1, bases)` is 0 for padding."""
         variance, mean = torch.var_mean(values, 1, correction=0, keepdim=True)
         normal = (values - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
         # Padding is 0 as outside of a sequence: what a base is told depends on no neighbour in the batch.

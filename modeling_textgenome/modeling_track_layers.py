@@ -185,7 +185,7 @@ class TrackEncoderPreTrainedModel(PreTrainedModel):
         """The input of the first convolution, with zeros on the right up to a multiple of `multiple` bases.
 
         Returns:
-            `(batch, 4, length)`, zero where there is no base, and the mask `(batch, length / multiple)` of the bins of
+            `(batch, 4, length)`, zero for N and padding, and the mask `(batch, length / multiple)` of the bins of
             each row, bool, or None if all rows fill them.
 
         Raises:

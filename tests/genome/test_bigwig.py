@@ -97,7 +97,7 @@ def test_a_table_names_tracks_with_paths_beside_it(tmp_path):
         ("\t+\t", "\tplus\t", "line 2: the strand is 'plus', but must be"),
         ("x.minus", "x.plus", "line 3: there is a track x.plus already"),
         ("\tCAGE\t-", "\t\t-", "line 3: group is empty"),
-        ("x.plus\ta.bw", "x.plus\tb.bw", "line 2: there is no file .*b.bw"),
+        ("x.plus\ta.bw", "x.plus\tb.bw", "line 2: file .*b.bw does not exist"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_by_line(tmp_path, old, new, message):

@@ -28,7 +28,7 @@ def test_loss_and_accuracy_are_means_over_sequences():
     assert loss == pytest.approx((again + other) / 2, abs=1e-5)
     assert accuracy == 0.5
     assert measure_next_bases(language_model, ["AANC", "N"])[1] == 0.5  # N is not predicted, but read
-    with pytest.raises(ValueError, match="There is no base to predict"):
+    with pytest.raises(ValueError, match="No bases to predict"):
         measure_next_bases(language_model, ["A", "AN"])
 
 
@@ -94,5 +94,5 @@ def test_prompts_are_the_first_column_below_a_header(tmp_path):
     with pytest.raises(ValueError, match=r"prompts.csv, line 3: "):
         read_prompts(path)
     path.write_text("sequence\n")
-    with pytest.raises(ValueError, match="there is no sequence below the header"):
+    with pytest.raises(ValueError, match="no sequences follow the header"):
         read_prompts(path)
