@@ -1,11 +1,12 @@
-"""Reading prompts of different lengths before they are continued together."""
+"""Reading long prompts before they are continued together."""
 
+from contextlib import suppress
 from copy import deepcopy
 from itertools import groupby
 
 import torch
 from torch.nn import functional as F
-from transformers import BatchFeature, DynamicCache, PreTrainedModel
+from transformers import BatchFeature, DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.generation import GenerationMode
 
@@ -43,11 +44,36 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
 
+class PromptRead(Exception):
+    """Ends a pass that reads prompts. See `ReadingCache`."""
+
+
+class ReadingCache(DynamicCache):
+    """A cache that raises `PromptRead` once it has the keys and values of the last layer.
+
+    The prompt is read then: what the last layer would make of it, nothing needs.
+
+    Args:
+        config: Of the language model.
+    """
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        self.last = config.num_hidden_layers - 1
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args, **kwargs):
+        states = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        if layer_idx == self.last:
+            raise PromptRead
+        return states
+
+
 @torch.no_grad()
 def read_apart(model: PreTrainedModel, inputs: BatchFeature, **options) -> BatchFeature:
     """Read long prompts of a batch apart, those of one length together, so that none is padded.
 
-    With padding attention needs a mask, for which it computes what comes later too, and copies keys and values.
+    With padding attention needs a mask, for which it computes what comes later too, and copies keys and values. Of the
+    last layer only keys and values are computed.
 
     Args:
         model: The fused model.
@@ -59,7 +85,7 @@ def read_apart(model: PreTrainedModel, inputs: BatchFeature, **options) -> Batch
         themselves, where reading apart would be no faster, or what is asked for does not start from a cache.
     """
     mask = inputs["attention_mask"]
-    if mask.shape[1] < LONG or bool(mask.all()) or not starts_from_cache(model, options):
+    if mask.shape[1] < LONG or not starts_from_cache(model, options):
         return inputs
     lengths = mask.sum(1).tolist()
     order = sorted(range(len(lengths)), key=lambda row: lengths[row])
@@ -69,8 +95,9 @@ def read_apart(model: PreTrainedModel, inputs: BatchFeature, **options) -> Batch
         padding = mask.shape[1] - length
         part = {name: each[rows] for name, each in inputs.items()}
         part |= {name: part[name][:, padding:-1] for name in ("input_ids", "attention_mask")}
-        cache = DynamicCache()
-        model(**part, use_cache=True, logits_to_keep=1, **{CACHE_NAME: cache})
+        cache = ReadingCache(model.config.get_text_config())
+        with suppress(PromptRead):
+            model(**part, use_cache=True, logits_to_keep=1, **{CACHE_NAME: cache})
         read = [F.pad(torch.stack([keys, values]), (0, 0, padding, 0)) for keys, values, *_ in cache]
         layers = layers or [each.new_zeros(2, len(mask), *each.shape[2:]) for each in read]
         for layer, each in zip(layers, read):

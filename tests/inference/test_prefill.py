@@ -31,7 +31,10 @@ def all_are_long(monkeypatch):
 @pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 1.5}], ids=["greedy", "sampled"])
 def test_texts_are_those_of_prompts_that_are_read_together(tiny_model, tiny_processor, monkeypatch, options):
     texts, reads = [], []
-    tiny_model.get_decoder().register_forward_hook(lambda _, args, output: reads.append(output[0].shape[:2]))
+    decoder = tiny_model.get_decoder()
+    decoder.register_forward_pre_hook(
+        lambda _, args, given: reads.append(given["inputs_embeds"].shape[:2]), with_kwargs=True
+    )
     for prefill.LONG in (0, 10_000):
         reads.clear()
         torch.manual_seed(0)
@@ -65,9 +68,18 @@ def test_what_does_not_start_from_such_a_cache_is_read_together(tiny_model, inpu
     assert prefill.read_apart(tiny_model, inputs, **options) is inputs
 
 
-def test_prompts_without_padding_and_short_ones_are_read_together(tiny_model, tiny_processor, inputs, monkeypatch):
-    alone = prompt_inputs(tiny_processor, PROMPTS[:1])
-    assert prefill.read_apart(tiny_model, alone) is alone
+def test_of_the_last_layer_only_keys_and_values_are_computed(tiny_model, inputs):
+    calls = []
+    for layer in tiny_model.get_decoder().layers:
+        layer.mlp.register_forward_hook(lambda *_, layer=layer: calls.append(layer))
+    apart = prefill.read_apart(tiny_model, inputs)
+    first, last = tiny_model.get_decoder().layers
+    assert first in calls and last not in calls
+    lengths = [layer.keys.shape[2] for layer in apart[CACHE_NAME].layers]
+    assert lengths == [inputs["input_ids"].shape[1] - 1] * 2
+
+
+def test_short_prompts_are_read_together(tiny_model, inputs, monkeypatch):
     monkeypatch.setattr(prefill, "LONG", inputs["input_ids"].shape[1] + 1)
     assert prefill.read_apart(tiny_model, inputs) is inputs
 
