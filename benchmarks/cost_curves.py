@@ -1,6 +1,6 @@
 """Cost curves, each with its exponent: a training step against bases for each projector, HyenaDNA, and evaluation.
 
-Processor seconds at tiny sizes on a CPU: what counts is how they grow. Example run, some minutes on one core:
+Processor seconds at tiny sizes on a CPU: what counts is how they grow. Example run, about a minute on one core:
 
     OMP_NUM_THREADS=1 python benchmarks/cost_curves.py
 """
@@ -28,7 +28,7 @@ from textgenome.training.trainer import keep_supervised
 
 
 PROJECTORS = ("linear", "pooled", "resampler")
-ROWS = (8, 32, 128)
+ROWS = (32, 128, 512)
 
 
 def build(projector: str, longest: int):
