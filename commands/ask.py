@@ -41,7 +41,8 @@ Variant = Annotated[str | None, typer.Option("--variant", help="The same stretch
 Question = Annotated[
     str | None,
     typer.Option(
-        "--question", help="What to ask. Of a table by default its own column; {GENE} is a value of the row."
+        "--question",
+        help="What to ask; a table may have its own column. {GENE} is replaced by that column or key of INFO.",
     ),
 ]
 Table = Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from textgenome.commands.console import command
 from textgenome.commands.options import (
+    Columns,
     DatasetName,
     LocusColumn,
     OnBadRow,
@@ -14,6 +15,7 @@ from textgenome.commands.options import (
     Seed,
     Split,
     Synonyms,
+    TableQuestion,
     read_synonyms,
 )
 
@@ -34,6 +36,8 @@ def baselines(
     seed: Seed = 0,
     problem_type: ProblemType = None,
     locus_column: LocusColumn = None,
+    columns: Columns = None,
+    question: TableQuestion = None,
 ) -> None:
     """Fit baselines on the train split and evaluate them; no model is needed.
 
@@ -44,6 +48,7 @@ def baselines(
 
     Example: textgenome baselines --dataset_name my_rows --split val --output_dir outputs/baselines
     """
+    from textgenome.data.forms import TableForm
     from textgenome.evaluation import evaluate_baselines
     from textgenome.evaluation.reporting import format_table
 
@@ -56,6 +61,7 @@ def baselines(
         seed=seed,
         problem_type=problem_type,
         locus_column=locus_column,
+        form=TableForm.parse(columns, question),
     )
     typer.echo(format_table(metrics))
     typer.echo(f"\n{Path(output_dir) / 'report.html'}")

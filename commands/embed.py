@@ -14,6 +14,7 @@ from textgenome.commands.options import (
     VCF,
     CacheDir,
     CacheGB,
+    Columns,
     Dtype,
     OnBadRow,
     Revision,
@@ -113,6 +114,7 @@ def embed(
     vcf: Annotated[Path | None, VCF] = None,
     dataset_name: Table = None,
     split: TableSplit = "train",
+    columns: Columns = None,
     pooling: Pooling = "mean",
     dna_feature_layer: Layer = None,
     dna_feature_module: Module = None,
@@ -148,12 +150,15 @@ def embed(
     Example: textgenome embed outputs/starter --expression e.bed.gz --vcf people.vcf.gz --fasta genome.fa --window 1024
     --output states
     """
+    from textgenome.data.forms import TableForm
+
     features = {"dna_feature_layer": dna_feature_layer, "dna_feature_module": dna_feature_module}
     sources = {"fasta": fasta, "bed": bed, "vcf": vcf, "dataset_name": dataset_name, "split": split}
     options = {"features": {**features, "both_strands": both_strands}, "window": window, "batch_bases": batch_bases}
     options |= {"shard": read_shard(shard), "cache_gb": cache_gb, "revision": revision, "dtype": dtype}
     if expression is None:
         options |= {"pooling": pooling, "tile": tile, "cache_dir": cache_dir, "on_bad_row": on_bad_row}
+        sources["form"] = TableForm.parse(columns)
         embed_sequences(model, output, **sources, **options)
     else:
         options |= {"state_bin": state_bin, "indels": indels, "unphased": unphased}

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, Dtype, OnBadRow, Revision, Table, TableSplit
+from textgenome.commands.options import FASTA, VCF, Columns, Dtype, OnBadRow, Revision, TableSplit
+
+
+# Unlike those of other commands: one sequence has no variant to score.
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name", help="A table with `reference_sequence` and `variant_sequence`: a file, folder or Hub id."
+    ),
+]
 
 
 @command()
@@ -25,8 +34,9 @@ def score(
     ],
     vcf: Annotated[Path | None, VCF] = None,
     fasta: Annotated[Path | None, FASTA] = None,
-    dataset_name: Table = None,
+    dataset_name: Pairs = None,
     split: TableSplit = "train",
+    columns: Columns = None,
     window: Annotated[
         int | None,
         typer.Option("--window", min=1, help="Bases around a variant; by default 8192, or what the model reads."),
@@ -71,6 +81,7 @@ def score(
 
     Example: textgenome score --model hyenadna --dataset_name clinvar.parquet --labels answer --output scores.tsv
     """
+    from textgenome.data.forms import TableForm
     from textgenome.inference.variant_scores import check_output, open_scoring
 
     if compare and labels is None:
@@ -80,6 +91,7 @@ def score(
         model,
         dataset_name=dataset_name,
         split=split,
+        form=TableForm.parse(columns),
         vcf=vcf,
         fasta=fasta,
         window=window,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import LocusColumn, LocusPattern, OnBadRow, Seed
+from textgenome.commands.options import Columns, LocusColumn, LocusPattern, OnBadRow, Seed, TableQuestion
 
 
 @command()
@@ -24,6 +24,8 @@ def split(
     seed: Seed = 0,
     locus_column: LocusColumn = None,
     locus_pattern: LocusPattern = None,
+    columns: Columns = None,
+    question: TableQuestion = None,
     on_bad_row: OnBadRow = "raise",
 ) -> None:
     """Split a table into train, validation and test, and count what they share.
@@ -33,9 +35,16 @@ def split(
 
     Example: textgenome split --dataset_name FOLDER --by locus --output_dir outputs/locus
     """
+    from textgenome.data.forms import TableForm
     from textgenome.data.splits import write_splits
 
-    report = write_splits(dataset_name, output_dir, by, seed, locus_column, locus_pattern, on_bad_row)
+    form = TableForm.parse(columns, question)
+    report = write_splits(dataset_name, output_dir, by, seed, locus_column, locus_pattern, on_bad_row, form)
+    print_report(report, by)
+
+
+def print_report(report: dict, by: str) -> None:
+    """Print what `write_splits` returns."""
     if by == "locus" and "locus" not in report["leakage"]["test"]:
         typer.echo("No row names its locus (see --locus_column): rows are grouped by their DNA alone.")
     for part, rows in report["sizes"].items():

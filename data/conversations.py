@@ -114,7 +114,8 @@ def _check_columns(
     shown = (SEQUENCE_COLUMN,) if is_about_a_sequence(row) else DNA_COLUMNS
     for column in (*text_columns, *shown):
         if row.get(column) is None and column in (*required, *shown):
-            raise BadRow(column, "the column is missing or has no value")
+            needed = ", ".join(f"`{name}`" for name in (*required, *shown))
+            raise BadRow(column, f"the column is missing or has no value: a row needs {needed}")
         if not isinstance(row.get(column), str | None):
             raise BadRow(column, f"expected text, got {type(row[column]).__name__}")
     for column in text_columns:

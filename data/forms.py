@@ -1,7 +1,7 @@
 """Tables whose columns have other names than the ones that are read, or that hold no question."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from textgenome.data.conversations import DNA_COLUMNS, TEXT_COLUMNS, BadRow
@@ -55,8 +55,18 @@ class TableForm:
                 raise BadRow(name, f"there is no column {source!r}, only {', '.join(map(str, row))}")
             found[name] = row[source]
         if self.question is not None:
-            found["question"] = _FIELD.sub(lambda match: _value(row, match[1]), self.question)
+            found["question"] = fill_question(self.question, lambda name: _value(row, name))
         return found
+
+
+def fields_of_question(question: str) -> list[str]:
+    """The names in braces in a question, each once: `["GENE"]` for `What does this variant in {GENE} do?`."""
+    return list(dict.fromkeys(_FIELD.findall(question)))
+
+
+def fill_question(question: str, value_of: Callable[[str], str]) -> str:
+    """A question with the value of each name in braces in its place."""
+    return _FIELD.sub(lambda match: value_of(match[1]), question)
 
 
 def _value(row: Mapping, name: str) -> str:
@@ -67,12 +77,13 @@ def _value(row: Mapping, name: str) -> str:
     return str(value).strip()
 
 
-def describe_columns(row: Mapping) -> str:
-    """A sentence on the columns of a table that lacks one."""
+def describe_columns(row: Mapping, missing: str) -> str:
+    """What to do about a table that lacks a column: which columns it has, and the flags that name others."""
+    question = ", or ask all rows the same by --question" if missing == "question" else ""
     return (
-        f"The table has the columns {', '.join(map(str, row))}. Name those to read by --columns NAME=COLUMN,..., and "
-        "a question that all rows share by --question."
+        f"The table has the columns {', '.join(map(str, row))}. Say which one to read by --columns "
+        f"{missing}=COLUMN{question}."
     )
 
 
-__all__ = ["TableForm", "describe_columns"]
+__all__ = ["TableForm", "describe_columns", "fields_of_question", "fill_question"]

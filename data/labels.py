@@ -64,7 +64,7 @@ def check_label(row: Mapping, problem_type: str | None = None) -> None:
     """Raise `BadRow` for a row without a label, or with one that does not fit."""
     column, label = label_column(row), row_label(row)
     if label is None:
-        raise BadRow(column, "the column is missing or has no value: a row needs `answer` or `label`")
+        raise BadRow(column, "the column is missing or has no value: a row needs `answer` or `label`, beside its DNA")
     if isinstance(label, float) and not math.isfinite(label):
         raise BadRow(column, f"the label is {label}")
     if problem_type == REGRESSION:

@@ -104,7 +104,7 @@ def read_rows(
         yield {**row, "row": place} if numbered else row
     if bad and not good and len(lacking) == 1:
         ((column, message),) = lacking
-        raise ValueError(f"{name}: no row can be read. Column {column!r}: {message}. {describe_columns(row)}")
+        raise ValueError(f"{name}: no row can be read. Column {column!r}: {message}. {describe_columns(row, column)}")
     report_bad_rows(bad, good + len(bad), on_bad_row)
     if not good:
         raise ValueError(f"{name}: the split {split!r} holds no usable row.")

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from textgenome.data.conversations import row_to_messages
 from textgenome.data.descriptions import Description, find_description
 from textgenome.data.files import refuse_existing, written_whole
+from textgenome.data.forms import TableForm
 from textgenome.data.labels import REGRESSION, check_labelled, class_name, find_problem_type, row_label, sequences_of
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.genome.progress import Progress
@@ -45,6 +46,7 @@ def write_splits(
     locus_column: str | None = None,
     locus_pattern: str | None = None,
     on_bad_row: str = "raise",
+    form: TableForm | None = None,
 ) -> dict:
     """Join the splits of a table, split it anew, and write `train.parquet`, `validation.parquet` and `test.parquet`.
 
@@ -58,6 +60,7 @@ def write_splits(
         locus_column: See `Description`; by default that of the data set, if it is known.
         locus_pattern: See `Description`.
         on_bad_row: See `load_rows`.
+        form: See `load_rows`. The files have the columns by the names that are read, beside those of the table.
 
     Returns:
         The report: `seed`, `by`, `sizes`, `answers_evaluated` with their rows in each part, `answers_in_train_only`
@@ -71,7 +74,7 @@ def write_splits(
         raise ValueError(f"Split by random or by locus, not by {by!r}.")
     output_dir = Path(output_dir)
     refuse_existing(output_dir)
-    rows = _join_splits(dataset_name, on_bad_row)
+    rows = _join_splits(dataset_name, on_bad_row, form)
     given = rows.to_list()
     answers = _classes(given)
     traits = row_traits(given, find_description(given, locus_column=locus_column, locus_pattern=locus_pattern))
@@ -235,10 +238,10 @@ def count_leakage(parts: dict[str, list[int]], traits: Traits) -> dict[str, dict
     return leakage
 
 
-def _join_splits(dataset_name: str, on_bad_row: str) -> Dataset:
+def _join_splits(dataset_name: str, on_bad_row: str, form: TableForm | None) -> Dataset:
     tables = []
     for split in sorted(list_splits(dataset_name), key=lambda name: SPLIT_ORDER.get(name, len(SPLIT_ORDER))):
-        tables.append(load_rows(dataset_name, split, on_bad_row, check=_check_row))
+        tables.append(load_rows(dataset_name, split, on_bad_row, check=_check_row, form=form))
         for number, row in enumerate(tables[-1]):
             if row.get("messages") is not None:
                 place = f"{dataset_name}, split {split!r}, row {number}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS, BadRow, row_to_messages
+from textgenome.data.forms import fields_of_question, fill_question
 from textgenome.data.rows import ROWS_SHOWN, report_bad_rows
 from textgenome.genome.fasta import fetch, open_fasta, read_record
 from textgenome.genome.intervals import bare_contig, match_contigs, printable
@@ -47,24 +48,27 @@ def read_variants(
     Args:
         vcf: A VCF file, plain or compressed, or a BCF file; it needs no index.
         fasta: The genome, plain or compressed by bgzip. An index that is missing or old is written beside it.
-        question: To be asked about each variant.
+        question: To be asked about each variant. A name in braces, the column `ID`, `QUAL` or `FILTER` or a key of
+            INFO, is replaced by its value, as in `What does this variant in {GENE} do?`.
         window: Most bases of either window; see `variant_window`.
         labels: The column `ID`, `QUAL` or `FILTER`, or the key of INFO, that holds the answer; by default none does.
         on_bad_row: `raise` refuses, once all is read, a file with bad alleles; `skip` leaves them out and logs them.
         conversation_options: See `row_to_messages`.
 
     Yields:
-        Rows with `variant` (`contig:position:REF:ALT` as in the VCF), `question`, `reference_sequence`,
-        `variant_sequence` and perhaps `answer`.
+        Rows with `variant` (`contig:position:REF:ALT` as in the VCF), a column for each name in braces, `question`,
+        `reference_sequence`, `variant_sequence` and perhaps `answer`.
 
     Raises:
         OSError: If pysam is missing, or a file cannot be opened.
         ValueError: If a file is of another format, the header declares no such key of INFO, or alleles are bad: their
-            contig is not in the genome, their REF is not what the genome holds, they have no label. The message names
-            up to ten.
+            contig is not in the genome, their REF is not what the genome holds, they have no label or no value for
+            the question. The message names up to ten.
     """
     good, skipped, bad, spellings = 0, {}, [], {}
     with open_vcf(vcf) as records, open_fasta(fasta) as genome:
+        names = fields_of_question(question)
+        values = {key: partial(label_of, key=key, values=_values_of_label(records, key)) for key in names}
         label = None if labels is None else partial(label_of, key=labels, values=_values_of_label(records, labels))
         contigs = match_contigs(genome.references)
         for record in Progress(records, desc="Reading variants", unit="record"):
@@ -74,7 +78,9 @@ def read_variants(
                     skipped.setdefault(kind_without_bases(allele), []).append(record.place)
                     continue
                 try:
-                    row = {"variant": str(record.variant(allele)), "question": question}
+                    said = {key: _label(value, record, number) for key, value in values.items()}
+                    row = {"variant": str(record.variant(allele)), **said}
+                    row["question"] = fill_question(question, said.__getitem__)
                     row |= dict(zip(DNA_COLUMNS, _cut(record, allele, genome, contigs, window)))
                     if label is not None:
                         row["answer"] = _label(label, record, number)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textgenome.data.descriptions import Description
+from textgenome.data.forms import TableForm
 from textgenome.data.labels import check_labelled, find_classes, find_problem_type, row_label
 from textgenome.data.locks import locked
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
@@ -27,6 +28,7 @@ def evaluate_baselines(
     seed: int = 0,
     problem_type: str | None = None,
     locus_column: str | None = None,
+    form: TableForm | None = None,
 ) -> dict:
     """Fit the baselines on the train split, and write what `evaluate_model` writes. It takes no model.
 
@@ -43,8 +45,9 @@ def evaluate_baselines(
         problem_type: In the words of transformers, by default what the labels are, see `find_problem_type`. If it is
             given, questions are not read.
         locus_column: Column with the locus of a row, of rows without a question: loci are resampled.
+        form: See `load_rows`.
     """
-    started, check = time.monotonic(), {"check": check_labelled, "on_bad_row": on_bad_row}
+    started, check = time.monotonic(), {"check": check_labelled, "on_bad_row": on_bad_row, "form": form}
     rows = load_rows(dataset_name, split, **check, problem_type=problem_type).to_list()
     train_rows = load_train_rows(dataset_name, split, **check, problem_type=problem_type)
     facts = {"dataset_name": dataset_name, "split": split, "data_fingerprint": fingerprint_rows(rows), "seed": seed}

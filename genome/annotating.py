@@ -1,5 +1,6 @@
 """Copying a VCF file with values for its variants, and checking before that its copy can be read."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ try:
 except ImportError:
     pysam = None
 
+
+logger = logging.getLogger(__name__)
 
 NOTICE = "Research use only, not for diagnosis"
 # Keys that are written together: those of an earlier run go, also where there is no new value.
@@ -48,7 +51,8 @@ def annotate_vcf(
 ) -> None:
     """Copy a VCF file, with values for its ALT alleles in INFO and the notice in the header.
 
-    All else is copied as text, and only what an earlier run left in these fields goes.
+    All else is copied as text, and only what an earlier run left in these fields goes. If the records are sorted, the
+    copy gets an index (.tbi).
 
     Args:
         vcf: A VCF file, plain or compressed, or a BCF file.
@@ -83,11 +87,26 @@ def annotate_vcf(
                 copy.write(encode_line("\t".join(columns)))
         if name is not None:
             raise ValueError(f"{vcf}: there is no {printable(name)} where one is expected. Was the file changed?")
+        _write_index(unfinished, output)
         os.replace(unfinished, output)
     except OSError as error:
         raise OSError(f"{output}: cannot be written: {error}.") from error
     finally:
         Path(unfinished).unlink(missing_ok=True)
+
+
+def _write_index(unfinished: str, output: str | Path) -> None:
+    """Write `OUTPUT.tbi`; an old one goes, also where there can be no new one."""
+    index = Path(f"{output}.tbi")
+    index.unlink(missing_ok=True)
+    try:
+        with quiet_htslib():
+            pysam.tabix_index(unfinished, preset="vcf", index=f"{unfinished}.tbi", force=True, keep_original=True)
+        os.replace(f"{unfinished}.tbi", index)
+    except OSError:
+        Path(f"{unfinished}.tbi").unlink(missing_ok=True)
+        why = "its records are not sorted (try `bcftools sort`), or a position is beyond 2^29"
+        logger.warning(f"{output} has no index: {why}.")
 
 
 def _annotated_header(header: list[str], fields: Mapping[str, tuple[str, str]], keys: set[str]) -> Iterator[str]:

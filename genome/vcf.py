@@ -259,7 +259,7 @@ def label_of(record: Record, number: int, key: str, values: str = ".") -> str:
     """
     text = record.columns[_FIXED.index(key)] if key in COLUMNS else _value_of(record, key, values)
     if text in MISSING:
-        raise ValueError("there is no value to learn")
+        raise ValueError("there is no value")
     parts = text.split(",") if key not in COLUMNS else [text]
     if values in ("A", "R"):
         # Of the reference allele, too, where the header says R.
@@ -269,7 +269,7 @@ def label_of(record: Record, number: int, key: str, values: str = ".") -> str:
         parts = parts[first + number : first + number + 1]
     missing = [part for part in parts if part in MISSING]
     if len(missing) == len(parts):
-        raise ValueError("there is no value to learn")
+        raise ValueError("there is no value")
     if missing:
         raise ValueError("a value of its list is missing (.)")
     try:

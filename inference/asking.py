@@ -151,7 +151,7 @@ def ask_vcf(
         model: Folder or Hub id of a model, or folder of an adapter.
         vcf: See `read_variants`; no pipe, for it is read twice.
         fasta: The genome.
-        question: To be asked about each variant.
+        question: To be asked about each variant; see `read_variants` for `{GENE}` in it.
         output_dir: Where to.
         window: Most bases of a window around the variant; of these the model sees what its own window holds.
         on_bad_row: As in `read_variants`.

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.files import refuse_unknown_table, write_table
+from textgenome.data.forms import TableForm
 from textgenome.data.sequences import SequenceRow, read_sequences
 from textgenome.data.settings import remember_settings
 from textgenome.data.variants import read_values
@@ -136,7 +137,10 @@ class VariantScoring:
             values = ((row.name, {KEY: score}) for row, score in zip(self.rows(), scores))
             annotate_vcf(self.source["vcf"], output, {KEY: ("Float", self.description)}, values)
         else:
-            write_table([{**_columns(row), KEY: score} for row, score in zip(self.rows(), scores)], output)
+            form = self.source.get("form")
+            bases = {*_BASES, *(source for name, source in (form.columns if form else {}).items() if name in _BASES)}
+            rows = ({**_columns(row, bases), KEY: score} for row, score in zip(self.rows(), scores))
+            write_table(list(rows), output)
 
 
 def open_scoring(
@@ -150,6 +154,7 @@ def open_scoring(
     on_bad_row: str = "raise",
     dtype: str = "auto",
     revision: str | None = "main",
+    form: TableForm | None = None,
 ) -> VariantScoring:
     """Load a language model to score the variants of a VCF file, or the pairs of a table.
 
@@ -164,6 +169,7 @@ def open_scoring(
         on_bad_row: `raise` or `skip` bad rows or alleles. Those that are skipped get no score.
         dtype: Data type of the weights.
         revision: Of a model on the Hub.
+        form: Of the table: columns with other names. Neither these nor their copies are written.
 
     Raises:
         OSError: If there is no such model.
@@ -172,7 +178,8 @@ def open_scoring(
     join_processes()
     if vcf is not None and not Path(vcf).is_file():
         raise ValueError(f"{vcf}: it must be a file, for it is read several times, as a pipe cannot be.")
-    source = {"dataset_name": dataset_name, "split": split, "vcf": vcf, "fasta": fasta, "on_bad_row": on_bad_row}
+    source = {"dataset_name": dataset_name, "split": split, "form": form}
+    source |= {"vcf": vcf, "fasta": fasta, "on_bad_row": on_bad_row}
     language_model = load_language_model(model, revision, dtype)
     return VariantScoring(
         language_model, source, check_window(language_model, window), both_strands, dtype, language_model.revision
@@ -200,9 +207,10 @@ def _fingerprint(rows: Iterator[SequenceRow]) -> tuple[int, str]:
     return number, digest.hexdigest()
 
 
-def _columns(row: SequenceRow) -> dict:
+def _columns(row: SequenceRow, bases: Collection[str]) -> dict:
+    """What a table has of a row: its columns, but for those that hold `bases`."""
     if row.place is None:
-        return {name: value for name, value in row.columns.items() if name not in _BASES}
+        return {name: value for name, value in row.columns.items() if name not in bases}
     contig, position, reference, alternative = row.name.rsplit(":", 3)
     place = {"contig": contig, "position": int(position)}
     return {"variant": row.name, **place, "reference": reference, "alternative": alternative}

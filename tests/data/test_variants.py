@@ -252,13 +252,25 @@ def test_labels_come_from_columns_and_info(fasta, tmp_path, labels, answers):
     assert load_rows(str(path), "train").to_list() == rows
 
 
+def test_a_question_names_keys_of_info_and_columns(fasta, tmp_path):
+    records = [("chr1", 100, None, "TTT", "CLNSIG=a%20b"), ("chr1", 110, None, "TTT")]
+    vcf = write_vcf(tmp_path / "v.vcf", records)
+    question = "Is {CLNSIG} right, {FILTER}?"
+    with pytest.raises(ValueError, match=r"1 of 2 .*\n.*chr1:110, ALT 1, column 'CLNSIG': there is no value"):
+        list(read_variants(vcf, fasta, question))
+    (row,) = read_variants(vcf, fasta, question, on_bad_row="skip")
+    assert row["question"] == "Is a b right, PASS?" and row["CLNSIG"] == "a b"
+    with pytest.raises(ValueError, match="'GENE': choose from ID, QUAL, FILTER, CLNSIG"):
+        list(read_variants(vcf, fasta, "In {GENE}?"))
+
+
 def test_alleles_without_a_label_are_bad(fasta, tmp_path):
     infos = ["AF=0.1", "AF=0.1,0.2", "CLNSIG=.;AF=.", "CLNSIG=a,.;AF=0.3"]
     records = [("chr1", 100 + 10 * i, 2, "T", info) for i, info in enumerate(infos)]
     vcf = write_vcf(tmp_path / "v.vcf", records)
     for labels, message in (
-        ("ID", "4 of 4 .*\n.*chr1:100, ALT 1, column 'ID': there is no value to learn"),
-        ("CLNSIG", "'CLNSIG': there is no value to learn\n.*'CLNSIG': a value of its list is missing"),
+        ("ID", "4 of 4 .*\n.*chr1:100, ALT 1, column 'ID': there is no value"),
+        ("CLNSIG", "'CLNSIG': there is no value\n.*'CLNSIG': a value of its list is missing"),
         ("AF", "2 of 4 .*\n.*chr1:110, ALT 1, column 'AF': there are 2 values for 1 ALT alleles\n.*:120, .*no value"),
         ("GENE", "'GENE': choose from ID, QUAL, FILTER, CLNSIG, AF, BOTH, END"),
     ):

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.descriptions import Description
+from textgenome.data.forms import TableForm
 from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, small_cnn
 from textgenome.evaluation.evaluating import Evaluation, change_rows
@@ -352,6 +353,16 @@ def test_baselines_need_no_model(table, tmp_path):
     metrics = evaluate_baselines(table, "val", tmp_path / "out")
     assert {each["kind"] for each in metrics["conditions"].values()} == {"baseline"}
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_baselines_read_columns_of_other_names(tmp_path):
+    (tmp_path / "rows").mkdir()
+    for split, seeds in (("train", range(8)), ("val", range(8, 14))):
+        lines = [f"{random_dna(30, i)},{i % 2 + 0.5}\n" for i in seeds]
+        (tmp_path / "rows" / f"{split}.csv").write_text("dna,activity\n" + "".join(lines))
+    form = TableForm.parse("sequence=dna,label=activity")
+    metrics = evaluate_baselines(str(tmp_path / "rows"), "val", tmp_path / "out", form=form)
+    assert "mean" in metrics["conditions"]
 
 
 SHARED = """

@@ -54,13 +54,15 @@ def test_the_annotated_file_is_valid(tmp_path):
     assert first.samples["two"]["GT"] == (0, 1) and first.info["AF"][0] == 0.5
     assert "TG_ANSWER" not in second.info
     assert third.info["TG_ANSWER"] == (".",) and third.stop == 300
+    with pysam.TabixFile(str(outputs[1])) as indexed:
+        assert [line.split("\t")[1] for line in indexed.fetch("1", 199, 210)] == ["200", "210"]
     if shutil.which("bcftools"):
         command = ["bcftools", "query", "-f", "%POS %TG_ANSWER %TG_SCORE\n", str(outputs[1])]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[0] == "100 .,.,loss%3B%20of%2C%20100%20%25 .,.,0.25"
 
 
-def test_all_else_is_copied_as_text(tmp_path):
+def test_all_else_is_copied_as_text(tmp_path, caplog):
     records = [
         "1\t5\t\tA\tC\t50.00\tq10;s50\tI=4.5;AF=0.123456789;END=7;UNKNOWN=1e-30;FLAG",
         "7\t6\trs1;rs2\ta\tc,<DEL>\t1e3\t.\tUNKNOWN=Papillon-Lef\xe8vre",
@@ -73,6 +75,8 @@ def test_all_else_is_copied_as_text(tmp_path):
     annotate_vcf(vcf, output, ANSWER, [("1:5:A:C", {"TG_ANSWER": "x"}), ("7:6:a:c", {"TG_ANSWER": "y"})])
     added = [f"##textgenome={NOTICE}", '##INFO=<ID=TG_ANSWER,Number=A,Type=String,Description="answer">']
     annotated = [f"{records[0]};TG_ANSWER=x", f"{records[1]};TG_ANSWER=y,.", records[2]]
+    assert "copy.vcf.gz has no index: its records are not sorted" in caplog.text  # 1, 7, 1
+    assert not (tmp_path / "copy.vcf.gz.tbi").exists()
     assert lines_of(output) == [*meta.strip().split("\n"), *added, COLUMNS, *annotated]
     if shutil.which("bcftools"):
         done = subprocess.run(["bcftools", "view", "-H", str(output)], capture_output=True, check=True)

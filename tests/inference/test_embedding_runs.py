@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from textgenome import HyenaDNAConfig, HyenaDNAForCausalLM, TextGenomeDNAForSequenceClassification
 from textgenome.data.files import write_rows
+from textgenome.data.forms import TableForm
 from textgenome.data.sequences import reverse_complement
 from textgenome.inference import embed, embedding_runs
 from textgenome.inference.embedding_runs import embed_file
@@ -138,8 +139,9 @@ def test_variants_have_a_row_for_each_allele(model, encoder, fasta, tmp_path):
 
 def test_rows_of_a_table(model, encoder, tmp_path):
     pair = variant_row(40)
-    write_rows([{"sequence": "ACGTA", "name": "one"}, pair], tmp_path / "train.jsonl")
-    place, _ = embed_file(model, tmp_path / "e.parquet", dataset_name=str(tmp_path / "train.jsonl"))
+    write_rows([{"dna": "ACGTA", "name": "one"}, {"dna": None, **pair}], tmp_path / "train.jsonl")
+    options = {"dataset_name": str(tmp_path / "train.jsonl"), "form": TableForm.parse("sequence=dna")}
+    place, _ = embed_file(model, tmp_path / "e.parquet", **options)
     table = pandas.read_parquet(place)
     assert table["name"].tolist() == ["one", "1", "1"] and table["contig"].isna().all()
     sequences = ["ACGTA", pair["reference_sequence"], pair["variant_sequence"]]

@@ -122,6 +122,12 @@ def test_pairs_of_a_table_keep_their_columns_but_no_sequence(tmp_path):
     assert set(table) == {"answer", "gene", "row", "TG_LLR"}
     pairs = [(row["reference_sequence"], row["variant_sequence"]) for row in rows]
     assert table["TG_LLR"].to_list() == pytest.approx(score_variants(tiny_language_model("hyenadna"), pairs), abs=1e-5)
+    names = {"reference_sequence": "ref", "variant_sequence": "alt"}
+    renamed = ({names.get(name, name): value for name, value in row.items()} for row in rows)
+    (tmp_path / "renamed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in renamed))
+    form = ["--columns", "reference_sequence=ref,variant_sequence=alt", "--output", tmp_path / "renamed.tsv"]
+    run(*words[:-1], tmp_path / "renamed.jsonl", *form)
+    assert (tmp_path / "renamed.tsv").read_text() == (tmp_path / "scores.tsv").read_text()
     assert "only the variants of a VCF file can be written" in refused(*words, "--output", tmp_path / "s.vcf.gz")
     (tmp_path / "one.jsonl").write_text(json.dumps({"sequence": DNA[:50]}) + "\n")
     words[-1] = tmp_path / "one.jsonl"
