@@ -3,6 +3,7 @@
 import os
 import pickle
 import tempfile
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -19,6 +20,7 @@ class StoredRows(Sequence):
 
     def __init__(self, rows: Iterable[Mapping], same_columns: bool = False):
         self._file, self._starts, self._columns = tempfile.TemporaryFile(), array("Q", [0]), {}
+        self._lock = threading.Lock()
         for row in rows:
             if same_columns:
                 self._columns.update(dict.fromkeys(row))
@@ -32,7 +34,14 @@ class StoredRows(Sequence):
         if not 0 <= number < len(self):
             raise IndexError(f"There are {len(self)} rows, and none of the number {number}.")
         start, end = self._starts[number : number + 2]
-        return {**self._columns, **pickle.loads(os.pread(self._file.fileno(), end - start, start))}
+        return {**self._columns, **pickle.loads(self._read(start, end - start))}
+
+    def _read(self, start: int, size: int) -> bytes:
+        if hasattr(os, "pread"):  # forked workers share the position of the file, which this leaves alone
+            return os.pread(self._file.fileno(), size, start)
+        with self._lock:  # Windows: nothing is forked there, but threads may read
+            self._file.seek(start)
+            return self._file.read(size)
 
 
 class ChangedRows(Sequence):
