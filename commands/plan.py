@@ -36,11 +36,12 @@ def plan(
 
     Example: textgenome plan --config genos_tracks --dna_model BGI-HangzhouAI/Genos-1.2B
     """
+    from textgenome.data.built_in import BUILT_IN
     from textgenome.training.planning import USABLE, plan_run
     from textgenome.training.planning_tracks import learns_tracks, plan_tracks
     from textgenome.training.precision import REFUSAL
 
-    if dataset_name and dataset_name != "starter" and not Path(dataset_name).exists():
+    if dataset_name and dataset_name not in BUILT_IN and not Path(dataset_name).exists():
         raise typer.BadParameter(f"{dataset_name} is not a file or folder.", param_hint="--dataset_name")
     flags = [*(["--dataset_name", dataset_name] if dataset_name else []), *ctx.args]
     planned = (plan_tracks if learns_tracks(config) else plan_run)(config, gpus, gpu_memory, flags)

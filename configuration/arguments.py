@@ -1,9 +1,11 @@
 """The settings of `train_sft.py` and what both training scripts share, one field a flag or a line of a recipe."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from trl import SFTConfig
+
+from textgenome.configuration.mixture_arguments import TableArguments, read_tables
 
 
 WAYS = "Choose one way to train the DNA encoder: all of it, its last layers, or LoRA on it."
@@ -67,6 +69,11 @@ class RowArguments:
         """Whether the rows come from a table: some tasks make theirs of genome files."""
         return True
 
+    @property
+    def tables(self) -> list["RowArguments"]:
+        """These settings for each table that the rows come from."""
+        return [self]
+
     def __post_init__(self):
         if self.needs_table and self.dataset_name is None:
             raise ValueError("Name the rows to train on: --dataset_name FILE, FOLDER or HUB_ID, or starter.")
@@ -77,6 +84,13 @@ class RowArguments:
 class DataArguments(RowArguments):
     """Which rows to train on, and what of them the model sees."""
 
+    datasets: list[TableArguments] = field(
+        default_factory=list,
+        metadata={
+            "help": "In place of dataset_name, several tables to train on together. In a recipe a list with, for "
+            "each, `path` and perhaps split, test_split, fraction, question, columns and job; as a flag their paths."
+        },
+    )
     dna: str = field(
         default="variant",
         metadata={
@@ -119,8 +133,34 @@ class DataArguments(RowArguments):
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
 
+    @property
+    def needs_table(self) -> bool:
+        return not self.datasets
+
+    @property
+    def tables(self) -> list["DataArguments"]:
+        return [self._of_table(table) for table in self.datasets] or [self]
+
+    def _of_table(self, table: TableArguments) -> "DataArguments":
+        return replace(
+            self,
+            datasets=[],
+            dataset_name=table.path,
+            dataset_train_split=table.split or self.dataset_train_split,
+            dataset_test_split=table.test_split or self.dataset_test_split,
+            question=table.question,
+            columns=table.columns,
+        )
+
     def __post_init__(self):
         super().__post_init__()
+        self.datasets = read_tables(self.datasets)
+        if self.datasets:
+            alone = [name for name in ("dataset_name", "question", "columns") if getattr(self, name) is not None]
+            if alone:
+                raise ValueError(f"{', '.join(alone)}: not with datasets, of which each table has its own.")
+            if self.question_dropout:
+                raise ValueError("question_dropout: the jobs of a mixture have no question in common.")
         for name in ("question_dropout", "dna_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be a share, from 0 to 1.")

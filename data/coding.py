@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from textgenome.data.answer_types import ANSWER_TYPE
+from textgenome.data.proteins import QUESTIONS, spaced, translate
 from textgenome.data.sequences import GenomeSequence
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.gtf import read_annotation
@@ -12,28 +14,7 @@ from textgenome.genome.intervals import Interval
 from textgenome.genome.transcripts import Transcript
 
 
-# The standard genetic code, table 1 of NCBI, with the bases in the order T, C, A, G.
-_AMINO_ACIDS = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
-CODE = {a + b + c: _AMINO_ACIDS[16 * i + 4 * j + k] for i, a in enumerate("TCAG") for j, b in enumerate("TCAG")
-        for k, c in enumerate("TCAG")}  # fmt: skip
 FEWEST = 6  # codons of a piece
-QUESTIONS = {
-    "known": "Which protein does this coding sequence encode?",
-    "unknown": "Which protein does one frame of this sequence encode?",
-}
-
-
-def translate(sequence: str) -> str:
-    """The protein of a coding sequence in the letters A, C, G, T and N, by the standard code.
-
-    A stop codon is `*`, a codon with N is `X`; one or two bases after the last codon are left out.
-    """
-    return "".join(CODE.get(sequence[i : i + 3], "X") for i in range(0, len(sequence) - 2, 3))
-
-
-def spaced(protein: str) -> str:
-    """A protein as it is asked for: with spaces, so that tokenizers keep one token for each amino acid."""
-    return " ".join(protein)
 
 
 def coding_rows(
@@ -59,8 +40,8 @@ def coding_rows(
         seed: Of the places.
 
     Returns:
-        Rows with `question`, `sequence`, `answer` (see `spaced`) and `gene`; and how many genes were read, and left
-        out for which reason.
+        Rows with `question`, `sequence`, `answer` (see `spaced`), `answer_type` and `gene`; and how many genes were
+        read, and left out for which reason.
 
     Raises:
         OSError: If a file cannot be read.
@@ -79,9 +60,8 @@ def coding_rows(
                 before, after = (0, 0) if frame == "known" else (rng.randrange(3), rng.randrange(3))
                 shown = sequence[max(3 * start - before, 0) : 3 * end + after]
                 answer = spaced(protein[start:end])
-                rows.append(
-                    {"question": QUESTIONS[frame], "sequence": shown, "answer": answer, "gene": transcript.gene}
-                )
+                row = {"question": QUESTIONS[frame], "sequence": shown, "answer": answer, ANSWER_TYPE: "protein"}
+                rows.append({**row, "gene": transcript.gene})
     if not rows:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.items()) or "it has no CDS"
         raise ValueError(f"{gtf}: there is no coding sequence to ask about ({reasons}).")
@@ -132,4 +112,4 @@ def _pieces(codons: int, longest: int | None, rng: random.Random) -> Iterator[tu
         start += length
 
 
-__all__ = ["CODE", "QUESTIONS", "coding_rows", "coding_sequences", "hold_out_genes", "spaced", "translate"]
+__all__ = ["coding_rows", "coding_sequences", "hold_out_genes"]

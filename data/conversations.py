@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from transformers import PreTrainedTokenizerBase
 
+from textgenome.data.answer_types import ANSWER_TYPE, check_answer
 from textgenome.data.texts import check_unicode, is_blank
 from textgenome.processing.processing_dna import (
     DNA_WINDOW,
@@ -127,6 +128,8 @@ def _check_columns(
         try:
             check_unicode(text)
             check_text(text, tokenizer)
+            if column == "answer":
+                check_answer(row.get(ANSWER_TYPE), text)
         except ValueError as error:
             raise BadRow(column, str(error)) from error
     for column in shown:

@@ -12,10 +12,10 @@ from huggingface_hub.utils import validate_repo_id
 from pyarrow import ArrowException
 from transformers.utils import logging
 
+from textgenome.data.built_in import BUILT_IN, built_in_rows, built_in_splits
 from textgenome.data.conversations import BadRow, build_messages, row_to_messages, texts_of
 from textgenome.data.folders import SPLIT_OF, describe_files, find_files
 from textgenome.data.forms import TableForm, describe_columns
-from textgenome.data.starter import SPLITS, starter_rows
 from textgenome.data.tables import check_values, read_table, table_format
 from textgenome.genome.progress import Progress
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
@@ -42,7 +42,7 @@ def load_rows(
     Args:
         name: A file (JSON, JSON lines, CSV, TSV or Parquet, or one of these compressed by gzip), a folder of them
             whose names say the split (`train.parquet`, `val-00001.jsonl`..., see `find_files`), the id of a data set
-            on the Hub, or `starter`, the built-in rows.
+            on the Hub, or a name of built-in rows, such as `starter` (see `BUILT_IN`).
         split: Name of the split; `validation`, `val` and `dev` mean the same, as do the other words of `SPLIT_WORDS`.
             A single file holds the split `train`.
         on_bad_row: `raise` refuses a table with a bad row; `skip` leaves such rows out and logs each.
@@ -59,8 +59,8 @@ def load_rows(
         ValueError: If there is no such split, it is not clear which files hold it, a file cannot be read, or rows are
             bad. The message names file, row (counted from 0), column and position of up to ten of them.
     """
-    if name == "starter":
-        rows = starter_rows(_known_split(name, split))
+    if name in BUILT_IN:
+        rows = built_in_rows(name, _known_split(name, split))
         return rows.add_column("row", list(range(len(rows)))) if numbered else rows
     rows = list(read_rows(name, split, on_bad_row, check, numbered, form, **check_options))
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -83,7 +83,7 @@ def read_rows(
 
     Bad rows are told once all are read.
     """
-    if name == "starter":
+    if name in BUILT_IN:
         yield from load_rows(name, split, numbered=numbered)
         return
     good, bad, lacking = 0, [], set()
@@ -189,8 +189,8 @@ def list_splits(name: str) -> list[str]:
         FileNotFoundError: If there is no such file, folder or data set.
         ValueError: If a folder holds no files of a known format, or it is not clear which split they are.
     """
-    if name == "starter":
-        return list(SPLITS)
+    if name in BUILT_IN:
+        return built_in_splits(name)
     path = Path(name)
     if path.exists():
         return list(find_files(path)[0]) if path.is_dir() else ["train"]

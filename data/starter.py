@@ -1,10 +1,14 @@
-"""Starter data: variants that break a signal of gene expression, made from a seed.
+"""Starter data: variants that break a signal of gene expression, or none, made from a seed.
 
 The reference of a row carries one or two different signals at random places of random DNA, and the variant breaks one
 of them. The question never tells which, nor does the variant, nor, where there are two, the reference: it takes both.
+
+In as many rows as there are for each signal the variant breaks none of them. Their references carry up to two signals,
+so that neither a signal nor its absence gives the answer away.
 """
 
 import random
+from collections import Counter
 
 from datasets import Dataset
 
@@ -12,16 +16,20 @@ from textgenome.data.conversations import row_to_messages
 
 
 # Consensus and the half-open part of it that a variant strikes. Splice sites: Shapiro and Senapathy, Nucleic Acids
-# Res. 15:7155 (1987). Start codon: Kozak, Nucleic Acids Res. 15:8125 (1987). TATA box: Bucher, J. Mol. Biol. 212:563
-# (1990). Poly-A signal: Proudfoot and Brownlee, Nature 263:211 (1976). CpG: a lone site, as deamination loses it.
+# Res. 15:7155 (1987). Start codon: Kozak, Nucleic Acids Res. 15:8125 (1987). TATA box and GC box: Bucher, J. Mol.
+# Biol. 212:563 (1990). Poly-A signal: Proudfoot and Brownlee, Nature 263:211 (1976).
 SIGNALS = {
     "splice donor": ("CAGGTAAGT", 3, 5),
     "splice acceptor": ("TTTCTTTTCAGG", 9, 11),
     "start codon": ("GCCACCATGG", 6, 9),
     "TATA box": ("GTATAAAAG", 1, 7),
     "poly-A signal": ("AATAAA", 0, 6),
-    "CpG site": ("CG", 0, 2),
+    "GC box": ("GGGGCGGGGC", 2, 8),
 }
+NONE = "none of these"
+# By answer the reasoning before it.
+ANSWERS = {f"{name} loss": f"The reference has a {name}. The variant breaks it." for name in SIGNALS}
+ANSWERS[NONE] = "The variant breaks no signal."
 QUESTIONS = (
     "Which signal does this variant break?",
     "What does the variant destroy?",
@@ -37,7 +45,7 @@ WITHOUT_DNA = 17  # every so many rows; shares no factor with the number of clas
 
 
 def starter_rows(split: str, seed: int = 0) -> Dataset:
-    """Make the rows of one split, the same for the same seed, with equally many rows of each class.
+    """Make the rows of one split, the same for the same seed, with equally many rows of each answer.
 
     Args:
         split: `validation` (240 rows), in the five columns of `row_to_messages`, or `train` (27,000 rows), of which a
@@ -45,8 +53,8 @@ def starter_rows(split: str, seed: int = 0) -> Dataset:
         seed: Seed of the split.
     """
     rng = random.Random(f"{split} {seed}")
-    names = list(SIGNALS)
-    rows = [_row(names[i % len(names)], rng) for i in range(SPLITS[split])]
+    broken = [*SIGNALS, None]
+    rows = [_row(broken[i % len(broken)], rng) for i in range(SPLITS[split])]
     if split == "train":
         # Seen with DNA only, the model would not know what to write where there is none.
         for row in rows[1::WITHOUT_DNA]:
@@ -56,43 +64,56 @@ def starter_rows(split: str, seed: int = 0) -> Dataset:
     return Dataset.from_list(rows).shuffle(seed=seed)
 
 
-def _row(broken: str, rng: random.Random) -> dict[str, str]:
-    kept = rng.sample([name for name in SIGNALS if name != broken], int(rng.random() < WITH_TWO))
-    while True:
-        reference, place = _reference(broken, kept, rng)
-        variant = _break(reference, place, broken, rng)
-        # By chance the random DNA may hold a signal of its own, or the change may make one.
-        if _signals(reference) == sorted([broken, *kept]) and _signals(variant) == kept:
-            break
+def _row(broken: str | None, rng: random.Random) -> dict[str, str]:
+    reference, variant = _neutral_pair(rng) if broken is None else _breaking_pair(broken, rng)
+    answer = NONE if broken is None else f"{broken} loss"
     return {
         "question": rng.choice(QUESTIONS),
-        "answer": f"{broken} loss",
-        "reasoning": f"The reference has a {broken}. The variant breaks it.",
+        "answer": answer,
+        "reasoning": ANSWERS[answer],
         "reference_sequence": reference,
         "variant_sequence": variant,
     }
 
 
-def _signals(sequence: str) -> list[str]:
-    return sorted(name for name, (motif, _, _) in SIGNALS.items() for _ in range(sequence.count(motif)))
+def _breaking_pair(broken: str, rng: random.Random) -> tuple[str, str]:
+    kept = rng.sample([name for name in SIGNALS if name != broken], int(rng.random() < WITH_TWO))
+    while True:
+        reference, places = _reference([broken, *kept], rng)
+        variant = _break(reference, places[broken], broken, rng)
+        # By chance the random DNA may hold a signal of its own, or the change may make one.
+        if _signals(reference) == Counter([broken, *kept]) and _signals(variant) == Counter(kept):
+            return reference, variant
 
 
-def _reference(broken: str, kept: list[str], rng: random.Random) -> tuple[str, int]:
-    """Random DNA with the signals in it, and where the broken one starts."""
-    signals = rng.sample([broken, *kept], 1 + len(kept))
-    spare = rng.randint(*LENGTHS) - sum(len(SIGNALS[name][0]) for name in signals)
-    cuts = sorted(rng.randint(0, spare) for _ in signals)
-    sequence, place = "", 0
-    for name, start, end in zip(signals, [0, *cuts], cuts):
+def _neutral_pair(rng: random.Random) -> tuple[str, str]:
+    kept = rng.sample(list(SIGNALS), rng.randint(0, 2))
+    while True:
+        reference, _ = _reference(kept, rng)
+        variant = _change(reference, 0, len(reference), rng)
+        if _signals(reference) == _signals(variant) == Counter(kept):
+            return reference, variant
+
+
+def _signals(sequence: str) -> Counter[str]:
+    return Counter({name: sequence.count(motif) for name, (motif, _, _) in SIGNALS.items() if motif in sequence})
+
+
+def _reference(names: list[str], rng: random.Random) -> tuple[str, dict[str, int]]:
+    """Random DNA with these signals in it, in random order, and where each starts."""
+    names = rng.sample(names, len(names))
+    spare = rng.randint(*LENGTHS) - sum(len(SIGNALS[name][0]) for name in names)
+    cuts = sorted(rng.randint(0, spare) for _ in names)
+    sequence, places = "", {}
+    for name, start, end in zip(names, [0, *cuts], cuts):
         sequence += _random_dna(end - start, rng)
-        place = len(sequence) if name == broken else place
+        places[name] = len(sequence)
         sequence += SIGNALS[name][0]
-    return sequence + _random_dna(spare - cuts[-1], rng), place
+    return sequence + _random_dna(spare - (cuts[-1] if cuts else 0), rng), places
 
 
 def _random_dna(length: int, rng: random.Random) -> str:
-    sequence = "".join(rng.choices("ACGT", k=length))
-    return sequence.replace("CG", rng.choice(("CA", "TG")))
+    return "".join(rng.choices("ACGT", k=length))
 
 
 def _break(reference: str, place: int, broken: str, rng: random.Random) -> str:
@@ -100,13 +121,18 @@ def _break(reference: str, place: int, broken: str, rng: random.Random) -> str:
     motif, start, end = SIGNALS[broken]
     first, last = place + start, place + end
     while True:
-        change = rng.choices(("substitution", "deletion", "insertion"), (0.7, 0.15, 0.15))[0]
-        position = rng.randrange(first + (change == "insertion"), last)
-        base = "" if change == "deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
-        variant = reference[:position] + base + reference[position + (change != "insertion") :]
+        variant = _change(reference, first, last, rng)
         # An A put before the G of an AG, say, leaves an AG one base further: nothing is lost.
         if motif[start:end] not in variant[max(first - 1, 0) : last + 1]:
             return variant
 
 
-__all__ = ["SIGNALS", "SPLITS", "starter_rows"]
+def _change(reference: str, first: int, last: int, rng: random.Random) -> str:
+    """A substitution, a deletion or an insertion of one base between two places."""
+    change = rng.choices(("substitution", "deletion", "insertion"), (0.7, 0.15, 0.15))[0]
+    position = rng.randrange(first + (change == "insertion"), last)
+    base = "" if change == "deletion" else rng.choice([b for b in "ACGT" if b != reference[position]])
+    return reference[:position] + base + reference[position + (change != "insertion") :]
+
+
+__all__ = ["ANSWERS", "NONE", "SIGNALS", "SPLITS", "starter_rows"]

@@ -301,38 +301,45 @@ def summarize_conditions(
 
 
 def compare_controls(
+    model: PreTrainedModel, processor: TextGenomeProcessor, rows: list[Mapping], **options
+) -> dict[str, float]:
+    """Accuracy by generation: of the unchanged rows, with the DNA exchanged between rows, and with it removed.
+
+    Nothing is written. The arguments are those of `answer_controls`.
+
+    Returns:
+        The accuracies between 0 and 1 by the name of the condition, see `CONDITIONS`.
+    """
+    return accuracies_of(answer_controls(model, processor, rows, **options), rows)
+
+
+def answer_controls(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
     rows: list[Mapping],
     batch_size: int = 64,
     seed: int = 0,
     **generation_options,
-) -> dict[str, float]:
-    """Accuracy by generation: of the unchanged rows, with the DNA exchanged between rows, and with it removed.
-
-    Nothing is written.
+) -> dict[str, list[str]]:
+    """What a model writes of the unchanged rows, with the DNA exchanged between rows, and with it removed.
 
     Args:
         model: The fused model.
         processor: Its processor, which knows how the model was trained to read rows.
-        rows: Rows with the five columns of `row_to_messages`.
+        rows: Rows with the five columns of `row_to_messages`, or `sequence` in place of the pair.
         batch_size: Rows at a time.
         seed: Which rows exchange their DNA.
         generation_options: For `model.generate`.
 
     Returns:
-        The accuracies between 0 and 1 by the name of the condition, see `CONDITIONS`.
+        A text for each row by the name of the condition; those that change nothing are left out.
     """
-    windows = cut_windows(rows, **reading_options(processor))
-    from textgenome.evaluation.answer_metric import AnswerMetric  # takes seconds to import
-
-    truths = [row["answer"] for row in rows]
-    accuracies = {}
+    windows, texts = cut_windows(rows, **reading_options(processor)), {}
     for name in (AS_IS, *PRIMARY_CONTROLS):
         given = windows if name == AS_IS else list(CONTROLS[name](windows, seed))
         if name != AS_IS and given == windows:
             continue  # without DNA, or with one row, there is nothing to change
-        texts = generate(
+        texts[name] = generate(
             model,
             processor,
             [as_prompt(row) for row in given],
@@ -341,10 +348,19 @@ def compare_controls(
             description=name,
             **generation_options,
         )
-        # In memory: processes that answer the same rows would lock each other's files.
-        metric = AnswerMetric(keep_in_memory=True)
-        accuracies[name] = metric.compute(predictions=texts, references=truths)["accuracy"]
-    return accuracies
+    return texts
+
+
+def accuracies_of(texts: Mapping[str, list[str]], rows: Sequence[Mapping]) -> dict[str, float]:
+    """The share of right answers by condition."""
+    from textgenome.evaluation.answer_metric import AnswerMetric  # takes seconds to import
+
+    truths = [row["answer"] for row in rows]
+    # In memory: processes that answer the same rows would lock each other's files.
+    return {
+        name: AnswerMetric(keep_in_memory=True).compute(predictions=each, references=truths)["accuracy"]
+        for name, each in texts.items()
+    }
 
 
 def known_answers(dataset_name: str, rows: Iterable[Mapping], **check) -> list[str]:

@@ -11,6 +11,7 @@ from textgenome.data.locks import locked
 from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.conditions import AS_IS
+from textgenome.evaluation.jobs import score_jobs
 from textgenome.evaluation.report import write_report
 from textgenome.evaluation.reporting import save_metrics
 from textgenome.evaluation.results import answer_of, describe_answers, summarize
@@ -90,7 +91,9 @@ def write_results(
     known: dict[str, Sequence[dict]],
     loci: list[str | None] | None = None,
 ) -> dict:
-    metrics = save_metrics(folder, {**describe_answers(metrics["conditions"]), **metrics})
+    jobs = score_jobs(rows, known, metrics.get("seed", 0))
+    metrics = {**describe_answers(metrics["conditions"]), **metrics, **({"jobs": jobs} if jobs else {})}
+    metrics = save_metrics(folder, metrics)
     if AS_IS in known:
         right = [is_right(answer_of(record), row["answer"]) for record, row in zip(known[AS_IS], rows)]
         save_samples(folder, {"accuracy": right}, metrics.get("seed", 0), right)

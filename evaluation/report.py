@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from textgenome.evaluation.conditions import AS_IS
+from textgenome.evaluation.jobs import job_table
 from textgenome.evaluation.report_parts import Figure, Table
 from textgenome.evaluation.results import answers_of
 from textgenome.evaluation.subgroups import subgroup_table
@@ -55,7 +56,7 @@ def write_report(
         path,
         metrics,
         figures=training_curves({"training": read_log(metrics.get("model"))}),
-        tables=[groups] if groups.rows else (),
+        tables=[*([job_table(metrics["jobs"])] if "jobs" in metrics else []), *([groups] if groups.rows else [])],
         detailed=detailed,
         confusion=count_confusions(truths, answers),
         calibration_error=sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(rows),

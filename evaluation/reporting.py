@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from textgenome.evaluation.conditions import AS_IS, CONDITIONS, Condition
+from textgenome.evaluation.jobs import format_jobs
 from textgenome.evaluation.metrics import METRICS, Metric
 from textgenome.evaluation.report import Figure, Table, write_page
 from textgenome.evaluation.samples import save_samples
@@ -144,7 +145,9 @@ def format_table(metrics: Mapping) -> str:
         lines.append(line + [format_number(summary.get(name)) for name in others])
     widths = [max(map(len, column)) for column in zip(*lines)]
     text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
-    return "\n".join([metrics["verdict"], "", *text, *(["", *metrics["notes"]] if metrics.get("notes") else [])])
+    jobs = ["", format_jobs(metrics["jobs"])] if metrics.get("jobs") else []
+    notes = ["", *metrics["notes"]] if metrics.get("notes") else []
+    return "\n".join([metrics["verdict"], "", *text, *jobs, *notes])
 
 
 def format_number(value: float | None, sign: str = "") -> str:

@@ -251,7 +251,7 @@ class ScoreRequest(Strict):
                 {
                     "pairs": [{"reference": EXAMPLE["reference"], "variant": EXAMPLE["variant"]}],
                     "question": EXAMPLE["question"],
-                    "labels": ["splice acceptor loss", "CpG site loss"],
+                    "labels": ["splice acceptor loss", "GC box loss"],
                 }
             ]
         }

@@ -8,11 +8,16 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments, RowArguments, TrainingArguments
+from textgenome.configuration.mixture_arguments import TableArguments
+from textgenome.data.answer_types import JOB
 from textgenome.data.conversations import DNA_COLUMNS, SEQUENCE_COLUMN
 from textgenome.data.forms import TableForm
+from textgenome.data.mixtures import mix, take_fractions
+from textgenome.data.prompts import reasons
 from textgenome.data.rows import load_rows
-from textgenome.evaluation import compare_controls
 from textgenome.evaluation.conditions import CONDITIONS
+from textgenome.evaluation.evaluating import accuracies_of, answer_controls
+from textgenome.evaluation.jobs import flat_metrics, format_jobs, score_jobs
 from textgenome.inference.checkpoints import pin_revision
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.resuming import absolute
@@ -49,28 +54,66 @@ def load_splits(
     Raises:
         ValueError: If a row is bad, or rows to answer by generation lack a column.
     """
-
-    def load(split: str) -> Dataset:
-        form = TableForm.parse(script_args.columns, script_args.question)
-        return load_rows(script_args.dataset_name, split, on_bad_row=script_args.on_bad_row, form=form, **reading)
-
-    rows, test_rows = load(script_args.dataset_train_split), None
+    rows, test_rows = load_train_rows(script_args, training_args.seed, **reading), None
     if training_args.do_eval or script_args.generation_rows:
-        test_rows = load(script_args.dataset_test_split)
-    if script_args.generation_rows:
-        names = test_rows.column_names
-        dna = (SEQUENCE_COLUMN,) if SEQUENCE_COLUMN in names else DNA_COLUMNS
-        missing = [column for column in (*dna, "question", "answer") if column not in names]
-        if missing:
-            raise ValueError(
-                f"generation_rows needs the columns {', '.join(missing)} in {script_args.dataset_test_split}."
-            )
+        parts = [load_table(table, table.dataset_test_split, **reading) for table in script_args.tables]
+        for table, part in zip(script_args.tables, parts):
+            check_can_generate(table, part)
+        test_rows = join_tables(script_args, parts)
     return rows, test_rows
 
 
+def load_train_rows(script_args: RowArguments, seed: int, **reading) -> Dataset:
+    """The rows to train on, of a mixture in the shares that are asked for; `reading` as in `load_splits`."""
+    parts = [load_table(table, table.dataset_train_split, **reading) for table in script_args.tables]
+    fractions = [table.fraction for table in getattr(script_args, "datasets", [])]
+    return join_tables(script_args, take_fractions(parts, fractions, seed))
+
+
+def load_table(script_args: RowArguments, split: str, **reading) -> Dataset:
+    form = TableForm.parse(script_args.columns, script_args.question)
+    return load_rows(script_args.dataset_name, split, on_bad_row=script_args.on_bad_row, form=form, **reading)
+
+
+def join_tables(script_args: RowArguments, parts: list[Dataset]) -> Dataset:
+    """The rows of all tables; those of a mixture with the name of their job."""
+    tables = getattr(script_args, "datasets", [])
+    if not tables:
+        (rows,) = parts
+        return rows
+    if getattr(script_args, "reasoning_format", None) != "none":
+        check_reasoning(tables, parts)
+    return mix([(table.job, table.name, part) for table, part in zip(tables, parts)])
+
+
+def check_reasoning(tables: list[TableArguments], parts: list[Dataset]) -> None:
+    """Refuse a mixture of which only some tables reason: a model is asked in one way."""
+    reasoned = {table.path: any(map(reasons, part)) for table, part in zip(tables, parts)}
+    if len({*reasoned.values()}) > 1:
+        with_it = ", ".join(path for path, found in reasoned.items() if found)
+        raise ValueError(f"Of the tables only {with_it} have reasoning: set reasoning_format: none to leave it out.")
+
+
+def check_can_generate(script_args: RowArguments, rows: Dataset) -> None:
+    """Refuse rows to answer by generation that lack a column."""
+    names = rows.column_names
+    dna = (SEQUENCE_COLUMN,) if SEQUENCE_COLUMN in names else DNA_COLUMNS
+    missing = [column for column in (*dna, "question", "answer") if column not in names]
+    if script_args.generation_rows and missing:
+        split = script_args.dataset_test_split
+        raise ValueError(f"generation_rows needs the columns {', '.join(missing)} in {split}.")
+
+
 def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
-    """So many rows, drawn by the seed, in their order: the first of a sorted table would all be of one kind."""
-    return rows.select(sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows)))))
+    """So many rows, drawn by the seed, in their order: the first of a sorted table would all be of one kind.
+
+    Of rows of several jobs so many of each.
+    """
+    jobs: dict[str | None, list[int]] = {}
+    for place, job in enumerate(rows[JOB] if JOB in rows.column_names else [None] * len(rows)):
+        jobs.setdefault(job, []).append(place)
+    rng = random.Random(seed)
+    return rows.select(sorted(place for each in jobs.values() for place in rng.sample(each, min(count, len(each)))))
 
 
 def load_model(model_args: ModelArguments) -> PreTrainedModel:
@@ -101,18 +144,19 @@ def measure(trainer: Trainer, test_rows: Dataset | None, generation_rows: int, m
     metrics = trainer.evaluate() if trainer.args.do_eval else {}
     if generation_rows:
         # Every process answers all rows: each holds only a part of a sharded model.
-        accuracies = compare_controls(
-            trainer.model,
-            trainer.processing_class,
-            sample_rows(test_rows, generation_rows, trainer.args.seed).to_list(),
-            max_new_tokens=max_new_tokens,
-            seed=trainer.args.seed,
-        )
+        rows, seed = sample_rows(test_rows, generation_rows, trainer.args.seed).to_list(), trainer.args.seed
+        options = {"max_new_tokens": max_new_tokens, "seed": seed}
+        texts = answer_controls(trainer.model, trainer.processing_class, rows, **options)
+        accuracies = accuracies_of(texts, rows)
         metrics |= {f"accuracy_{name}": value for name, value in accuracies.items()}
-        metrics["rows"] = min(generation_rows, len(test_rows))
+        metrics["rows"] = len(rows)
+        jobs = score_jobs(rows, {name: [{"output": text} for text in each] for name, each in texts.items()}, seed)
+        metrics |= {f"{job}_{name}": value for job, each in jobs.items() for name, value in flat_metrics(each).items()}
         if trainer.is_world_process_zero():
             lines = [f"{CONDITIONS[name].title:<16}{value:.3f}" for name, value in accuracies.items()]
-            print("", f"{'held-out rows':<16}accuracy", *lines, "", sep="\n")
+            print(
+                "", f"{'held-out rows':<16}accuracy", *lines, "", *([format_jobs(jobs), ""] if jobs else []), sep="\n"
+            )
     if metrics:
         trainer.save_metrics("eval", {**metrics, **more})
 

@@ -17,14 +17,15 @@ from transformers import AutoConfig, AutoProcessor, AutoTokenizer, PreTrainedCon
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.base_models import BASE_MODELS, base_model_config
 from textgenome.configuration.configuration_textgenome import TextGenomeConfig, bases_per_state, build_sub_config
-from textgenome.data.forms import TableForm
-from textgenome.data.rows import as_conversations, estimate_lengths, load_rows
+from textgenome.data.built_in import BUILT_IN
+from textgenome.data.rows import as_conversations, estimate_lengths
 from textgenome.inference.checkpoints import check_models
 from textgenome.modeling_textgenome import TextGenomeForConditionalGeneration, TextGenomeModel
 from textgenome.processing import TextGenomeProcessor, build_dna_tokenizer, build_processor, train_text_tokenizer
 from textgenome.processing.dna_tokenizers import VOCABULARIES, vocabulary_of
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.finetuning import prepare_model
+from textgenome.training.fused import load_train_rows
 from textgenome.training.joining import choose_features, projector_options
 from textgenome.training.precision import can_keep, float32_weights
 from textgenome.training.roofline import seconds_by_gpu, step_operations
@@ -93,7 +94,7 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
     data, training, args = read_recipe(config, flags)
     fused = fused_config(args)
     processor = processor_of(data, args, fused)
-    lengths = lengths_of(data, processor)
+    lengths = lengths_of(data, processor, training.seed)
     model = build_on_meta(fused, args)
     batch_size = training.per_device_train_batch_size
     window = count_tokens(processor.dna_tokenizer, data.dna_window)
@@ -202,14 +203,13 @@ def processor_of(data: DataArguments, args: ModelArguments, config: TextGenomeCo
     return build_processor(train_text_tokenizer([], 0), dna_tokenizer, data.dna_window, **projector)
 
 
-def lengths_of(data: DataArguments, processor: TextGenomeProcessor) -> list[int]:
+def lengths_of(data: DataArguments, processor: TextGenomeProcessor, seed: int) -> list[int]:
     """Estimated lengths of the rows, none if they are not on this machine."""
-    if data.dataset_name != "starter" and not Path(data.dataset_name).exists():
+    paths = [table.path for table in data.datasets] or [data.dataset_name]
+    if not all(path in BUILT_IN or Path(path).exists() for path in paths):
         return []
     shown = {"dna": data.dna, "dna_truncation": data.dna_truncation}
-    checks = {"on_bad_row": data.on_bad_row, "dna_window": data.dna_window, **shown}
-    checks["form"] = TableForm.parse(data.columns, data.question)
-    rows = load_rows(data.dataset_name, data.dataset_train_split, **checks)
+    rows = load_train_rows(data, seed, dna_window=data.dna_window, **shown)
     return estimate_lengths(as_conversations(rows, **shown), processor)
 
 

@@ -86,7 +86,8 @@ def read_recipe(path: Path) -> dict:
 
 def name_output_dir(script_args: RowArguments, model_args: EncoderArguments) -> str:
     """A folder named after the rows, or the task, and the models, such as `outputs/kegg_qwen3-4b_genos-1.2b`."""
-    name = script_args.dataset_name or script_args.task
+    name = script_args.dataset_name or getattr(script_args, "task", None)
+    name = name or "-".join(table.name for table in script_args.datasets)
     rows, *models = (Path(name).resolve() for name in (name, *model_args.base_models))
     ending = table_format(rows)
     name = rows.name[: rows.name.lower().rindex(ending)] if ending else rows.name

@@ -29,6 +29,7 @@ from transformers.utils import logging
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.data import TextGenomeCollator
+from textgenome.data.answer_types import JOB
 from textgenome.data.descriptions import find_description
 from textgenome.data.dropout import RowDropout
 from textgenome.data.files import written_whole
@@ -117,6 +118,16 @@ def show(rows: Dataset, script_args: DataArguments, dropout: RowDropout | None =
     return as_conversations(rows, script_args.dna, script_args.dna_truncation, dropout)
 
 
+def show_jobs(rows: Dataset, script_args: DataArguments) -> Dataset | dict[str, Dataset]:
+    """What the model sees of rows to evaluate on; of a mixture by job, so that the loss of each is logged."""
+    if not script_args.datasets:
+        return show(rows, script_args)
+    places: dict[str, list[int]] = {}
+    for place, job in enumerate(rows[JOB]):
+        places.setdefault(job, []).append(place)
+    return {job: show(rows.select(each), script_args) for job, each in places.items()}
+
+
 def build_dropout(rows: Dataset, script_args: DataArguments, training_args: TrainingArguments) -> RowDropout | None:
     """What leaves out questions or DNA of training rows, if that was asked for."""
     if not (script_args.question_dropout or script_args.dna_dropout):
@@ -198,7 +209,7 @@ def build_trainer(
         model=model,
         args=training_args,
         train_dataset=conversations,
-        eval_dataset=show(test_rows, script_args) if training_args.do_eval else None,
+        eval_dataset=show_jobs(test_rows, script_args) if training_args.do_eval else None,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=peft_config,

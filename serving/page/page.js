@@ -21,7 +21,7 @@ const EXAMPLES = [
   },
 ];
 const LARGEST = 20_000_000; // bytes of a file
-const LABELS = ["splice donor", "splice acceptor", "start codon", "TATA box", "poly-A signal", "CpG site"];
+const SIGNALS = ["splice donor", "splice acceptor", "start codon", "TATA box", "poly-A signal", "GC box"];
 
 const $ = (id) => document.getElementById(id);
 let size = Infinity; // of a window, once the service has told
@@ -145,7 +145,7 @@ $("example").addEventListener("change", () => {
   const example = EXAMPLES[$("example").value];
   if (!example) return;
   for (const name of ["reference", "variant", "question"]) $(name).value = example[name];
-  $("labels").value = LABELS.map((signal) => `${signal} loss`).join("\n");
+  $("labels").value = [...SIGNALS.map((signal) => `${signal} loss`), "none of these"].join("\n");
   showWindows();
   showError("");
 });

@@ -44,7 +44,7 @@ def test_recipes_name_only_known_settings(path):
     script, settings = path.parent.name, yaml.safe_load(path.read_text())
     models = {"sft": ["--text_model", "a/B", "--dna_model", "c/D"], "dna": ["--dna_model", "c/D"]}
     named = [] if {"dna_config", "dna_model", "model_name_or_path"} & settings.keys() else models[script]
-    table = None if {"dataset_name", "task"} & settings.keys() else "wanglab/kegg"
+    table = None if {"dataset_name", "datasets", "task"} & settings.keys() else "wanglab/kegg"
     rows, training, _ = parse(script, "--config", path.stem, *named, *(["--dataset_name", table] if table else []))
     assert rows.dataset_name == settings.get("dataset_name", table)
     assert training.learning_rate == settings["learning_rate"]

@@ -7,7 +7,8 @@ from conftest import SHARED
 from typer.testing import CliRunner
 
 from textgenome.commands.console import app
-from textgenome.data.coding import CODE, coding_rows, coding_sequences, hold_out_genes, translate
+from textgenome.data.coding import coding_rows, coding_sequences, hold_out_genes
+from textgenome.data.proteins import CODE, translate
 from textgenome.data.sequences import reverse_complement
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from textgenome.data import row_to_messages
-from textgenome.data.starter import QUESTIONS, SIGNALS, SPLITS, starter_rows
+from textgenome.data.starter import ANSWERS, NONE, QUESTIONS, SIGNALS, SPLITS, starter_rows
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_classes_are_balanced(splits):
     for split, size in SPLITS.items():
         counts = Counter(splits[split]["answer"])
         without_dna = counts.pop(None, 0)
-        assert len(counts) == len(SIGNALS)
+        assert set(counts) == set(ANSWERS)
         assert max(counts.values()) - min(counts.values()) <= 1
         assert sum(counts.values()) + without_dna == size
         assert without_dna < size / 10
@@ -38,7 +38,7 @@ def test_classes_are_balanced(splits):
 def test_the_pair_tells_the_answer_and_the_question_does_not():
     for row in starter_rows("validation"):
         lost = Counter(signals(row["reference_sequence"])) - Counter(signals(row["variant_sequence"]))
-        assert [f"{name} loss" for name in lost] == [row["answer"]]
+        assert [f"{name} loss" for name in lost] == ([] if row["answer"] == NONE else [row["answer"]])
         assert row["question"] in QUESTIONS
         row_to_messages(row, dna_window=64)
     assert not any(name.split()[0].lower() in question.lower() for name in SIGNALS for question in QUESTIONS)
@@ -53,5 +53,16 @@ def test_places_lengths_and_questions_vary():
 
 
 def test_a_third_of_the_references_alone_do_not_tell():
-    rows = starter_rows("validation").to_list()
+    rows = [row for row in starter_rows("validation") if row["answer"] != NONE]
     assert 0.25 < sum(len(signals(row["reference_sequence"])) == 2 for row in rows) / len(rows) < 0.45
+
+
+def test_neither_a_signal_nor_its_absence_tells_that_none_is_broken(splits):
+    rows = [row for row in splits["train"].select(range(4000)).to_list() if row["answer"] == NONE]
+    present = [signals(row["reference_sequence"]) for row in rows]
+    assert present == [signals(row["variant_sequence"]) for row in rows]
+    assert {name for names in present for name in names} == set(SIGNALS)
+    assert {0, 1, 2} == set(map(len, present))
+    assert all(row["reference_sequence"] != row["variant_sequence"] for row in rows)
+    kinds = Counter(len(row["variant_sequence"]) - len(row["reference_sequence"]) for row in rows)
+    assert kinds[0] > kinds[1] + kinds[-1] > 0

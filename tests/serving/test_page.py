@@ -8,7 +8,7 @@ from conftest import random_dna
 from live_service import say, serving
 from playwright.sync_api import expect, sync_playwright
 
-from textgenome.data.starter import SIGNALS
+from textgenome.data.starter import ANSWERS
 from textgenome.processing.processing_dna import variant_window
 from textgenome.serving.limits import Limits
 
@@ -81,7 +81,7 @@ def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_pro
         expect(page.locator("#answer")).to_have_text("TATA box loss")
         expect(page.locator("#steps li")).to_have_text(["a signal.", "it is gone."])
         expect(page.locator("#result")).to_contain_text("Research use only, not for diagnosis.")
-        expect(page.locator("#scores dt")).to_have_count(len(SIGNALS))
+        expect(page.locator("#scores dt")).to_have_count(len(ANSWERS))
         assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
