@@ -55,11 +55,13 @@ class TextGenomePooledProjector(TextGenomeLinearProjector):
         if pool_ids is None:
             raise ValueError("The `pooled` projector needs `dna_pool_ids`, which the processor returns.")
         sequences, count = len(states), int(pool_ids.max()) + 1
-        index = (pool_ids + count * torch.arange(sequences, device=pool_ids.device)[:, None])[mask]
-        sums = states.new_zeros(sequences * count, states.shape[-1]).index_add(0, index, states[mask])
-        sizes = states.new_zeros(sequences * count).index_add(0, index, states.new_ones(len(index)))
-        means = sums / sizes.clamp(min=1)[:, None]
-        return self.linear(means.view(sequences, count, -1)), (sizes > 0).view(sequences, count)
+        places = pool_ids + count * torch.arange(sequences, device=pool_ids.device)[:, None]
+        # What is not shown goes into one more place: to leave it out would wait for the device.
+        index = places.masked_fill(~mask, sequences * count).flatten()
+        sums = states.new_zeros(sequences * count + 1, states.shape[-1]).index_add(0, index, states.flatten(0, 1))
+        sizes = states.new_zeros(sequences * count + 1).index_add(0, index, states.new_ones(len(index)))
+        means = (sums / sizes.clamp(min=1)[:, None])[:-1]
+        return self.linear(means.view(sequences, count, -1)), (sizes[:-1] > 0).view(sequences, count)
 
 
 class TextGenomeResamplerProjector(nn.Module):

@@ -118,23 +118,26 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, in place of what the encoder's embedding
                 gives for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
         """
-        present = dna_attention_mask.any(-1)
-        embeds = None if dna_inputs_embeds is None else dna_inputs_embeds[present]
-        encoded = self.encode_distinct_dna(dna_input_ids[present], dna_attention_mask[present], embeds)
+        batch, slots = dna_attention_mask.shape[:2]
+        # By number, which the device is waited for once, and not by a mask, for which it is each time.
+        present = dna_attention_mask.any(-1).flatten().nonzero()[:, 0]
+        ids, mask, pool_ids, embeds = (
+            None if each is None else each.flatten(0, 1)[present]
+            for each in (dna_input_ids, dna_attention_mask, dna_pool_ids, dna_inputs_embeds)
+        )
+        encoded = self.encode_distinct_dna(ids, mask, embeds)
         # Not in the type of quantized weights, which is not the one that is computed in.
         wide = (each.dtype for each in self.projector.parameters() if each.is_floating_point() and each.itemsize > 1)
         index, states = encoded.index, encoded.states.to(next(wide, encoded.states.dtype))
         hidden = torch.tensor(self.config.dna_hidden_token_ids or [], dtype=torch.long, device=states.device)
         shown = (encoded.tokens >= 0) & ~torch.isin(encoded.tokens, hidden)
-        if dna_pool_ids is None:
+        if pool_ids is None:
             features, is_feature = self.projector(states, shown)
             features, is_feature = features[index], is_feature[index]
         else:
             # Equal sequences may occur beside different variants, and be pooled in different places.
-            pool_ids = dna_pool_ids[present].gather(1, encoded.order)
-            features, is_feature = self.projector(states[index], shown[index], pool_ids)
-        rows = present.nonzero()[:, 0]
-        counts = torch.zeros(len(present), dtype=torch.long, device=rows.device).index_add(0, rows, is_feature.sum(1))
+            features, is_feature = self.projector(states[index], shown[index], pool_ids.gather(1, encoded.order))
+        counts = present.new_zeros(batch).index_add(0, present // slots, is_feature.sum(1))
         return TextGenomeDNAOutput(last_hidden_state=states, pooler_output=features[is_feature], num_features=counts)
 
     def get_token_mask(
@@ -198,8 +201,9 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
 
         start = self.get_token_mask(self.config.dna_start_token_id, input_ids, inputs_embeds)
         end = self.get_token_mask(self.config.dna_end_token_id, input_ids, inputs_embeds)
-        markers = self.dna_markers(end[start | end].long()).to(inputs_embeds.dtype)
-        inputs_embeds = inputs_embeds.masked_scatter((start | end)[..., None], markers)
+        markers = self.dna_markers(torch.arange(2, device=start.device)).to(inputs_embeds.device, inputs_embeds.dtype)
+        for marked, marker in zip((start, end), markers):
+            inputs_embeds = torch.where(marked[..., None], marker, inputs_embeds)
         if features is not None:
             features = features.to(inputs_embeds.device, inputs_embeds.dtype)
             inputs_embeds = inputs_embeds.masked_scatter(placeholders[..., None], features)
