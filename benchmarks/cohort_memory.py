@@ -1,9 +1,9 @@
 """Peak memory and processor seconds of `textgenome ask --vcf`, `evaluate` and `windows`, by number of alleles.
 
-Each is a process of its own. The model writes one token. Windows of 2,048 bases are cut of the genome, of which the
-model sees what its own window holds. Example run:
+Each is a process of its own. The model writes one token. Windows of `--window` bases are cut of the genome, of which
+the model sees what its own window holds. Example run, some minutes on one core:
 
-    OMP_NUM_THREADS=1 python benchmarks/cohort_memory.py --alleles 1000 100000
+    OMP_NUM_THREADS=1 python benchmarks/cohort_memory.py --alleles 1000 100000 --window 64 --batch_size 256
 """
 
 import argparse
@@ -42,14 +42,15 @@ def measured(run: Callable[[], object]) -> tuple[float, float]:
     return found
 
 
-def make_windows(vcf: Path, fasta: Path, table: Path) -> None:
-    write_rows(read_variants(vcf, fasta, labels="ID", dna_window=DNA_WINDOW), table)
+def make_windows(vcf: Path, fasta: Path, table: Path, window: int) -> None:
+    write_rows(read_variants(vcf, fasta, window=window, labels="ID", dna_window=window), table)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tests/tiny_checkpoint", help="A fused model: folder or Hub id.")
     parser.add_argument("--alleles", type=int, nargs="+", default=[1000, 100_000], help="Of the VCF file.")
+    parser.add_argument("--window", type=int, default=DNA_WINDOW, help="Bases of either window.")
     parser.add_argument("--batch_size", type=int, default=64, help="Rows to process at a time.")
     args = parser.parse_args()
 
@@ -60,8 +61,10 @@ def main() -> None:
             fasta, vcf = write_genome(folder, alleles, soft_masked=False)
             table, options = folder / "rows.jsonl", {"batch_size": args.batch_size, "max_new_tokens": 1}
             runs = {
-                "windows": partial(make_windows, vcf, fasta, table),
-                "ask --vcf": partial(ask_vcf, args.model, vcf, fasta, "Harmful?", folder / "answers", **options),
+                "windows": partial(make_windows, vcf, fasta, table, args.window),
+                "ask --vcf": partial(
+                    ask_vcf, args.model, vcf, fasta, "Harmful?", folder / "answers", window=args.window, **options
+                ),
                 "evaluate": partial(
                     evaluate_model, args.model, str(table), "train", folder / "evaluation", [], **options
                 ),
