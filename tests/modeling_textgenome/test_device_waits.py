@@ -59,6 +59,7 @@ def test_a_step_waits_for_what_shapes_depend_on_and_a_new_token_for_nothing(tiny
     assert not decoding.waits
 
 
+@pytest.mark.slow
 def test_the_language_model_compiles_as_one_graph():
     decoder = TextGenomeForConditionalGeneration(tiny_config()).get_decoder().train()
     compiled, embeds = torch.compile(decoder, backend="eager", fullgraph=True), torch.randn(2, 9, 32)
