@@ -1,4 +1,4 @@
-"""Training step, generation, feature cache, HyenaDNA and answers under load at true size, into one JSON file.
+"""Training step, device waits, generation, feature cache, HyenaDNA, answers under load: true sizes, into a JSON file.
 
 Random weights, real shapes, bfloat16. What fails is written down with its error, and the rest goes on. Example run, on
 one CUDA GPU; on a CPU, to try it, with `--tiny --text_tokens 16 --window 64 --new_tokens 2 --steps 1 --lengths 128`:
@@ -8,15 +8,22 @@ one CUDA GPU; on a CPU, to try it, with `--tiny --text_tokens 16 --window 64 --n
 
 import argparse
 import asyncio
+import gc
+import itertools
 import json
 import statistics
 import tempfile
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
+from unittest import mock
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from true_size_step import DEVICE, add_flags, build_model, random_row, train
 
 from textgenome.configuration.configuration_textgenome import build_dna_config
@@ -39,12 +46,61 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def attempt(measure: Callable[[], dict]) -> dict:
+    """What it finds, or its error; then the memory of its model is free."""
+    try:
+        return measure()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
 def measure_step(args) -> dict:
-    """Each setting of the roofline: with and without activation checkpointing."""
+    """With and without activation checkpointing and LoRA dropout; and with LoRA reading float32, as PEFT has it."""
+    with mock.patch("textgenome.training.trainer.disable_input_dtype_casting", lambda *_, **__: nullcontext()):
+        attempt(lambda: train(*build_model(args), args))  # warms up
+        found = {"recipe, LoRA inputs in float32": attempt(lambda: train(*build_model(args), args))}
+    return found | measure_settings(args)
+
+
+def measure_liger(args) -> dict:
+    """The same with Liger's kernels: last, since they stay for models of the same type that are built later."""
+    return measure_settings(args, use_liger_kernel=True)
+
+
+def measure_settings(args, **settings) -> dict:
     return {
-        "checkpointing" if checkpointing else "no checkpointing": train(*build_model(args), args, checkpointing)
-        for checkpointing in (True, False)
+        f"{'' if checkpointing else 'no '}checkpointing, LoRA dropout {dropout}": attempt(
+            lambda: train(
+                *build_model(args),
+                args,
+                activation_checkpointing=checkpointing,  # noqa: B023
+                lora_dropout=dropout,  # noqa: B023
+                **settings,
+            )
+        )
+        for checkpointing, dropout in itertools.product((True, False), (0.05, 0.0))
     }
+
+
+def measure_waits(args) -> dict:
+    """How often a step waits for the device, by the line that does, and the kernels that take longest."""
+    few = argparse.Namespace(**{**vars(args), "steps": 2})
+    built = build_model(args)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        train(*built, few, lora_dropout=0.0)
+        torch.cuda.set_sync_debug_mode("default")
+    lines = Counter(f"{'/'.join(Path(each.filename).parts[-3:])}:{each.lineno}" for each in caught)
+    built = build_model(args)
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        train(*built, few, lora_dropout=0.0)
+    kernels = profiler.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=80)
+    args.output.with_suffix(".kernels.txt").write_text(kernels)
+    return {"waits in 4 steps": dict(lines.most_common(40))}
 
 
 def measure_generation(args) -> dict:
@@ -123,10 +179,12 @@ def measure_service(args) -> dict:
 
 MEASUREMENTS = {
     "training step": measure_step,
+    "waits": measure_waits,
     "generation": measure_generation,
     "feature cache": measure_cache,
     "HyenaDNA": measure_hyenadna,
     "service": measure_service,
+    "training step with Liger": measure_liger,
 }
 
 
@@ -145,10 +203,7 @@ def main() -> None:
     }
     for name, measure in MEASUREMENTS.items():
         started = time.perf_counter()
-        try:
-            found = measure(args)
-        except Exception as error:
-            found = {"error": f"{type(error).__name__}: {error}"}
+        found = attempt(lambda: measure(args))  # noqa: B023
         results[name] = {**found, "seconds in all": round(time.perf_counter() - started, 1)}
         args.output.write_text(json.dumps(results, indent=2) + "\n")  # what is there is not lost if the next one hangs
         print(name, results[name], flush=True)

@@ -3,27 +3,28 @@
 # on further, as a folder that goes before those of the machine. Usage: sh benchmarks/gpu_bundle.sh [PYTHON VERSION]
 set -e
 cd "$(dirname "$0")/.."
-python=${1:-3.12} pip=.venv/bin/pip bundle=outputs/gpu_bundle most=64000000
-names="accelerate anyio certifi charset-normalizer click datasets dill filelock fsspec h11 httpcore2 httpx2 huggingface_hub
-    idna Jinja2 MarkupSafe markdown-it-py mdurl multiprocess packaging pandas peft psutil pyarrow Pygments python-dateutil
-    PyYAML regex requests rich safetensors shellingham six sniffio tokenizers tqdm transformers trl truststore typer
+python=${1:-3.12} bundle=outputs/gpu_bundle most=64000000
+names="accelerate annotated-doc annotated-types anyio certifi charset-normalizer click datasets dill filelock fsspec
+    h11 httpcore2 httpx2 huggingface_hub idna Jinja2 liger_kernel markdown-it-py MarkupSafe mdurl multiprocess
+    packaging pandas peft psutil pyarrow pydantic pydantic_core Pygments python-dateutil PyYAML regex requests
+    rich safetensors shellingham six sniffio tokenizers tqdm transformers trl truststore typer typing-inspection
     typing_extensions urllib3 xxhash"
+pip() { .venv/bin/python -m pip --quiet "$@"; }
 rm -rf "$bundle" "$bundle.tar.xz"
 mkdir -p "$bundle/packages" "$bundle/benchmarks"
 for name in $names; do
     grep -i "^$name==" constraints.txt || echo "$name: not in constraints.txt, left out" >&2
 done > "$bundle/packages.txt"
-$pip install --quiet --no-deps --no-compile --only-binary=:all: --python-version "$python" --implementation cp \
+pip install --no-deps --no-compile --only-binary=:all: --python-version "$python" --implementation cp \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
     --target "$bundle/packages" --requirement "$bundle/packages.txt"
-$pip wheel --quiet --no-deps --wheel-dir "$bundle" .
-$pip install --quiet --no-deps --no-compile --python-version "$python" --only-binary=:all: \
+pip wheel --no-deps --wheel-dir "$bundle" .
+pip install --no-deps --no-compile --python-version "$python" --only-binary=:all: \
     --target "$bundle/packages" "$bundle"/textgenome-*.whl
 cp benchmarks/gpu.py benchmarks/gpu.sh benchmarks/true_size_step.py "$bundle/benchmarks"
-# Tests, headers, and libraries that no table here needs: without them it fits where a bundle may be small.
+# Tests and headers: without them it fits where a bundle may be small.
 find "$bundle/packages" -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
-rm -rf "$bundle"/*.whl "$bundle"/packages/pyarrow/libarrow_flight.so* "$bundle"/packages/pyarrow/_flight* \
-    "$bundle"/packages/pyarrow/libarrow_substrait.so* "$bundle"/packages/pyarrow/_substrait* "$bundle"/packages/bin
+rm -rf "$bundle"/*.whl "$bundle/packages/bin"
 tar -cJf "$bundle.tar.xz" -C outputs gpu_bundle
 size=$(wc -c < "$bundle.tar.xz")
 echo "$bundle.tar.xz: $size bytes, for Python $python"

@@ -59,6 +59,7 @@ def build_model(args) -> tuple[TextGenomeForConditionalGeneration, TextGenomePro
     dna_tokenizer = build_dna_tokenizer(vocabulary_of(dna), 2**20)
     processor = build_processor(train_text_tokenizer([], 0), dna_tokenizer, args.window)
     tokens = {name: getattr(processor, name) for name in ("dna_token_id", "dna_start_token_id", "dna_end_token_id")}
+    torch.manual_seed(0)
     with torch.device(DEVICE):
         config = TextGenomeConfig(text_config=text, dna_config=dna, **tokens)
         model = TextGenomeForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
@@ -69,42 +70,49 @@ def train(
     model: TextGenomeForConditionalGeneration,
     processor: TextGenomeProcessor,
     args,
-    checkpointing: bool = True,
+    lora_dropout: float = 0.05,
+    **settings,
 ) -> dict[str, float]:
-    """What training logs of the second half of its steps, and the peak memory of a GPU in GB.
+    """What training logs of the second half of its steps, seconds of a step, and the peak memory of a GPU in GB.
 
     Args:
         model: It is trained.
         processor: Its processor.
         args: With `window`, `text_tokens`, `batch_size` and `steps`.
-        checkpointing: Whether activations are computed twice.
+        lora_dropout: Share of what LoRA reads that is left out.
+        settings: Fields of `TrainingArguments` that differ from those of the recipes.
     """
     count = 2 * args.steps * args.batch_size
     rows = Dataset.from_list([random_row(args.window, args.text_tokens, seed) for seed in range(count)])
     with tempfile.TemporaryDirectory() as folder:
-        training = TrainingArguments(
-            output_dir=folder,
-            max_steps=2 * args.steps,
-            logging_steps=args.steps,
-            per_device_train_batch_size=args.batch_size,
-            gradient_accumulation_steps=1,
-            activation_checkpointing=checkpointing,
-            bf16=True,
-            use_cpu=DEVICE == "cpu",
-            save_strategy="no",
-        )
+        fields = {
+            "max_steps": 2 * args.steps,
+            "logging_steps": args.steps,
+            "per_device_train_batch_size": args.batch_size,
+            "gradient_accumulation_steps": 1,
+            "activation_checkpointing": True,
+            "bf16": True,
+            "use_cpu": DEVICE == "cpu",
+            "save_strategy": "no",
+        }
+        training = TrainingArguments(output_dir=folder, **{**fields, **settings})
+        models = ModelArguments(text_model=args.text_model, dna_model=args.dna_model, lora_dropout=lora_dropout)
         trainer = TextGenomeTrainer(
             model=model,
             args=training,
             train_dataset=as_conversations(rows),
             processing_class=processor,
             data_collator=TextGenomeCollator(processor),
-            peft_config=prepare_model(model, ModelArguments(text_model=args.text_model, dna_model=args.dna_model)),
+            peft_config=prepare_model(model, models),
         )
+        if DEVICE == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         trainer.train()
-    measured = trainer.state.log_history[1]
-    names = ("tokens_per_second", "supervised_tokens_per_second", "tflops_per_second", "mfu")
-    found = {name: measured[name] for name in names if name in measured}
+    first, measured = trainer.state.log_history[:2]
+    tokens = measured["num_input_tokens_seen"] - first["num_input_tokens_seen"]
+    found = {"s a step": tokens / args.steps / measured["tokens_per_second"]}
+    names = ("loss", "tokens_per_second", "supervised_tokens_per_second", "tflops_per_second", "mfu")
+    found |= {name: measured[name] for name in names if name in measured}
     if DEVICE == "cuda":
         found["peak memory, GB"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
     return found

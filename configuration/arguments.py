@@ -373,11 +373,8 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
         }
         if self.trust_remote_code:
             raise ValueError("trust_remote_code: no code of a repository is run in training. See docs/encoders.md.")
-        if self.use_liger_kernel:
-            raise ValueError(
-                "use_liger_kernel: Liger puts its kernels into models by their type and knows no textgenome, so that "
-                "nothing would run faster. Leave it at its default."
-            )
+        if self.use_liger_kernel and self.device.type != "cuda":
+            raise ValueError("use_liger_kernel: Liger's kernels need a GPU. Leave it at its default.")
         if any(wrong.values()):
             raise ValueError(
                 f"{', '.join(name for name in wrong if wrong[name])}: with this setting the trainer would drop the "

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.integrations.liger import apply_liger_kernel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
@@ -62,6 +65,22 @@ def keep_supervised(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {**inputs, "kept_positions": kept, "shift_labels": labels[kept][None]}
 
 
+def fuse_kernels(language_model: PreTrainedModel, kernel_config: dict | None) -> None:
+    """Put Liger's kernels into a language model. Given the whole model, transformers would do nothing: Liger does not
+    know its type.
+
+    Args:
+        language_model: Changed in place.
+        kernel_config: As in `TrainingArguments.liger_kernel_config`.
+
+    Raises:
+        ValueError: If Liger has no kernels for this type of model.
+    """
+    apply_liger_kernel(language_model, kernel_config)
+    if not any("liger" in module.forward.__module__ for module in language_model.modules()):
+        raise ValueError(f"use_liger_kernel: Liger has no kernels for {language_model.config.model_type!r}.")
+
+
 class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
     """An SFTTrainer that logs, over the steps since the last log and all devices:
 
@@ -91,6 +110,8 @@ class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
         }
         self.fused.dna_encoder.register_forward_pre_hook(self.count_dna, with_kwargs=True)
         self.counts = self.dna_counts = 0
+        if self.args.use_liger_kernel:
+            fuse_kernels(self.fused.language_model, self.args.liger_kernel_config)
 
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:
@@ -104,7 +125,10 @@ class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
         lengths, labels = mask.sum(1), inputs["labels"][:, 1:] != -100
         positions = torch.tensor(mask.numel(), device=mask.device)
         self.counts = self.counts + torch.stack([positions, lengths.sum(), (lengths**2).sum(), labels.sum()])
-        return super().training_step(model, inputs, *args, **kwargs)
+        # LoRA weights are float32. Autocast computes in its own type whatever comes in, so that there is no need to
+        # bring the inputs to theirs first, and to keep them like this for the gradients.
+        with disable_input_dtype_casting(self.model, active=self.accelerator.native_amp):
+            return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         needs_all_logits = return_outputs or self.compute_loss_func is not None or self.label_smoother is not None
@@ -153,4 +177,4 @@ class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
         return figures | ({"mfu": round(flops_per_second / peak, 4)} if peak else {})
 
 
-__all__ = ["GroupedByLength", "TextGenomeTrainer", "keep_supervised"]
+__all__ = ["GroupedByLength", "TextGenomeTrainer", "fuse_kernels", "keep_supervised"]
