@@ -4,6 +4,7 @@ from textgenome.commands import (  # noqa: F401
     ask,
     baselines,
     build,
+    build_conversations,
     compare,
     convert,
     dna,

@@ -9,7 +9,7 @@ from textgenome.data.answer_types import ANSWER_TYPE, JOB
 from textgenome.data.proteins import CODE, QUESTIONS, spaced, translate
 
 
-SPLITS = {"train": 13_500, "validation": 240}
+SPLITS = {"train": 27_000, "validation": 240}
 CODONS = (6, 16)
 MOTIF = "TGACTCA"  # the site of AP-1: Lee, Mitchell and Tjian, Cell 49:741 (1987)
 COUNTS = 4  # from 0 to 3
@@ -21,7 +21,7 @@ def starter_proteins(split: str, seed: int = 0) -> Dataset:
     """Random codons, without stop codons, with the protein that they encode.
 
     Args:
-        split: `train` (13,500 rows) or `validation` (240 rows).
+        split: `train` (27,000 rows) or `validation` (240 rows).
         seed: Seed of the split.
 
     Returns:
@@ -40,7 +40,7 @@ def starter_counts(split: str, seed: int = 0) -> Dataset:
     """Random DNA with a motif in it up to three times, and how often it occurs; equally many rows of each number.
 
     Args:
-        split: `train` (13,500 rows) or `validation` (240 rows).
+        split: `train` (27,000 rows) or `validation` (240 rows).
         seed: Seed of the split.
 
     Returns:
