@@ -4,7 +4,7 @@
 # It ends within 9 minutes; what is measured until then is in gpu.json.
 set -e
 here=$(cd "$(dirname "$0")/.." && pwd)
-export PYTHONPATH="$here/packages${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export PYTHONPATH="$here/site-packages${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 python3 - <<'EOF'
 import sys
 

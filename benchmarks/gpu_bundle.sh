@@ -11,20 +11,21 @@ names="accelerate annotated-doc annotated-types anyio certifi charset-normalizer
     typing_extensions urllib3 xxhash"
 pip() { .venv/bin/python -m pip --quiet "$@"; }
 rm -rf "$bundle" "$bundle.tar.xz"
-mkdir -p "$bundle/packages" "$bundle/benchmarks"
+# By this name dill, with which datasets hashes what it does to rows, knows modules that it need not look into.
+mkdir -p "$bundle/site-packages" "$bundle/benchmarks"
 for name in $names; do
     grep -i "^$name==" constraints.txt || echo "$name: not in constraints.txt, left out" >&2
-done > "$bundle/packages.txt"
+done > "$bundle/versions.txt"
 pip install --no-deps --no-compile --only-binary=:all: --python-version "$python" --implementation cp \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-    --target "$bundle/packages" --requirement "$bundle/packages.txt"
+    --target "$bundle/site-packages" --requirement "$bundle/versions.txt"
 pip wheel --no-deps --wheel-dir "$bundle" .
 pip install --no-deps --no-compile --python-version "$python" --only-binary=:all: \
-    --target "$bundle/packages" "$bundle"/textgenome-*.whl
+    --target "$bundle/site-packages" "$bundle"/textgenome-*.whl
 cp benchmarks/gpu.py benchmarks/gpu.sh benchmarks/true_size_step.py "$bundle/benchmarks"
 # Tests and headers: without them it fits where a bundle may be small.
-find "$bundle/packages" -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
-rm -rf "$bundle"/*.whl "$bundle/packages/bin"
+find "$bundle/site-packages" -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
+rm -rf "$bundle"/*.whl "$bundle/site-packages/bin"
 tar -cJf "$bundle.tar.xz" -C outputs gpu_bundle
 size=$(wc -c < "$bundle.tar.xz")
 echo "$bundle.tar.xz: $size bytes, for Python $python"
