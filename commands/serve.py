@@ -1,6 +1,7 @@
 """`textgenome serve`: serve a model over HTTP."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,10 @@ def serve(
     port: Port = 8000,
     revision: Revision = "main",
     dtype: Dtype = "auto",
+    fasta: Annotated[
+        Path | None,
+        typer.Option("--fasta", help="The genome: then the page takes a handful of variants as a VCF file."),
+    ] = None,
     api_key: ApiKey = None,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
@@ -62,6 +67,8 @@ def serve(
     batch_size: Annotated[int, at_least_1("--batch_size", "Requests answered together.")] = DEFAULTS.batch_size,
 ) -> None:
     """Answer questions about DNA over HTTP: as OpenAI's chat completions, as POST /predict, and on a page at /.
+
+    Models with a head predict at POST /dna and on the same page. With --fasta the page takes VCF files.
 
     What is asked is neither stored nor logged. Research use only, not for diagnosis.
 
@@ -85,4 +92,5 @@ def serve(
     )
     # Read here and not by the option, which takes an empty variable for none.
     key = os.environ.get("TEXTGENOME_API_KEY") if api_key is None else api_key
-    run_service(model, limits, host, port, revision, dtype, key, tuple(allow_host or ()), tuple(allow_origin or ()))
+    names = tuple(allow_host or ()), tuple(allow_origin or ())
+    run_service(model, limits, host, port, revision, dtype, key, *names, fasta)

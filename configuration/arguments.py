@@ -132,6 +132,13 @@ class DataArguments(RowArguments):
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
+    saved_examples: int = field(
+        default=0,
+        metadata={
+            "help": "Save so many rows of the test split with the model, one of each answer, as examples for the page "
+            "of `textgenome serve`. They hold DNA, which travels with the model: not for private sequences."
+        },
+    )
 
     @property
     def needs_table(self) -> bool:

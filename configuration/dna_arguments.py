@@ -73,6 +73,13 @@ class ClassificationArguments:
         default=None,
         metadata={"help": "Split on which early stopping chooses, another than is evaluated on in the end."},
     )
+    saved_examples: int = field(
+        default=0,
+        metadata={
+            "help": "Save so many rows of the test split with the model, one of each answer, as examples for the page "
+            "of `textgenome serve`. They hold DNA, which travels with the model: not for private sequences."
+        },
+    )
 
 
 @dataclass

@@ -74,14 +74,14 @@ def read_variants(
         for record in Progress(records, desc="Reading variants", unit="record"):
             spellings[record.contig] = contigs.get(record.contig) or contigs.get(bare_contig(record.contig))
             for number, allele in enumerate(record.alleles):
-                if allele and not _BASES.fullmatch(allele):
+                if allele and not as_bases(allele):
                     skipped.setdefault(kind_without_bases(allele), []).append(record.place)
                     continue
                 try:
                     said = {key: _label(value, record, number) for key, value in values.items()}
                     row = {"variant": str(record.variant(allele)), **said}
                     row["question"] = fill_question(question, said.__getitem__)
-                    row |= dict(zip(DNA_COLUMNS, _cut(record, allele, genome, contigs, window)))
+                    row |= dict(zip(DNA_COLUMNS, cut_allele(record, allele, genome, contigs, window)))
                     if label is not None:
                         row["answer"] = _label(label, record, number)
                     row_to_messages(row, answered=label is not None, **conversation_options)
@@ -178,7 +178,24 @@ def _label(label: partial, record: Record, number: int) -> str:
         raise BadRow(label.keywords["key"], str(error)) from error
 
 
-def _cut(record: Record, allele: str, genome, contigs: dict[str, str], window: int) -> tuple[str, str]:
+def as_bases(allele: str) -> bool:
+    """Whether an ALT allele gives a sequence."""
+    return _BASES.fullmatch(allele) is not None
+
+
+def cut_allele(record: Record, allele: str, genome, contigs: dict[str, str], window: int) -> tuple[str, str]:
+    """The windows of the reference and of one ALT allele.
+
+    Args:
+        record: Of a VCF file.
+        allele: One of its ALT alleles, with a sequence.
+        genome: See `open_fasta`.
+        contigs: See `match_contigs`.
+        window: Most bases of either window; see `variant_window`.
+
+    Raises:
+        BadRow: If it is not on the genome, or there is nothing to show.
+    """
     contig, reference = contigs.get(record.contig) or contigs.get(bare_contig(record.contig)), record.reference
     if contig is None:
         names = printable(", ".join(genome.references[:ROWS_SHOWN]))
@@ -243,4 +260,4 @@ def _shorten(bases: str) -> str:
     return printable(bases if len(bases) <= LETTERS_SHOWN else f"{bases[:LETTERS_SHOWN]}... ({len(bases)} bases)")
 
 
-__all__ = ["QUESTION", "bases_agree", "read_sequence", "read_values", "read_variants"]
+__all__ = ["QUESTION", "as_bases", "bases_agree", "cut_allele", "read_sequence", "read_values", "read_variants"]

@@ -29,12 +29,14 @@ CURVES = 4  # at most, in one chart
 
 def cut_sequences(rows: list[Mapping], dna_window: int = DNA_WINDOW) -> list[dict]:
     """The rows as a head on DNA reads them: pairs cut to windows, all in the letters A, C, G, T and N."""
-    return [
-        {**row, **dict(zip(DNA_COLUMNS, variant_window(*sequences_of(row), dna_window)))}
-        if is_pair(row)
-        else {**row, "sequence": normalize_dna(row["sequence"])}
-        for row in rows
-    ]
+    return [cut_sequence(row, dna_window) for row in rows]
+
+
+def cut_sequence(row: Mapping, dna_window: int = DNA_WINDOW) -> dict:
+    """The same of one row."""
+    if is_pair(row):
+        return {**row, **dict(zip(DNA_COLUMNS, variant_window(*sequences_of(row), dna_window)))}
+    return {**row, "sequence": normalize_dna(row["sequence"])}
 
 
 @dataclass

@@ -158,4 +158,11 @@ def as_png(figure: "Figure", dpi: int = 110) -> bytes:
     return file.getvalue()
 
 
-__all__ = ["Lane", "as_png", "plot_tracks"]
+def as_svg(figure: "Figure") -> str:
+    """A figure as an SVG image, which can become a part of a page."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()[file.getvalue().index("<svg") :]
+
+
+__all__ = ["Lane", "as_png", "as_svg", "plot_tracks"]

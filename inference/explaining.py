@@ -1,6 +1,7 @@
 """Which bases does an answer depend on? In-silico mutagenesis and gradient times input, of any model."""
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,14 +81,51 @@ def explain(
     if processor is None:
         cut = replace(cut, windows=(cut.windows[cut.along],), along=0)
         scorer = _likelihoods(model, cut, size)
-    elif find_kind(type(model).__name__).writes_text:
-        scorer = answer_scorer(model, processor, cut, question, labels, enable_thinking, max_new_tokens)
     else:
-        scorer = _head(model, processor, cut, position)
+        scorer = find_scorer(model, processor, cut, question, labels, position, enable_thinking, max_new_tokens)
     return _explain(cut, scorer, batch_size)
 
 
+def find_scorer(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    cut: Window,
+    question: str | None = None,
+    labels: list[str] | None = None,
+    position: int | None = None,
+    enable_thinking: bool | None = None,
+    max_new_tokens: int = 1024,
+) -> Scorer:
+    """How to read scores off a model with a processor. The arguments are those of `explain`, which cuts the window.
+
+    Raises:
+        ValueError: If the model cannot be asked so.
+    """
+    if find_kind(type(model).__name__).writes_text:
+        return answer_scorer(model, processor, cut, question, labels, enable_thinking, max_new_tokens)
+    return _head(model, processor, cut, position)
+
+
 def _explain(cut: Window, scorer: Scorer, batch_size: int) -> Explanation:
+    steps = explanation_steps(cut, scorer, batch_size, "Changing bases")
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def explanation_steps(
+    cut: Window, scorer: Scorer, batch_size: int, description: str | None = None
+) -> Generator[None, None, Explanation]:
+    """Explain a window, a batch of changes at each step; see `explain`.
+
+    Args:
+        cut: The window, and which of its bases to change.
+        scorer: See `find_scorer`.
+        batch_size: Changed windows at a time.
+        description: Of the progress bar; None shows none.
+    """
     mutants = list(cut.mutants())
     (unchanged,) = np.asarray(scorer.score([cut.windows]), dtype=float)
     effects = np.full((cut.stop - cut.start, 4, len(scorer.outputs)), np.nan)
@@ -95,10 +133,12 @@ def _explain(cut: Window, scorer: Scorer, batch_size: int) -> Explanation:
         if base in LETTERS:
             effects[place, LETTERS.index(base)] = 0
     batches = [mutants[start : start + batch_size] for start in range(0, len(mutants), batch_size)]
-    for batch in by_batch(batches, len(mutants), "Changing bases", unit="change"):
+    for batch in by_batch(batches, len(mutants), description, unit="change"):
+        yield
         for mutant, scores in zip(batch, scorer.score([each.windows for each in batch])):
             place = mutant.place - cut.start, LETTERS.index(mutant.base)
             effects[place] = np.asarray(scores, dtype=float) - unchanged
+    yield
     shown = int(np.argmax(unchanged)) if len(unchanged) > 1 else 0
     changed = None
     if cut.changed is not None:
@@ -202,4 +242,4 @@ def explain_checkpoint(name: str, revision: str | None = "main", dtype: str = "a
     return explain(model.to(device), processor, **options)
 
 
-__all__ = ["explain", "explain_checkpoint"]
+__all__ = ["explain", "explain_checkpoint", "explanation_steps", "find_scorer"]

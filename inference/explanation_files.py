@@ -1,6 +1,5 @@
 """An explanation as a picture, a page or a table."""
 
-import io
 import math
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from markupsafe import Markup
 from textgenome.data.files import refuse_unknown_table, write_table
 from textgenome.genome.annotating import NOTICE
 from textgenome.genome.logo import Row, plot_bases
+from textgenome.genome.plot import as_svg
 from textgenome.inference.mutagenesis import Explanation
 
 
@@ -105,9 +105,7 @@ def render_page(explanation: Explanation, shown: str | None = None) -> str:
 
 
 def _as_svg(explanation: Explanation, output: str) -> Markup:
-    file = io.StringIO()
-    plot_explanation(explanation, output).savefig(file, format="svg")
-    return Markup(file.getvalue()[file.getvalue().index("<svg") :])
+    return Markup(as_svg(plot_explanation(explanation, output)))
 
 
 def _rows_of(explanation: Explanation, output: str) -> list[dict]:

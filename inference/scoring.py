@@ -63,7 +63,6 @@ def check_labels(labels: list[str], processor: TextGenomeProcessor) -> None:
             raise ValueError(f"The label {label!r} cannot be scored: {error}") from error
 
 
-@torch.no_grad()
 def score_batch(
     model: PreTrainedModel,
     processor: TextGenomeProcessor,
@@ -72,6 +71,25 @@ def score_batch(
     outputs: list[str] | None = None,
 ) -> list[dict[str, float]]:
     """Score labels for conversations that are a batch, with a model that does not train.
+
+    The arguments are those of `label_likelihoods`.
+
+    Returns:
+        For each conversation, by label the log-probability among the labels.
+    """
+    likelihoods = label_likelihoods(model, processor, conversations, labels, outputs).log_softmax(-1)
+    return [dict(zip(labels, row)) for row in likelihoods.tolist()]
+
+
+@torch.no_grad()
+def label_likelihoods(
+    model: PreTrainedModel,
+    processor: TextGenomeProcessor,
+    conversations: list[list[dict]],
+    labels: list[str],
+    outputs: list[str] | None = None,
+) -> torch.Tensor:
+    """How likely is each label, and nothing else, as the answer to conversations that are a batch?
 
     Each prompt is encoded once; all labels continue from its cache in one pass.
 
@@ -84,8 +102,8 @@ def score_batch(
             default, and after an output without an answer, the label follows directly.
 
     Returns:
-        For each conversation, by label the log-probability among the labels, from the likelihood of all tokens of the
-        label after `Answer:`, and of the end of the turn.
+        `(conversations, labels)`, float32: the logarithm of the likelihood of all tokens of the label after `Answer:`,
+        and of the end of the turn.
     """
     reasonings = [before_answer(output) for output in outputs] if outputs else [""] * len(conversations)
     begun = [
@@ -104,8 +122,7 @@ def score_batch(
     parts = [head(part).float().log_softmax(-1)[:, columns] for part in states.flatten(0, 1).split(NODES)]
     behind = torch.cat(parts).unflatten(0, states.shape[:2])
     first = prompt.logits.float().log_softmax(-1)[..., columns]
-    likelihoods = tree.likelihoods(torch.cat([first, behind], dim=1), columns).log_softmax(-1).tolist()
-    return [dict(zip(labels, row)) for row in likelihoods]
+    return tree.likelihoods(torch.cat([first, behind], dim=1), columns)
 
 
 @dataclass(frozen=True)
@@ -213,4 +230,4 @@ def takes_mask(decoder: PreTrainedModel) -> Iterator[None]:
         decoder.set_attn_implementation(implementation)
 
 
-__all__ = ["check_labels", "score_batch", "score_labels"]
+__all__ = ["check_labels", "label_likelihoods", "score_batch", "score_labels"]

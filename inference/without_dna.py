@@ -22,4 +22,13 @@ def question_of(row: Mapping) -> str:
     return row["question"].strip()
 
 
-__all__ = ["WITHOUT_DNA", "leave_out_dna", "question_of"]
+def conversation_without_dna(conversation: list[dict]) -> list[dict] | None:
+    """A conversation of messages with blocks without its DNA; None if it has none, or nothing would be left."""
+    cut = [
+        {**message, "content": [block for block in message["content"] if block["type"] == "text"]}
+        for message in conversation
+    ]
+    return cut if cut != conversation and all(message["content"] for message in cut) else None
+
+
+__all__ = ["WITHOUT_DNA", "conversation_without_dna", "leave_out_dna", "question_of"]

@@ -25,8 +25,8 @@ def normalize_dna(sequence: str) -> str:
 
     Raises:
         TypeError: If `sequence` is not a string.
-        ValueError: If it is empty, or holds anything else; the message names the character and its 0-based position
-            in the string as it was given.
+        ValueError: If it is empty, or holds anything else; the message names the character and its position in
+            the string as it was given, counted from 1.
     """
     if not isinstance(sequence, str):
         raise TypeError(f"A DNA sequence must be a string, got {type(sequence).__name__}.")
@@ -38,7 +38,7 @@ def normalize_dna(sequence: str) -> str:
             return sequence.upper()  # genomes mark repeats by lower case
     wrong = _NOT_DNA.search(sequence)
     if wrong:
-        raise ValueError(f"The character {wrong.group()!r} at position {wrong.start()} of the DNA is not a base.")
+        raise ValueError(f"The character {wrong.group()!r} at position {wrong.start() + 1} of the DNA is not a base.")
     folded = "".join(sequence.split()).translate(_FOLD)
     if not folded:
         raise ValueError("The DNA sequence is empty.")

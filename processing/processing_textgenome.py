@@ -44,6 +44,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
             was trained.
         dna_truncation: How long pairs were cut in training, `variant_window` or `per_side`.
         reasons: Whether the model was trained to reason before it answers.
+        labels: The answers that it was trained to give, where they are few: what a page offers to compare.
+        examples: Rows to try it on, each with `reference`, `question`, `answer` and perhaps `variant`.
 
     Example:
 
@@ -74,6 +76,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         dna: str = "variant",
         dna_truncation: str = "variant_window",
         reasons: bool = True,
+        labels: list[str] | None = None,
+        examples: list[dict[str, str]] | None = None,
     ):
         self.dna_token = dna_token
         self.dna_start_token = dna_start_token
@@ -88,6 +92,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         self.dna = dna
         self.dna_truncation = dna_truncation
         self.reasons = reasons
+        self.labels = labels
+        self.examples = examples
         vocabulary = tokenizer.get_vocab()
         missing = [token for token in (dna_token, dna_start_token, dna_end_token) if token not in vocabulary]
         if missing:

@@ -20,6 +20,7 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
     Args:
         dna_tokenizer: The tokenizer of the DNA encoder.
         dna_window: Most bases of each window of a variant.
+        examples: Rows to try the model on, each with `reference`, `answer` and perhaps `variant`.
 
     Example:
 
@@ -28,8 +29,14 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         inputs["dna_input_ids"].shape  # (1, 2, 11)
     """
 
-    def __init__(self, dna_tokenizer=None, dna_window: int = DNA_WINDOW):
+    def __init__(
+        self,
+        dna_tokenizer=None,
+        dna_window: int = DNA_WINDOW,
+        examples: list[dict[str, str]] | None = None,
+    ):
         self.dna_window = dna_window
+        self.examples = examples
         super().__init__(dna_tokenizer)
 
     @property

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -17,7 +18,13 @@ from textgenome.serving.responses import NOTICE
 from textgenome.serving.routes import PAGE, Service, public, router
 
 
-def create_app(engine: Engine, model_name: str, api_key: str | None = None, callers: Callers | None = None) -> FastAPI:
+def create_app(
+    engine: Engine,
+    model_name: str,
+    api_key: str | None = None,
+    callers: Callers | None = None,
+    fasta: Path | None = None,
+) -> FastAPI:
     """The service around an engine.
 
     Args:
@@ -25,6 +32,7 @@ def create_app(engine: Engine, model_name: str, api_key: str | None = None, call
         model_name: What clients call the model.
         api_key: What they must send as bearer token, if anything.
         callers: Who may ask; by default who is on this machine.
+        fasta: The genome of VCF files that may come, if any may.
 
     Raises:
         ValueError: If the key is one that no client could send.
@@ -47,7 +55,7 @@ def create_app(engine: Engine, model_name: str, api_key: str | None = None, call
         docs_url=None,  # the interactive pages would be loaded from elsewhere
         redoc_url=None,
     )
-    app.state.service = Service(engine, model_name, api_key)
+    app.state.service = Service(engine, model_name, api_key, fasta)
     app.openapi = partial(describe, app)
     if callers.allow_origins:
         origins = list(callers.allow_origins)

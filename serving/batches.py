@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 
 from textgenome.inference.generation import ends_of_turn, prompt_inputs
 from textgenome.inference.prefill import read_apart
-from textgenome.inference.scoring import score_batch
+from textgenome.inference.scoring import label_likelihoods
 from textgenome.modeling_cache import CACHE_NAME
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.serving.questions import Answer
@@ -109,9 +109,10 @@ class Batch:
         ended = [answer for answer in self.answers if answer.ended and labels]
         if ended:
             conversations = [answer.question.conversation for answer in ended]
-            scores = score_batch(model, processor, conversations, labels, [answer.text for answer in ended])
-            for answer, each in zip(ended, scores):
-                answer.score(each)
+            texts = [answer.text for answer in ended]
+            likelihoods = label_likelihoods(model, processor, conversations, list(labels), texts).tolist()
+            for answer, each in zip(ended, likelihoods):
+                answer.score(dict(zip(labels, each)))
 
 
 __all__ = ["Batch"]

@@ -5,7 +5,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import torch
 
@@ -21,10 +21,24 @@ def usage(answer: Answer) -> dict[str, int]:
 
 
 def label_scores(answer: Answer) -> dict[str, dict[str, float]]:
-    """By label its probability among the labels, if there are any."""
+    """See `as_scores`; nothing where there are no labels."""
     if answer.scores is None:
         return {}
-    return {"label_scores": {label: math.exp(score) for label, score in answer.scores.items()}}
+    return as_scores(answer.scores, answer.without_dna and answer.without_dna.scores)
+
+
+def as_scores(likelihoods: Mapping[str, float], without_dna: Mapping[str, float] | None) -> dict:
+    """Logarithms of likelihoods as probabilities of labels: among each other, and that it is none of these."""
+    among, others = _probabilities(likelihoods)
+    prior = {"label_scores_without_dna": _probabilities(without_dna)[0]} if without_dna else {}
+    return {"label_scores": among, "none_of_these": others, **prior}
+
+
+def _probabilities(likelihoods: Mapping[str, float]) -> tuple[dict[str, float], float]:
+    most = max(likelihoods.values())
+    total = sum(math.exp(each - most) for each in likelihoods.values())
+    among = {label: math.exp(each - most) / total for label, each in likelihoods.items()}
+    return among, max(0.0, 1 - total * math.exp(most))
 
 
 def header(kind: str, model: str) -> dict:
@@ -56,12 +70,9 @@ def embedding_list(vectors: list[torch.Tensor], model: str, tokens: int, encodin
     return list_of(data, model, tokens)
 
 
-def score_list(scores: list[dict[str, float]], model: str, tokens: int) -> dict:
-    """Log-probabilities of labels as probabilities."""
-    data = [
-        {"object": "score", "index": i, "label_scores": {label: math.exp(score) for label, score in each.items()}}
-        for i, each in enumerate(scores)
-    ]
+def score_list(scores: list[tuple[dict, dict | None]], model: str, tokens: int) -> dict:
+    """Logarithms of likelihoods of labels, with DNA and without, as probabilities."""
+    data = [{"object": "score", "index": i, **as_scores(*each)} for i, each in enumerate(scores)]
     return list_of(data, model, tokens)
 
 

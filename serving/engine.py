@@ -10,18 +10,19 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
-from textgenome.inference.asking import open_fused
+from textgenome.inference.checkpoints import open_checkpoint
 from textgenome.inference.generation import most_positions
+from textgenome.inference.predicting import WINDOW_POOLINGS
 from textgenome.inference.predictions import join_processes
-from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.serving.batches import Batch
 from textgenome.serving.jobs import Job
 from textgenome.serving.limits import Budget, Limits, QueueFull
 from textgenome.serving.metrics import Metrics
 from textgenome.serving.questions import Answer, Question
+from textgenome.serving.tasks import ANSWERS, task_of
 
 
 logger = logging.get_logger(__name__)
@@ -42,7 +43,7 @@ class Engine:
 
     Args:
         limits: What it takes on.
-        model: The fused model, if it is loaded already; `load` loads one.
+        model: A fused model, or one with a head, if it is loaded already; `load` loads one.
         processor: Its processor.
 
     Attributes:
@@ -57,7 +58,7 @@ class Engine:
         self,
         limits: Limits | None = None,
         model: PreTrainedModel | None = None,
-        processor: TextGenomeProcessor | None = None,
+        processor: ProcessorMixin | None = None,
     ):
         self.limits = limits or Limits()
         self.model = model
@@ -76,6 +77,11 @@ class Engine:
         return self.model is not None
 
     @property
+    def writes_text(self) -> bool:
+        """Whether the model answers questions; else it has a head."""
+        return task_of(self.model) == ANSWERS
+
+    @property
     def running(self) -> int:
         """How many questions are answered now."""
         return sum(batch.rows for batch in self.batches)
@@ -86,10 +92,17 @@ class Engine:
         return min(self.limits.tokens, most_positions(self.model.config))
 
     async def load(self, name: str, revision: str = "main", dtype: str = "auto") -> None:
-        """Load a model, a folder or a Hub id, while the event loop goes on."""
+        """Load a model, a folder or a Hub id, while the event loop goes on.
 
-        def load_on_device() -> tuple[PreTrainedModel, TextGenomeProcessor]:
-            checkpoint = open_fused(name, revision)
+        Raises:
+            OSError: If there is no such model.
+            ValueError: If it is one that predicts expression, which takes the genome and the variants of people.
+        """
+
+        def load_on_device() -> tuple[PreTrainedModel, ProcessorMixin]:
+            checkpoint = open_checkpoint(name, revision)
+            if getattr(checkpoint.config, "pooling", None) in WINDOW_POOLINGS:
+                raise ValueError(f"{name} predicts expression, which is not served: use `textgenome predict`.")
             return checkpoint.load(dtype).to(join_processes().device), checkpoint.processor
 
         self.model, self.processor = await asyncio.get_running_loop().run_in_executor(self._thread, load_on_device)
@@ -138,16 +151,17 @@ class Engine:
         with self.budget.share() as share:
             share.resize(question.size)
             answer = Answer(question)
-            self.waiting.append(answer)
+            self.waiting += answer.all
             self._arrived.set()
             try:
                 async with aclosing(self._follow(answer)) as growing:
                     async for each in growing:
                         yield each
             finally:
-                answer.abandoned = True
-                if answer in self.waiting:
-                    self.waiting.remove(answer)
+                for each in answer.all:
+                    each.abandoned = True
+                    if each in self.waiting:
+                        self.waiting.remove(each)
 
     async def _follow(self, answer: Answer) -> AsyncIterator[Answer]:
         """An answer as it grows; at its end it is logged and counted, however it ends."""

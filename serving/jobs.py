@@ -10,7 +10,7 @@ from textgenome.configuration.configuration_textgenome import bases_per_state
 from textgenome.data.sequences import Tiling
 from textgenome.inference.embedding import embedding_steps
 from textgenome.inference.encoders import as_encoder
-from textgenome.inference.scoring import score_batch
+from textgenome.inference.scoring import label_likelihoods
 from textgenome.processing.processing_dna import tokenize_dna
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 from textgenome.serving.limits import Limits
@@ -82,21 +82,25 @@ class ScoreJob(Job):
 
     Args:
         conversations: What is asked.
+        without_dna: The question that all of them ask, without DNA.
         labels: Answers to choose from.
     """
 
     conversations: tuple[list[dict], ...] = ()
+    without_dna: list[dict] | None = None
     labels: tuple[str, ...] = ()
 
     name = "scores"
 
     def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
-        scores = []
-        for start in range(0, len(self.conversations), limits.batch_size):
-            batch = list(self.conversations[start : start + limits.batch_size])
-            scores += score_batch(model, processor, batch, list(self.labels))
+        asked, found = [*self.conversations, *([self.without_dna] if self.without_dna else [])], []
+        for start in range(0, len(asked), limits.batch_size):
+            batch = asked[start : start + limits.batch_size]
+            rows = label_likelihoods(model, processor, batch, list(self.labels)).tolist()
+            found += [dict(zip(self.labels, row)) for row in rows]
             yield
-        return scores
+        prior = found.pop() if self.without_dna else None
+        return [(each, prior) for each in found]
 
 
 def tiling_of(model: PreTrainedModel, processor: TextGenomeProcessor) -> Tiling:

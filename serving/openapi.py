@@ -10,25 +10,42 @@ from textgenome.serving.responses import (
     ChatCompletionChunk,
     EmbeddingList,
     ErrorResponse,
+    Explained,
+    HeadPrediction,
     Health,
     ScoreList,
+    VariantList,
+    Windows,
 )
-from textgenome.serving.schema import ChatRequest, EmbeddingsRequest, PredictRequest, ScoreRequest
+from textgenome.serving.schema import (
+    ChatRequest,
+    EmbeddingsRequest,
+    ExplainRequest,
+    HeadRequest,
+    Pair,
+    PredictRequest,
+    ScoreRequest,
+    VariantsRequest,
+)
 
 
 REF = "#/components/schemas/{model}"
 ADDED = (
     ChatRequest,
     EmbeddingsRequest,
+    ExplainRequest,
+    HeadRequest,
+    Pair,
     PredictRequest,
     ScoreRequest,
+    VariantsRequest,
     ChatCompletionChunk,
 )  # no route has them as argument or result
 MEANINGS = {
     400: "The request is malformed, or more than is taken; `param` names the field.",
     401: "The key is missing or wrong.",
     403: "A page of another site asks, which is not allowed.",
-    404: "There is no such model.",
+    404: "There is no such model, or no genome for VCF files.",
     408: "The body or the answer took too long.",
     413: "The body is too large.",
     421: "The service does not go by the name in `Host`.",
@@ -75,6 +92,28 @@ SCORE = {
     "responses": {200: {"model": ScoreList, "description": "Label scores of each pair."}, **errors(404, *ASKED)},
     "openapi_extra": body_of(ScoreRequest),
 }
+EXPLAIN = {
+    "responses": {
+        200: {"model": Explained, "description": "The effect of each change, and a picture."},
+        **errors(404, *ASKED),
+    },
+    "openapi_extra": body_of(ExplainRequest),
+}
+HEAD = {
+    "responses": {200: {"model": HeadPrediction, "description": "What the head says."}, **errors(404, *ASKED)},
+    "openapi_extra": body_of(HeadRequest),
+}
+WINDOWS = {
+    "responses": {200: {"model": Windows, "description": "Both windows, and where the change is."}, **errors(*ASKED)},
+    "openapi_extra": body_of(Pair),
+}
+VARIANTS = {
+    "responses": {
+        200: {"model": VariantList, "description": "The windows of each variant."},
+        **errors(404, *ASKED),
+    },
+    "openapi_extra": body_of(VariantsRequest),
+}
 MODELS = {"responses": errors(401, *EVERYWHERE)}
 MODEL = {"responses": errors(401, 404, *EVERYWHERE)}
 METRICS = {
@@ -101,4 +140,18 @@ def describe(app: FastAPI) -> dict:
     return described
 
 
-__all__ = ["CHAT", "EMBEDDINGS", "HEALTH", "METRICS", "MODEL", "MODELS", "PREDICT", "SCORE", "describe"]
+__all__ = [
+    "CHAT",
+    "EMBEDDINGS",
+    "EXPLAIN",
+    "HEAD",
+    "HEALTH",
+    "METRICS",
+    "MODEL",
+    "MODELS",
+    "PREDICT",
+    "SCORE",
+    "VARIANTS",
+    "WINDOWS",
+    "describe",
+]

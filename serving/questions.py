@@ -29,6 +29,7 @@ class Question:
         size: Bytes that it holds while it waits.
         sequences: How many there are.
         bases: How many they have together, as they came.
+        without_dna: The same without DNA, for scores of labels to be seen beside; None where there are no labels.
     """
 
     conversation: list[dict]
@@ -46,6 +47,7 @@ class Question:
     size: int = 0
     sequences: int = 0
     bases: int = 0
+    without_dna: "Question | None" = None
 
     @property
     def kind(self) -> tuple:
@@ -62,14 +64,17 @@ class Answer:
         tokens: How many were generated, that which ends the turn included.
         ended: Why `text` is whole, `stop` or `length`, once it is.
         finish_reason: The same, once there are scores too.
-        scores: Log-probabilities by label, if the question has any.
+        scores: By label the logarithm of its likelihood, if the question has any.
+        without_dna: The answer to the question without DNA, for its scores.
         failed: Whether the model failed before it was whole.
         abandoned: Whether nobody waits for it any more.
         changed: Set whenever there is more of it.
     """
 
-    def __init__(self, question: Question):
+    def __init__(self, question: Question, compared_with: "Answer | None" = None):
         self.question = question
+        self._compared_with = compared_with
+        self.without_dna = Answer(question.without_dna, self) if question.without_dna else None
         self.text = ""
         self.tokens = 0
         self.ended: str | None = None
@@ -113,14 +118,24 @@ class Answer:
             self.finish_reason = reason
         self.notify()
 
+    @property
+    def all(self) -> list["Answer"]:
+        """This answer, and that to the question without DNA if there is one."""
+        return [self, *([self.without_dna] if self.without_dna else [])]
+
     def score(self, scores: dict[str, float]) -> None:
-        self.scores, self.finish_reason = scores, self.ended
-        self.notify()
+        self.scores = scores
+        whole = self._compared_with or self
+        if all(each.scores is not None for each in whole.all):
+            whole.finish_reason = whole.ended
+            whole.notify()
 
     def fail(self) -> None:
-        """Nothing more will come: unless the answer is whole, it has failed."""
-        self.failed = self.finish_reason is None
-        self.notify()
+        """Nothing more will come of its batch: unless the answer is whole, it has failed."""
+        if self.ended is None or (self.question.labels and self.scores is None):
+            failed = self._compared_with or self
+            failed.failed = True
+            failed.notify()
 
     def notify(self) -> None:
         self._loop.call_soon_threadsafe(self.changed.set)

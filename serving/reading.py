@@ -3,10 +3,13 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
 from textgenome.inference.generation import count_prompt_tokens
+from textgenome.inference.without_dna import conversation_without_dna
 from textgenome.processing.processing_dna import normalize_dna, variant_window
 from textgenome.processing.reserved_tokens import ReservedTokenError, check_conversation, check_text
 from textgenome.serving.engine import Engine
@@ -52,7 +55,7 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
     except ValueError as error:
         raise FieldError("messages", str(error)) from error
     written = json.dumps(conversation, ensure_ascii=False).encode()
-    return Question(
+    question = Question(
         conversation=conversation,
         prompt_tokens=prompt_tokens,
         max_tokens=longest_answer(request, prompt_tokens, engine.tokens),
@@ -69,6 +72,12 @@ def read_question(request: ChatRequest, engine: Engine) -> Question:
         sequences=len(checks.lengths),
         bases=sum(checks.lengths),
     )
+    bare = conversation_without_dna(conversation) if labels else None
+    if bare is None:
+        return question
+    # Greedy, whatever the question is: what it is compared with should not change from one request to the next.
+    plain = {"temperature": 0, "top_p": None, "seed": None, "stop": ()}
+    return replace(question, without_dna=replace(question, conversation=bare, **plain))
 
 
 def read_embeddings(request: EmbeddingsRequest, engine: Engine) -> EmbeddingJob:
@@ -109,6 +118,7 @@ def read_scores(request: ScoreRequest, engine: Engine) -> ScoreJob:
         tokens=sum(prompts),
         size=sum(question.size for question in questions),
         conversations=tuple(question.conversation for question in questions),
+        without_dna=questions[0].without_dna and questions[0].without_dna.conversation,
         labels=questions[0].labels,
     )
 
@@ -141,10 +151,7 @@ class Checks:
         if block.type == "dna":
             return {"type": "dna", "dna": self.dna(f"{field}.dna", block.dna)}
         pair = self.dna(f"{field}.reference", block.reference), self.dna(f"{field}.variant", block.variant)
-        try:
-            reference, variant = variant_window(*pair, size=self.processor.dna_window)
-        except ValueError as error:
-            raise FieldError(field, str(error)) from error
+        reference, variant = cut_pair(field, pair, self.processor.dna_window)
         return {"type": "variant", "reference": reference, "variant": variant}
 
     def dna(self, field: str, sequence: str) -> str:
@@ -157,6 +164,14 @@ class Checks:
             return normalize_dna(sequence)
         except ValueError as error:
             raise FieldError(field, str(error)) from error
+
+
+def cut_pair(field: str, pair: Sequence[str], size: int) -> tuple[str, str]:
+    """The windows of a reference and its variant, or a `FieldError` where none can be cut."""
+    try:
+        return variant_window(*pair, size)
+    except ValueError as error:
+        raise FieldError(field, str(error)) from error
 
 
 def check_characters(request: ChatRequest, tokens: int) -> None:
@@ -198,4 +213,4 @@ def longest_answer(request: ChatRequest, prompt_tokens: int, tokens: int) -> int
     return longest
 
 
-__all__ = ["read_embeddings", "read_question", "read_scores"]
+__all__ = ["Checks", "cut_pair", "read_embeddings", "read_question", "read_scores"]

@@ -58,6 +58,10 @@ class ChatCompletion(Noticed):
     label_scores: dict[str, float] | None = Field(
         None, description="By label its probability among the labels, where the request has any."
     )
+    label_scores_without_dna: dict[str, float] | None = Field(
+        None, description="The same if the question is asked without DNA: what is as likely there is a prior."
+    )
+    none_of_these: float | None = Field(None, description="Probability of any other answer than the labels.")
 
 
 class Delta(Answered):
@@ -87,6 +91,8 @@ class ChatCompletionChunk(Answered):
     choices: list[ChunkChoice] = Field(max_length=1)
     usage: Usage | None = None
     label_scores: dict[str, float] | None = None
+    label_scores_without_dna: dict[str, float] | None = None
+    none_of_these: float | None = None
     notice: Literal[NOTICE] | None = None
 
 
@@ -119,6 +125,10 @@ class Score(Answered):
     object: Literal["score"]
     index: int = Field(description="Of the pair in `pairs`.")
     label_scores: dict[str, float] = Field(description="By label its probability among the labels.")
+    label_scores_without_dna: dict[str, float] | None = Field(
+        None, description="The same if the question is asked without DNA: what is as likely there is a prior."
+    )
+    none_of_these: float | None = Field(None, description="Probability of any other answer than the labels.")
 
 
 class ScoreList(Noticed):
@@ -128,12 +138,103 @@ class ScoreList(Noticed):
     usage: ReadUsage
 
 
+class WindowPart(Answered):
+    before: str
+    changed: str
+    after: str
+
+
+class Windows(Noticed):
+    """What the model sees of a reference and its variant."""
+
+    object: Literal["windows"] = "windows"
+    position: int = Field(description="Of the first changed base in the reference, counted from 1.")
+    removed: int = Field(description="How many bases the variant lacks there.")
+    added: int = Field(description="How many it has in their place.")
+    start: int = Field(description="Of the windows in the sequences, counted from 1.")
+    reference: WindowPart
+    variant: WindowPart
+
+
+class VariantWindows(Answered):
+    name: str = Field(description="`contig:position:REF:ALT`, as in the VCF file.")
+    reference: str
+    variant: str
+
+
+class VariantList(Noticed):
+    object: Literal["list"] = "list"
+    data: list[VariantWindows]
+    left_out: int = Field(description="How many alleles have no sequence, such as `<DEL>`.")
+
+
+class BaseChange(Answered):
+    position: int = Field(description="Of the base in the sequence, counted from 1.")
+    base: str
+    changed_to: str
+    score: float = Field(description="After the change.")
+    effect: float = Field(description="The score after the change less the one before.")
+
+
+class Explained(Noticed):
+    """What each change of a base does to a score."""
+
+    object: Literal["explanation"] = "explanation"
+    sentence: str = Field(description="The change that lowers the score most.")
+    shown: str = Field(description="The answer, label, class or track whose score it is.")
+    unit: str = Field(description="Of scores and effects.")
+    scores: dict[str, float] = Field(description="Of the unchanged sequences, by answer, label, class or track.")
+    changes: list[BaseChange]
+    picture: str | None = Field(description="An SVG image; null where the service has no matplotlib to draw it.")
+
+
+class LabelledStretch(Answered):
+    sequence: Literal["reference", "variant"]
+    label: str
+    strand: Literal["+", "-", "."] = Field(description="`.` where the model does not tell strands apart.")
+    start: int = Field(description="Its first base, counted from 1.")
+    end: int = Field(description="Its last base.")
+    probability: float = Field(description="Mean over its bases.")
+
+
+class HeadPrediction(Noticed):
+    """What a head says; which fields there are depends on its task."""
+
+    object: Literal["prediction"] = "prediction"
+    task: Literal["classification", "annotation", "tracks"]
+    answer: str | None = Field(None, description="Of a classifier: the class, or the labels that are likely.")
+    label_scores: dict[str, float] | None = Field(None, description="Of a classifier: probabilities.")
+    values: dict[str, float] | None = Field(None, description="Of a regression.")
+    stretches: list[LabelledStretch] | None = Field(None, description="Of a model that labels bases.")
+    stretches_left_out: int | None = Field(None, description="How many are too many to be listed.")
+    track_means: dict[str, list[float]] | None = Field(
+        None, description="Of a model of tracks: the mean signal of the sequence; or of reference and variant."
+    )
+    picture: str | None = Field(
+        None, description="An SVG image of labels or tracks; null where the service has no matplotlib to draw it."
+    )
+
+
+class ModelExample(Answered):
+    reference: str
+    variant: str | None = None
+    question: str | None = None
+    answer: str
+
+
 class Model(Answered):
     id: str
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "textgenome"
     dna_window: int | None = Field(description="Most bases of a window, once the model is loaded.")
+    task: Literal["answers", "classification", "annotation", "tracks"] | None = Field(
+        description="`answers` of a model that writes text, else what its head predicts; null before it is loaded."
+    )
+    sequences: Literal[1, 2] | None = Field(description="2 of a model that reads a reference and its variant.")
+    labels: list[str] | None = Field(description="Answers, classes, labels or tracks; null where they are not known.")
+    examples: list[ModelExample] = Field(description="Rows that were saved with the model.")
+    takes_vcf: bool = Field(description="Whether `/variants` reads VCF files, on the genome of the service.")
 
 
 class ModelList(Noticed):
@@ -148,13 +249,21 @@ class Health(Noticed):
 
 __all__ = [
     "NOTICE",
+    "BaseChange",
     "ChatCompletion",
     "ChatCompletionChunk",
     "EmbeddingList",
     "ErrorResponse",
+    "Explained",
+    "HeadPrediction",
     "Health",
+    "LabelledStretch",
     "Model",
     "ModelList",
     "PredictResponse",
     "ScoreList",
+    "VariantList",
+    "VariantWindows",
+    "WindowPart",
+    "Windows",
 ]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -20,21 +21,52 @@ from textgenome.serving.bodies import parse, read_body
 from textgenome.serving.chat import completion, embedding_list, score_list, stream_completion
 from textgenome.serving.engine import Engine
 from textgenome.serving.errors import LEFT, FieldError
+from textgenome.serving.explaining import read_explanation
+from textgenome.serving.heads import read_head
 from textgenome.serving.jobs import Job
 from textgenome.serving.limits import SMALL
 from textgenome.serving.metrics import CONTENT_TYPE
-from textgenome.serving.openapi import CHAT, EMBEDDINGS, HEALTH, METRICS, MODEL, MODELS, PREDICT, SCORE
+from textgenome.serving.openapi import (
+    CHAT,
+    EMBEDDINGS,
+    EXPLAIN,
+    HEAD,
+    HEALTH,
+    METRICS,
+    MODEL,
+    MODELS,
+    PREDICT,
+    SCORE,
+    VARIANTS,
+    WINDOWS,
+)
 from textgenome.serving.questions import Answer, Question
 from textgenome.serving.reading import read_embeddings, read_question, read_scores
 from textgenome.serving.reasoning import split_reasoning
-from textgenome.serving.responses import Health, Model, ModelList, PredictResponse
+from textgenome.serving.responses import (
+    Explained,
+    HeadPrediction,
+    Health,
+    Model,
+    ModelList,
+    PredictResponse,
+    VariantList,
+    Windows,
+)
 from textgenome.serving.schema import (
     PREDICT_FIELDS,
     ChatRequest,
     EmbeddingsRequest,
+    ExplainRequest,
+    HeadRequest,
+    Pair,
     PredictRequest,
     ScoreRequest,
+    Strict,
+    VariantsRequest,
 )
+from textgenome.serving.tasks import labels_known, sequences_read, task_of
+from textgenome.serving.windows import read_vcf, read_windows
 
 
 Read = TypeVar("Read")
@@ -50,6 +82,7 @@ class Service:
         engine: Answers the questions; its model may be loaded later.
         model_name: What clients call the model.
         api_key: What they must send as bearer token, if anything.
+        fasta: The genome of VCF files that may come, if any may.
         readers: Threads that read requests, of which large ones take one at most.
         large: Held while a large request is read: however many come, they take memory and time one after the other.
     """
@@ -57,6 +90,7 @@ class Service:
     engine: Engine
     model_name: str
     api_key: str | None = None
+    fasta: Path | None = None
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "reader"))
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -81,7 +115,7 @@ public, router = APIRouter(), APIRouter(dependencies=[Depends(check_key)])
 
 @router.post("/v1/chat/completions", summary="Continue a conversation about DNA", **CHAT)
 async def chat(request: Request, service: Serving) -> Response:
-    question = await read(request, service, read_chat)
+    question = await read(request, service, read_chat, writes_text=True)
     answers = await start(service.engine, question)
     if question.stream:
         stream = stream_completion(answers, service.model_name, question.include_usage)
@@ -93,7 +127,7 @@ async def chat(request: Request, service: Serving) -> Response:
 @router.post("/predict", summary="Ask about a variant", **PREDICT)
 async def predict(request: Request, service: Serving) -> PredictResponse:
     started = time.monotonic()
-    question = await read(request, service, read_predict)
+    question = await read(request, service, read_predict, writes_text=True)
     answer = await finish(await start(service.engine, question), request)
     reasoning, content = split_reasoning(answer.text)
     before, given = split_output(answer.text)  # as `textgenome ask` does
@@ -114,16 +148,61 @@ async def embeddings(request: Request, service: Serving) -> Response:
 
 @router.post("/score", summary="Score the possible answers to a question about variants", **SCORE)
 async def score(request: Request, service: Serving) -> Response:
-    job = await read(request, service, read_score_job)
+    job = await read(request, service, partial(read_job, kind=ScoreRequest, read_as=read_scores), writes_text=True)
     scores = await while_connected(service.engine.work(job), request)
     return JSONResponse(score_list(scores, service.model_name, job.tokens))
 
 
+@router.post("/explain", summary="Which bases does the answer depend on?", **EXPLAIN)
+async def explain(request: Request, service: Serving) -> Explained:
+    return await one_of(service, request, ExplainRequest, read_explanation)
+
+
+@router.post("/dna", summary="What does the head of the model say of DNA?", **HEAD)
+async def dna(request: Request, service: Serving) -> HeadPrediction:
+    return await one_of(service, request, HeadRequest, read_head, writes_text=False)
+
+
+@router.post("/window", summary="What does the model see of a reference and its variant?", **WINDOWS)
+async def window(request: Request, service: Serving) -> Windows:
+    return await read(request, service, lambda body, service: read_windows(parse(body, Pair), service.engine))
+
+
+@router.post("/variants", summary="The windows of the variants of a small VCF file", **VARIANTS)
+async def variants(request: Request, service: Serving) -> VariantList:
+    if service.fasta is None:
+        raise HTTPException(404, "This service has no genome: start it with --fasta to read VCF files.")
+
+    def read_as(body: bytearray, service: Service) -> VariantList:
+        return read_vcf(parse(body, VariantsRequest), service.engine, service.fasta)
+
+    return await read(request, service, read_as)
+
+
+async def one_of(
+    service: Service, request: Request, kind: type[Strict], read_as: Callable, writes_text: bool | None = None
+):
+    """What a job of one result computes for a request of a kind."""
+    job = await read(request, service, partial(read_job, kind=kind, read_as=read_as), writes_text)
+    (found,) = await while_connected(service.engine.work(job), request)
+    return found
+
+
+def about_model(engine: Engine) -> dict:
+    """What a client must know of the model to ask it; nothing before it is loaded."""
+    if not engine.ready:
+        return {"dna_window": None, "task": None, "sequences": None, "labels": None, "examples": []}
+    return {
+        "dna_window": engine.processor.dna_window,
+        "task": task_of(engine.model),
+        "sequences": sequences_read(engine.model),
+        "labels": labels_known(engine.model, engine.processor),
+        "examples": engine.processor.examples or [],
+    }
+
+
 def describe_model(service: Service) -> Model:
-    return Model(
-        id=service.model_name,
-        dna_window=service.engine.processor.dna_window if service.engine.ready else None,
-    )
+    return Model(id=service.model_name, **about_model(service.engine), takes_vcf=service.fasta is not None)
 
 
 @router.get("/v1/models", summary="The models: there is one", **MODELS)
@@ -161,11 +240,26 @@ async def page() -> FileResponse:
     return FileResponse(PAGE / "index.html")
 
 
-async def read(request: Request, service: Service, read_body_as: Callable[[bytearray, Service], Read]) -> Read:
-    """The question or job of a request. Nothing else of it is kept while that waits."""
+async def read(
+    request: Request,
+    service: Service,
+    read_body_as: Callable[[bytearray, Service], Read],
+    writes_text: bool | None = None,
+) -> Read:
+    """The question or job of a request. Nothing else of it is kept while that waits.
+
+    Args:
+        request: What comes.
+        service: What it comes to.
+        read_body_as: Makes the question or job of the body.
+        writes_text: Whether it is for models that write text, or for those with a head; by default for both.
+    """
     engine = service.engine
     if not engine.ready:
         raise HTTPException(503, "The model is being loaded.", {"Retry-After": "5"})
+    if writes_text is not None and writes_text != engine.writes_text:
+        other = "writes no text: POST /dna tells what its head predicts" if writes_text else "has no head: ask it"
+        raise HTTPException(400, f"This model {other}.")
     engine.refuse_if_full()
     with engine.budget.share() as share:
         body = await read_body(request, engine.limits, share)
@@ -195,11 +289,11 @@ def read_embedding_job(body: bytearray, service: Service) -> tuple[str | None, J
     return request.encoding_format, read_embeddings(request, service.engine)
 
 
-def read_score_job(body: bytearray, service: Service) -> Job:
-    request = parse(body, ScoreRequest)
+def read_job(body: bytearray, service: Service, kind: type[Strict], read_as: Callable[[Strict, Engine], Job]) -> Job:
+    request = parse(body, kind)
     if request.model is not None:
         check_model(request.model, service)
-    return read_scores(request, service.engine)
+    return read_as(request, service.engine)
 
 
 def check_model(name: str, service: Service) -> None:

@@ -6,6 +6,7 @@ import math
 import socket
 from pathlib import Path
 
+from textgenome.genome.fasta import open_fasta
 from textgenome.inference.checkpoints import pin_revision
 from textgenome.serving.app import create_app
 from textgenome.serving.connections import Seldom, allowed_connections, server_of, tell_exhaustion
@@ -27,11 +28,12 @@ def run_service(
     api_key: str | None = None,
     allow_hosts: tuple[str, ...] = (),
     allow_origins: tuple[str, ...] = (),
+    fasta: Path | None = None,
 ) -> None:
     """Answer questions over HTTP until the process is told to stop.
 
     Args:
-        model: Folder or Hub id of a fused model, or folder of an adapter.
+        model: Folder or Hub id of a fused model or one with a head, or folder of an adapter.
         limits: What the service takes on.
         host: Address to listen on.
         port: 0 takes a free one.
@@ -40,6 +42,7 @@ def run_service(
         api_key: What clients must send as bearer token, if anything.
         allow_hosts: Other names of the service, see `Callers`.
         allow_origins: Other sites whose pages may ask.
+        fasta: The genome of VCF files that may come, if any may; its index is written where it is missing.
 
     Raises:
         OSError: If there is no such model, or the port cannot be listened on.
@@ -48,7 +51,9 @@ def run_service(
     log_to_terminal()
     engine = Engine(limits)
     name = Path(model).resolve().name if Path(model).exists() else model
-    app = create_app(engine, name, api_key, Callers(host, allow_hosts, allow_origins))
+    if fasta is not None:
+        open_fasta(fasta).close()
+    app = create_app(engine, name, api_key, Callers(host, allow_hosts, allow_origins), fasta)
     revision = pin_revision(model, revision)
     check_port(host, port)
     # A stop waits as long as a request may take, not for clients that do not read.

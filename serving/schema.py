@@ -238,6 +238,10 @@ class EmbeddingsRequest(Strict):
 
 
 class Pair(Strict):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reference": EXAMPLE["reference"], "variant": EXAMPLE["variant"]}]}
+    )
+
     reference: str = Field(description="The reference sequence, of any length: it is cut around the change.")
     variant: str = Field(description="The same stretch with the variant.")
 
@@ -268,6 +272,82 @@ class ScoreRequest(Strict):
         return ChatRequest(messages=[{"role": "user", "content": blocks}], labels=self.labels)
 
 
+class ExplainRequest(Strict):
+    """What does the answer depend on? Each base is changed to each other one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "reference": EXAMPLE["reference"],
+                    "variant": EXAMPLE["variant"],
+                    "question": EXAMPLE["question"],
+                    "max_tokens": 16,
+                    "bases": 8,
+                }
+            ]
+        }
+    )
+
+    reference: str = Field(description="The reference; or the sequence, for a model of single sequences.")
+    variant: str | None = Field(None, description="The same stretch with the variant, for a model of pairs.")
+    question: str | None = Field(None, min_length=1, description="For a model that writes text.")
+    labels: list[Text] | None = Field(
+        None,
+        min_length=2,
+        max_length=64,
+        description="Answers to score, for a model that writes text; by default what it writes is scored.",
+    )
+    bases: int | None = Field(None, ge=1, le=100, description="Most bases to change, by default 100.")
+    along: Literal["reference", "variant"] | None = Field(
+        None, description="Whose bases to change, by default those of the reference."
+    )
+    position: int | None = Field(
+        None, ge=1, description="For a model that labels bases: whose labels, counted from 1, by default the middle."
+    )
+    show: Text | None = Field(
+        None, description="Label, class or track to draw; by default the one with the highest score."
+    )
+    max_tokens: int | None = Field(None, ge=1, description="Longest answer, reasoning included.")
+    model: str | None = Field(None, description="The name of the model; may be left out.")
+
+    def as_chat(self) -> ChatRequest:
+        variant = {"type": "variant", "reference": self.reference, "variant": self.variant}
+        blocks = [variant, {"type": "text", "text": self.question}]
+        return ChatRequest(
+            messages=[{"role": "user", "content": blocks}], max_tokens=self.max_tokens, labels=self.labels
+        )
+
+
+class VariantsRequest(Strict):
+    """A handful of variants on the genome of the service."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "vcf": "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+                    "chr1\t100\t.\tA\tG\t.\t.\t.\n"
+                }
+            ]
+        }
+    )
+
+    vcf: str = Field(description="The text of a VCF file. Columns after INFO are not read.")
+
+
+class HeadRequest(Strict):
+    """What does a model with a head say of a sequence, or of a reference and its variant?"""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reference": EXAMPLE["reference"], "variant": EXAMPLE["variant"]}]}
+    )
+
+    reference: str = Field(description="The reference; or the sequence, for a model of single sequences.")
+    variant: str | None = Field(None, description="The same stretch with the variant.")
+    model: str | None = Field(None, description="The name of the model; may be left out.")
+
+
 # Where in a `PredictRequest` to find what its `as_chat` has at a place.
 PREDICT_FIELDS = {
     "messages.0.content.0.reference": "reference_sequence",
@@ -276,6 +356,15 @@ PREDICT_FIELDS = {
     "messages.0.content.1.text": "question",
     "messages": "reference_sequence, variant_sequence, question",
     "max_tokens": "max_length",
+}
+
+# The same for an `ExplainRequest`.
+EXPLAIN_FIELDS = {
+    "messages.0.content.0.reference": "reference",
+    "messages.0.content.0.variant": "variant",
+    "messages.0.content.0": "variant",
+    "messages.0.content.1.text": "question",
+    "messages": "question",
 }
 
 # The same for the pair `{0}` of a `ScoreRequest`.
@@ -289,12 +378,18 @@ SCORE_FIELDS = {
 
 __all__ = [
     "EXAMPLE",
+    "EXPLAIN_FIELDS",
     "NEW_TOKENS",
     "PREDICT_FIELDS",
     "SCORE_FIELDS",
     "ChatRequest",
     "EmbeddingsRequest",
+    "ExplainRequest",
+    "HeadRequest",
     "Message",
+    "Pair",
     "PredictRequest",
     "ScoreRequest",
+    "Strict",
+    "VariantsRequest",
 ]

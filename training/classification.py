@@ -13,6 +13,7 @@ from textgenome import TextGenomeDNAForSequenceClassification, TextGenomeDNAProc
 from textgenome.configuration.configuration_textgenome import build_dna_config
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.data import TextGenomeDNACollator
+from textgenome.data.examples import pick_examples
 from textgenome.data.forms import TableForm
 from textgenome.data.labelled_variants import read_labelled_variants
 from textgenome.data.labels import (
@@ -32,6 +33,7 @@ from textgenome.data.rows import fingerprint_rows, load_rows
 from textgenome.data.settings import SETTINGS
 from textgenome.evaluation import evaluate_model, format_table
 from textgenome.evaluation.controls import DNA_CONTROLS, SEQUENCE_CONTROLS
+from textgenome.evaluation.sequence_results import cut_sequence
 from textgenome.processing.dna_tokenizers import find_dna_tokenizer
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.jobs import Job, build_model
@@ -62,6 +64,9 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     head |= {name: getattr(model_args, name) for name in HEAD}
     model = build_model(TextGenomeDNAForSequenceClassification, model_args, dna_tokenizer, **head)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
+    shown = rows if test_rows is None else test_rows
+    cut = partial(cut_sequence, dna_window=script_args.dna_window)
+    processor.examples = pick_examples(shown, script_args.saved_examples, cut)
     settings = {"data_fingerprint": fingerprint_rows(rows), "labels": names}
     train_rows, eval_rows = rows, test_rows if validation_rows is None else validation_rows
     if can_pool_once(model_args):

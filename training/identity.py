@@ -15,7 +15,7 @@ from textgenome.training.resuming import step_of_last_checkpoint
 # where they are read from.
 FREE_SETTINGS = {
     *("dataset_name", "dataset_train_split", "dataset_test_split", "on_bad_row"),
-    *("attn_implementation", "generation_rows", "max_new_tokens", "baselines"),
+    *("attn_implementation", "generation_rows", "max_new_tokens", "baselines", "saved_examples"),
 }
 # The same of the trainer: all that it has beside these counts, so that a new setting of the library does, too.
 FREE_TRAINER_PREFIXES = (

@@ -15,6 +15,7 @@ or name another. Research use only, not for diagnosis.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
@@ -32,9 +33,10 @@ from textgenome.data import TextGenomeCollator
 from textgenome.data.answer_types import JOB
 from textgenome.data.descriptions import find_description
 from textgenome.data.dropout import RowDropout
+from textgenome.data.examples import find_labels, pick_examples
 from textgenome.data.files import written_whole
 from textgenome.data.locks import Lock
-from textgenome.data.prompts import reasons
+from textgenome.data.prompts import cut_window, reading_options, reasons
 from textgenome.data.rows import as_conversations, estimate_lengths, fingerprint_rows
 from textgenome.inference.checkpoints import check_models, find_revisions, fingerprint_weights
 from textgenome.inference.feature_cache import CacheDNAFeatures
@@ -83,6 +85,10 @@ def train(
     weights = {"weights": fingerprint_weights(model_args.model_name_or_path)}
     remember_run(weights, script_args, training_args)
     processor = load_processor(script_args, model_args, thinks)
+    processor.labels = find_labels(rows)
+    shown = rows if test_rows is None else test_rows
+    cut = partial(cut_window, **reading_options(processor))
+    processor.examples = pick_examples(shown, script_args.saved_examples, cut)
     model = load_model(model_args)
     trainer = build_trainer(model, processor, rows, test_rows, script_args, training_args, model_args)
     result = train_or_resume(trainer, lock)

@@ -32,7 +32,7 @@ def test_the_encoder_of_a_fused_model_embeds_records(tmp_path, fasta):
         (["--bed", "other.bed", "--fasta", "genome.fa"], "has no such contig; it starts with chr1"),
         (["--bed", "far.bed", "--fasta", "genome.fa"], "no base of it is on the contig, which has 300"),
         (["--vcf", "other.vcf", "--fasta", "genome.fa"], "1 of 1 alleles (100.0%). Is it another assembly?"),
-        (["--fasta", "bad.fa"], "The character 'J' at position 1 of the DNA is not a base"),
+        (["--fasta", "bad.fa"], "The character 'J' at position 2 of the DNA is not a base"),
         (["--dataset_name", "rows.csv"], "a row needs `sequence`, or `reference_sequence` and `variant_sequence`"),
         (["--fasta", "genome.fa", "--shard", "2"], "give a share and the number of shares, such as 2/8"),
         (["--fasta", "genome.fa", "--shard", "0/4"], "There is no share 0 of 4 of 1 sequences"),

@@ -59,7 +59,7 @@ def test_labels_become_what_the_model_takes():
         ({"sequence": "ACGT", "answer": "inf"}, REGRESSION, "answer", "finite number"),
         ({"sequence": "ACGT", "label": ["a"]}, SINGLE, "label", "a list of labels, but the model tells one class"),
         ({"sequence": "ACGT", "label": {"a": 1}}, None, "label", "expected text or a number, got dict"),
-        ({"sequence": "ACXT", "label": 1}, None, "sequence", "'X' at position 2"),
+        ({"sequence": "ACXT", "label": 1}, None, "sequence", "'X' at position 3"),
         ({"sequence": "A" * 20, "label": 1}, None, "sequence", "20 tokens, but the encoder reads at most 16"),
         ({"reference_sequence": "ACGT", "label": 1}, None, "variant_sequence", "missing or has no value"),
         ({"reference_sequence": "ACGT", "variant_sequence": "ACGT", "label": 1}, None, "variant_sequence", "equal"),

@@ -73,7 +73,7 @@ def test_a_row_may_be_about_one_sequence():
     row = {"question": "What?", "sequence": "ACGT" * 500, "answer": "cancer", "reference_sequence": None}
     question, _ = row_to_messages(row, dna_window=32)
     assert question["content"] == [{"type": "dna", "dna": row["sequence"]}, {"type": "text", "text": "What?"}]
-    for value, message in (("ACGX", "'X' at position 3"), ("", "empty")):
+    for value, message in (("ACGX", "'X' at position 4"), ("", "empty")):
         with pytest.raises(BadRow, match=message) as error:
             row_to_messages({**row, "sequence": value})
         assert error.value.column == "sequence"
@@ -130,7 +130,7 @@ BAD = {
     "number": ({"answer": 3}, "answer", "expected text, got int"),
     "reference": ({"reference_sequence": None}, "reference_sequence", "missing"),
     "empty": ({"variant_sequence": ""}, "variant_sequence", "empty"),
-    "letter": ({"reference_sequence": "ACGTXACGT"}, "reference_sequence", "'X' at position 4"),
+    "letter": ({"reference_sequence": "ACGTXACGT"}, "reference_sequence", "'X' at position 5"),
     "equal": (
         {"reference_sequence": "acgt", "variant_sequence": "ACGT"},
         "variant_sequence",
@@ -141,7 +141,7 @@ BAD = {
     "block": (
         {"messages": [{"role": "user", "content": [{"type": "dna", "dna": "AC-"}]}, {"role": "assistant"}]},
         "messages[0].content[0]",
-        "'-' at position 2",
+        "'-' at position 3",
     ),
     "kind": (
         {"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant"}]},
@@ -273,7 +273,7 @@ def test_bad_rows_are_refused_with_file_row_and_column(tmp_path):
     with pytest.raises(ValueError) as error:
         load_rows(str(path), "train")
     assert "2 of 3 rows are bad" in str(error.value) and "--on_bad_row skip" in str(error.value)
-    assert "mine.jsonl, row 1, column 'reference_sequence': The character 'X' at position 4" in str(error.value)
+    assert "mine.jsonl, row 1, column 'reference_sequence': The character 'X' at position 5" in str(error.value)
     assert "mine.jsonl, row 2, column 'question'" in str(error.value)
 
 

@@ -68,7 +68,7 @@ def refuse(*_):
 @pytest.mark.parametrize(
     "text, message",
     [
-        (">a\nACGT\n>b\nACJT\n", r"b:1-4: The character 'J' at position 2|record b: The character 'J' at position 2"),
+        (">a\nACGT\n>b\nACJT\n", r"b:1-4: The character 'J' at position 3|record b: The character 'J' at position 3"),
         (">a\nACGT\n\nAC\n>a\nACGT\n", r"line 5: the record a is there already, on line 1"),
         ("ACGT\n", r"line 1: a FASTA file starts with `>`"),
         (">a\n>b\nACGT\n", r"line 2: the record a, which begins on line 1, has no bases"),
@@ -173,7 +173,7 @@ def test_rows_of_tables_have_one_sequence_or_a_pair(tmp_path):
 @pytest.mark.parametrize(
     "row, message",
     [
-        ({"sequence": "ACJT"}, r"row 1, column 'sequence': The character 'J' at position 2"),
+        ({"sequence": "ACJT"}, r"row 1, column 'sequence': The character 'J' at position 3"),
         ({"sequence": 5}, r"row 1, column 'sequence': expected text, got int"),
         ({"dna": "ACGT"}, r"a row needs `sequence`, or `reference_sequence` and `variant_sequence`"),
         ({"reference_sequence": "ACGT", "variant_sequence": "ACGT"}, r"column 'variant_sequence': .* are equal"),

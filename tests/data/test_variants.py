@@ -325,7 +325,7 @@ def test_a_sequence_or_a_file(tmp_path, monkeypatch):
     long = random_dna(10_000)
     assert read_sequence(long) == long
     path.write_text(">one\nAC\nG-T\n")
-    with pytest.raises(ValueError, match=r"one.fa: The character '-' at position 3 of the DNA"):
+    with pytest.raises(ValueError, match=r"one.fa: The character '-' at position 4 of the DNA"):
         read_sequence(str(path))
     with pytest.raises(ValueError, match=r"There is no such FASTA file, and as a sequence: The character '\.'"):
         read_sequence("nn.fa")

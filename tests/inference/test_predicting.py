@@ -180,7 +180,7 @@ def test_what_cannot_be_predicted_says_why(single, pairs, table, tmp_path, reque
 
 def test_bad_rows_are_named_or_left_out(single, tmp_path):
     (tmp_path / "rows.csv").write_text(f"name,sequence\ngood,ACGT\nlong,{'A' * 65}\nbad,ACXT\n")
-    with pytest.raises(ValueError, match=r"rows.csv, row 2, column 'sequence': .*'X' at position 2"):
+    with pytest.raises(ValueError, match=r"rows.csv, row 2, column 'sequence': .*'X' at position 3"):
         predict(single, tmp_path / "p.csv", dataset_name=str(tmp_path / "rows.csv"))
     assert predict(single, tmp_path / "p.csv", dataset_name=str(tmp_path / "rows.csv"), on_bad_row="skip") == 1
     assert list(read(tmp_path / "p.csv").name) == ["good"]

@@ -181,7 +181,7 @@ def test_half_precision_weights_are_pooled_in_float32():
 @pytest.mark.parametrize(
     "sequences, options, message",
     [
-        (["ACGT", "ACJT"], {}, "Sequence 1: The character 'J' at position 2 of the DNA is not a base"),
+        (["ACGT", "ACJT"], {}, "Sequence 1: The character 'J' at position 3 of the DNA is not a base"),
         ([], {}, "No sequences to embed"),
         (["ACGT"], {"pooling": "median"}, "There is no pooling 'median': choose from mean, max, min, last, none"),
         (["ACGT"], {"dna_feature_layer": 7}, "Field 'dna_feature_layer' is 7, but the DNA encoder has 2 layers"),

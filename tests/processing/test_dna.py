@@ -17,14 +17,14 @@ def test_normalize_folds_case_whitespace_uracil_and_ambiguity():
 @pytest.mark.parametrize(
     "sequence, character, position",
     [
-        ("ACGX", "X", 3),
-        (" a c\n-", "-", 5),
-        ("AC>", ">", 2),
-        ("*", r"\*", 0),
-        ("ACÄ", "Ä", 2),
-        ("ac\nJ", "J", 3),
-        ("ACſ", "ſ", 2),
-        ("\u212a", "\u212a", 0),
+        ("ACGX", "X", 4),
+        (" a c\n-", "-", 6),
+        ("AC>", ">", 3),
+        ("*", r"\*", 1),
+        ("ACÄ", "Ä", 3),
+        ("ac\nJ", "J", 4),
+        ("ACſ", "ſ", 3),
+        ("\u212a", "\u212a", 1),
     ],
 )
 def test_other_characters_are_refused_with_their_position(sequence, character, position):

@@ -47,7 +47,7 @@ def test_one_sequence_a_row_is_not_cut(processor):
     assert batch["dna_spans"].sum(-1).tolist() == [[36], [4]]
     assert batch["dna_attention_mask"][1, 0].tolist() == sorted(batch["dna_attention_mask"][1, 0].tolist())
     assert processor("ACGT")["dna_input_ids"] == [[processor.dna_tokenizer("ACGT")["input_ids"]]]
-    with pytest.raises(ValueError, match="Sequence 1: The character 'X' at position 2"):
+    with pytest.raises(ValueError, match="Sequence 1: The character 'X' at position 3"):
         processor(["ACGT", "ACXT"])
     with pytest.raises(ValueError, match="got 0 sequences"):
         processor([])
@@ -98,7 +98,7 @@ def test_windows_are_taken_as_they_are(processor):
     "reference, variant, message",
     [
         (["ACGT"], ["ACGT"], "Pair 0: The reference and the variant are equal"),
-        (["ACGT", "ACGT"], ["ACCT", "ACXT"], "Pair 1: The character 'X' at position 2"),
+        (["ACGT", "ACGT"], ["ACCT", "ACXT"], "Pair 1: The character 'X' at position 3"),
         (["ACGT"], ["ACCT", "ACCT"], "got 1 and 2"),
         ([], [], "got 0 and 0"),
     ],

@@ -143,7 +143,7 @@ def test_called_with_text_and_dna(tiny_processor):
         ("<|dna_pad|>", None, "1 .* placeholders but 0 DNA"),
         ("text", "ACGT", "0 .* placeholders but 1 DNA"),
         ("<|dna_pad|>", ["ACGT", "ACGT"], "1 .* placeholders but 2 DNA"),
-        ("<|dna_pad|>", "ACXGT", "'X' at position 2"),
+        ("<|dna_pad|>", "ACXGT", "'X' at position 3"),
         ("<|dna_pad|>", "", "empty"),
         ("<|dna_pad|>", "A" * 257, "257 bases has 257 tokens, but the encoder reads at most 256"),
         (None, "ACGT", "provide `text`"),
@@ -160,7 +160,7 @@ def test_bad_input_is_refused(tiny_processor, text, dna, message):
         ({"type": "variant", "reference": "ACGT", "variant": "acgt"}, "equal"),
         ({"type": "variant", "reference": "ACGT"}, "needs the field 'variant'"),
         ({"type": "dna"}, "needs the field 'dna'"),
-        ({"type": "dna", "dna": "AC GT?"}, r"'\?' at position 5"),
+        ({"type": "dna", "dna": "AC GT?"}, r"'\?' at position 6"),
     ],
 )
 def test_bad_blocks_are_refused(tiny_processor, block, message):

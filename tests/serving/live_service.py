@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import requests
 from conftest import random_dna
 
+from textgenome import TextGenomeDNAConfig, TextGenomeDNAProcessor
+from textgenome.processing import build_dna_tokenizer
 from textgenome.serving.app import create_app
 from textgenome.serving.connections import server_of
 from textgenome.serving.engine import Engine
@@ -82,6 +84,24 @@ def say(model, processor, text: str):
             outputs.logits[:, :, rest.pop(0)] = 0
 
     return model.register_forward_hook(force, with_kwargs=True)
+
+
+def dense_head(model_class, **fields):
+    """A tiny model with a head at the resolution of bases or bins, and its processor."""
+    sizes = {"d_model": 16, "d_inner": 16, "n_layer": 1, "max_seq_len": 128, "initializer_range": 0.4}
+    config = TextGenomeDNAConfig(dna_config=sizes, id2label={0: "one", 1: "two"}, num_sequences=1, **fields)
+    return model_class(config).eval(), TextGenomeDNAProcessor(build_dna_tokenizer("hyenadna", model_max_length=128))
+
+
+def vcf_of(reference: str, *places: int, sample: str | None = None) -> str:
+    """A VCF file of substitutions on chr1, at 0-based places."""
+    columns = "#CHROM POS ID REF ALT QUAL FILTER INFO".split() + (["FORMAT", "ann"] if sample else [])
+    lines = ["##fileformat=VCFv4.2", "\t".join(columns)]
+    for place in places:
+        base = reference[place]
+        cells = ["chr1", str(place + 1), ".", base, "A" if base != "A" else "C", ".", ".", "."]
+        lines.append("\t".join(cells + (["GT", sample] if sample else [])))
+    return "\n".join(lines) + "\n"
 
 
 def variant_messages(length: int = 40, seed: int = 0, question: str = "What is lost?") -> list[dict]:

@@ -8,6 +8,7 @@ from live_service import variant_messages
 from textgenome.serving.app import create_app
 from textgenome.serving.engine import Engine
 from textgenome.serving.responses import NOTICE, ChatCompletion, ChatCompletionChunk, ErrorResponse, ModelList
+from textgenome.serving.routes import PAGE
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_the_examples_work(client):
             for example in api["components"]["schemas"][name]["examples"]:
                 assert client.post(path, json=example).json()["notice"] == NOTICE
                 asked += 1
-    assert asked == 4
+    assert asked == 8
 
 
 def test_every_status_and_the_stream_are_described(client):
@@ -37,7 +38,7 @@ def test_every_status_and_the_stream_are_described(client):
     statuses = {path: set(operation["responses"]) for path, operation in operations.items()}
     asked = {"200", "400", "401", "403", "408", "413", "421", "429", "500", "503", "default"}
     assert statuses["/predict"] == asked
-    for path in ("/v1/chat/completions", "/v1/embeddings", "/score"):
+    for path in ("/v1/chat/completions", "/v1/embeddings", "/score", "/explain", "/dna", "/variants"):
         assert statuses[path] == asked | {"404"}
     assert statuses["/v1/models/{model}"] == {"200", "401", "403", "404", "421", "500", "503", "default"}
     assert {"200", "503"} <= statuses["/health"]
@@ -96,5 +97,5 @@ def test_a_model_is_found_by_its_name(client):
 def test_nothing_is_loaded_from_elsewhere(client):
     for path in ("/docs", "/redoc"):
         assert client.get(path).status_code == 404
-    for path in ("/", "/page/page.js", "/page/page.css"):
+    for path in ("/", *(f"/page/{path.name}" for path in PAGE.iterdir())):
         assert "//" not in client.get(path).text.replace("// ", "")

@@ -1,14 +1,14 @@
-import random
+import copy
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import random_dna
-from live_service import say, serving
+from live_service import dense_head, say, serving, vcf_of
 from playwright.sync_api import expect, sync_playwright
 
-from textgenome.data.starter import ANSWERS
+from textgenome import TextGenomeDNAForTrackPrediction
 from textgenome.processing.processing_dna import variant_window
 from textgenome.serving.limits import Limits
 
@@ -20,14 +20,6 @@ PAIRS = [
     (REFERENCE, REFERENCE[:5] + REFERENCE[9:]),
     (REFERENCE[:60], REFERENCE[:58] + "TTTTTT" + REFERENCE[58:60]),
     (REFERENCE, REFERENCE[:100] + REFERENCE[220:]),  # a change longer than the window
-    (REFERENCE[:20].lower().replace("t", "u"), REFERENCE[:20] + "RG"),
-    # insertions and deletions that fill the window of 64, in the middle and at either end
-    *[
-        pair
-        for start in (0, 100, 200)
-        for shorter in (REFERENCE[:start] + REFERENCE[start + 64 :],)
-        for pair in ((REFERENCE, shorter), (shorter, REFERENCE))
-    ],
 ]
 
 
@@ -56,19 +48,32 @@ def page(chromium):
     page.close()
 
 
+@pytest.fixture
+def taught(tiny_processor):
+    """A processor with what training saves for the page."""
+    processor = copy.copy(tiny_processor)
+    reference = f"GATT{'TATAAAAG'}CATT"
+    variant = reference.replace("TATAAAAG", "TATAGAAG")
+    processor.labels = ["TATA box loss", "CpG site loss"]
+    example = {"reference": reference, "variant": variant, "question": "What is lost?", "answer": "TATA box loss"}
+    processor.examples = [example]
+    return processor
+
+
 def shown_windows(page) -> list[str]:
     blocks = [block.split("\n") for block in page.locator("#bases > span").all_text_contents()]
     return ["".join(lines).replace("-", "") for lines in zip(*blocks)]
 
 
-def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_processor):
+def test_an_example_of_the_model_is_asked_and_answered_by_keyboard(page, tiny_model, taught):
     say(
         tiny_model,
-        tiny_processor,
+        taught,
         "<think>\nStep 1: a signal.\nStep 2: it is gone.\n</think>\n\nAnswer: TATA box loss<|im_end|>",
     )
-    with serving(tiny_model, tiny_processor) as service:
+    with serving(tiny_model, taught) as service:
         page.goto(service.url)
+        expect(page.locator("#examples")).to_be_visible()
         expect(page.locator(".notice")).to_contain_text("Research use only, not for diagnosis.")
         expect(page.locator(".notice")).to_be_in_viewport()
         page.keyboard.press("Tab")
@@ -81,7 +86,10 @@ def test_an_example_is_asked_and_answered_by_keyboard(page, tiny_model, tiny_pro
         expect(page.locator("#answer")).to_have_text("TATA box loss")
         expect(page.locator("#steps li")).to_have_text(["a signal.", "it is gone."])
         expect(page.locator("#result")).to_contain_text("Research use only, not for diagnosis.")
-        expect(page.locator("#scores dt")).to_have_count(len(ANSWERS))
+        labels = [*taught.labels, "none of these"]
+        assert sorted(page.locator("#scores dt").all_text_contents()) == sorted(labels)
+        expect(page.locator("#scores .change")).to_have_text([re.compile(r"^[+−]\d\.\d{3}$")] * 2)
+        expect(page.locator("#scores .bar i")).to_have_count(2)
         assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
@@ -112,32 +120,76 @@ def test_the_windows_are_those_of_the_model(page, tiny_model, tiny_processor):
             page.goto(service.url)
         expect(page).to_have_title(re.compile("^tiny"))
         for pair in PAIRS:
-            for name, sequence in zip(("reference", "variant"), pair):
-                page.locator(f"#{name}").fill(sequence)
-            assert shown_windows(page) == list(variant_window(*pair, size=64))
+            with page.expect_response("**/window"):
+                for name, sequence in zip(("reference", "variant"), pair):
+                    page.locator(f"#{name}").fill(sequence)
+            first = variant_window(*pair, size=64)
+            expect(page.locator("#bases > span").first).to_have_text(re.compile(f"^-*{first[0][:3]}"))
+            assert shown_windows(page) == list(first)
+        page.locator("#variant").fill("")
+        expect(page.locator("#windows")).to_be_hidden()
 
 
-def test_no_window_is_empty(page, tiny_model, tiny_processor):
-    """Insertions, deletions and replacements of all lengths around that of the window."""
-    draw = random.Random(0)
+def test_what_matters_is_drawn(page, tiny_model, taught):
+    """For the answer to an example, at the width of a phone."""
+    with serving(tiny_model, taught, Limits(tokens=200)) as service:
+        page.goto(service.url)
+        page.locator("#example").select_option("0")
+        page.get_by_role("button", name="What matters?").click()
+        expect(page.locator("#sentence")).to_contain_text("lowers the score of")
+        logo = page.locator("#logo")
+        expect(logo).to_have_attribute("src", re.compile("^data:image/svg"))
+        assert logo.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
+        expect(page.locator("#save")).to_have_attribute("href", logo.get_attribute("src"))
+        page.locator("#question").fill("What else?")
+        expect(page.locator("#explained")).to_have_class(re.compile("earlier"))
+
+
+def test_a_vcf_file_fills_the_boxes_and_all_of_it_is_asked(page, tiny_model, tiny_processor, tmp_path):
+    (tmp_path / "genome.fa").write_text(f">chr1\n{REFERENCE}\n")
+    (tmp_path / "calls.vcf").write_text(vcf_of(REFERENCE, 150, 200, sample="0/1"))
+    asked = []
+    page.on("request", lambda request: request.url.endswith("variants") and asked.append(request.post_data))
+    say(tiny_model, tiny_processor, "Answer: loss<|im_end|>")
+    with serving(tiny_model, tiny_processor, fasta=tmp_path / "genome.fa") as service:
+        page.goto(service.url)
+        expect(page.locator("#takes-vcf")).to_be_visible()
+        page.locator("#file").set_input_files(tmp_path / "calls.vcf")
+        expect(page.locator("#call option")).to_have_count(2)
+        expect(page.locator("#reference")).to_have_value(re.compile(REFERENCE[140:160]))
+        page.locator("#call").select_option("1")
+        expect(page.locator("#reference")).to_have_value(re.compile(REFERENCE[190:210]))
+        page.locator("#question").fill("What?")
+        page.get_by_role("button", name="Ask about all").click()
+        expect(page.locator("#calls td:last-child")).to_have_text(["loss", "loss"])
+        assert "0/1" not in asked[0]
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_a_vcf_file_without_a_genome_is_refused(page, tiny_model, tiny_processor):
     with serving(tiny_model, tiny_processor) as service:
         with page.expect_response("**/v1/models"):
             page.goto(service.url)
-        expect(page).to_have_title(re.compile("^tiny"))
-        for _ in range(100):
-            start, lost, gained = (
-                draw.randrange(300),
-                draw.choice((0, draw.randrange(60, 68))),
-                draw.choice((0, 1, 63, 64)),
-            )
-            variant = REFERENCE[:start] + random_dna(gained, draw.random()) + REFERENCE[start + lost :]
-            if variant == REFERENCE:
-                continue
-            for name, sequence in (("reference", REFERENCE), ("variant", variant)):
-                page.locator(f"#{name}").fill(sequence)
-            windows = shown_windows(page)
-            assert all(windows)
-            assert windows == list(variant_window(REFERENCE, variant, size=64))
+        text = vcf_of(REFERENCE, 150).encode()
+        page.locator("#file").set_input_files({"name": "calls.vcf", "mimeType": "text/plain", "buffer": text})
+        expect(page.locator("#error")).to_contain_text("must be started with --fasta")
+
+
+def test_a_head_has_its_own_view(page):
+    model, processor = dense_head(TextGenomeDNAForTrackPrediction, track_means=[1.0, 2.0])
+    with serving(model, processor) as service:
+        page.goto(service.url)
+        expect(page.locator("#title")).to_have_text("Predict tracks")
+        expect(page.locator("#question")).to_be_hidden()
+        page.locator("#reference").fill(REFERENCE[:60])
+        page.get_by_role("button", name="Predict").click()
+        expect(page.locator("#found tbody td:first-child")).to_have_text(["one", "two"])
+        drawing = page.locator("#drawing")
+        assert drawing.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+        page.get_by_role("button", name="What matters?").click()
+        expect(page.locator("#sentence")).to_contain_text("lowers the score of")
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
 def test_fasta_fills_both_boxes(page, tiny_model, tiny_processor, tmp_path):
@@ -188,7 +240,7 @@ def test_what_comes_is_text_and_no_page(page, tiny_model, tiny_processor):
         expect(page.locator("#answer")).to_have_text(f"<b>loss</b>{image}")
         expect(page.locator("#steps li")).to_have_text([f"{image} is lost.", "It ends."])
         expect(page.locator("#scores dt").filter(has_text=image)).to_have_count(1)
-        expect(page.locator("img, #answer b")).to_have_count(0)
+        expect(page.locator("img:not([alt]), #answer b")).to_have_count(0)
 
 
 def test_one_question_at_a_time_and_no_answer_to_another(page, tiny_model, tiny_processor):
@@ -237,7 +289,7 @@ def test_errors_are_shown_kindly(page, tiny_model, tiny_processor):
         page.get_by_label("Key of this service").fill("key")
         page.locator("#ask").click()
         expect(page.locator("#error")).to_have_text(
-            "Reference: The character 'X' at position 4 of the DNA is not a base."
+            "Reference: The character 'X' at position 5 of the DNA is not a base."
         )
         expect(page.locator("#result")).to_be_hidden()
         page.locator("#reference").fill("acgta")

@@ -33,11 +33,13 @@ LEARNS = {"freeze_dna_encoder": False, "learning_rate": 3e-3, "max_steps": 60, "
 
 
 def test_a_table_of_one_sequence_a_row_is_learnt(tmp_path, caplog):
-    out = train(tmp_path, rows_of(lambda i: i % 2), **LEARNS, pooling="max", classifier_dropout=0)
+    options = {"pooling": "max", "classifier_dropout": 0, "saved_examples": 5}
+    out = train(tmp_path, rows_of(lambda i: i % 2), **LEARNS, **options)
     assert "8 sequences to train on, single_label_classification: 0 (4), 1 (4)." in caplog.text
     config = config_of(out)
     assert (config["num_sequences"], config["pooling"], config["classifier_dropout"]) == (1, "max", 0)
     model, processor = AutoModelForSequenceClassification.from_pretrained(out), AutoProcessor.from_pretrained(out)
+    assert [(each["answer"], len(each["reference"])) for each in processor.examples] == [("0", 30), ("1", 30)]
     answers = classify(model, processor, rows_of(int))
     assert [max(each, key=each.get) for each in answers] == list("01" * 4)
     assert json.loads((out / "eval_results.json").read_text())["eval_accuracy"] == 1

@@ -158,9 +158,12 @@ def test_a_bad_row_stops_the_run_before_it_starts_or_is_left_out(table):
 
 
 def test_settings_reach_a_fused_checkpoint(table):
-    out = train(table, dna_window=8, reasoning_format="plain")
+    out = train(table, dna_window=8, reasoning_format="plain", saved_examples=2)
     processor = AutoProcessor.from_pretrained(out)
     assert processor.dna_window == 8
+    assert sorted(processor.labels) == ["AA", "BB", "CC", "DD"]
+    assert [example["answer"] for example in processor.examples] == ["AA", "BB"]
+    assert {len(example["reference"]) for example in processor.examples} == {8}
     assert '"plain"' in processor.chat_template
 
 

@@ -1,0 +1,92 @@
+// Results: scores as bars, pictures, and tables of what a head found.
+
+import { $ } from "./service.js";
+
+function element(tag, text = "", className = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+/** A bar for each label, with a mark where the label is without DNA, and the difference to that. */
+export function showScores(scores, prior = null, others = null, hint = "") {
+  const rows = Object.entries(scores).sort((one, other) => other[1] - one[1]);
+  const bars = rows.map(([label, score]) => bar(label, score, prior?.[label]));
+  if (others !== null) bars.push(bar("none of these", others, undefined, "others"));
+  $("scores").replaceChildren(...bars);
+  $("scores").classList.toggle("compared", prior !== null);
+  $("scores-hint").textContent = hint;
+  $("scored").hidden = false;
+}
+
+function bar(label, score, prior, className = "") {
+  const row = element("div", "", className);
+  const track = element("dd", "", "bar");
+  track.setAttribute("aria-hidden", "true");
+  const filled = element("span");
+  filled.style.width = `${100 * score}%`;
+  track.append(filled);
+  row.append(element("dt", label), track, element("dd", score.toFixed(3)));
+  if (prior !== undefined) {
+    const mark = element("i");
+    mark.style.left = `${100 * prior}%`;
+    track.append(mark);
+    const change = score - prior;
+    row.append(element("dd", `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(3)}`, "change"));
+    row.title = `${prior.toFixed(3)} without DNA`;
+  }
+  return row;
+}
+
+export function picture(image, svg, words) {
+  const bytes = new TextEncoder().encode(svg);
+  const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  image.src = `data:image/svg+xml;base64,${btoa(letters)}`;
+  image.alt = words;
+  return image.src;
+}
+
+export function fillTable(table, columns, rows) {
+  const head = element("tr");
+  head.append(...columns.map((name) => element("th", name)));
+  table.tHead.replaceChildren(head);
+  table.tBodies[0].replaceChildren(
+    ...rows.map((cells) => {
+      const row = element("tr");
+      row.append(...cells.map((cell) => element("td", String(cell))));
+      return row;
+    }),
+  );
+}
+
+/** What a head says: a class, a value, labelled stretches or tracks. */
+export function showPrediction(found) {
+  $("answer").textContent = inOneLine(found);
+  if (found.label_scores) showScores(found.label_scores, null, null, "Probabilities that the model gives.");
+  const listed = found.stretches ?? found.track_means;
+  if (!listed) return;
+  $("drawn").hidden = false;
+  $("drawing").parentElement.hidden = !found.picture;
+  if (found.picture) picture($("drawing"), found.picture, found.stretches ? "Labels along the sequence" : "Tracks along the sequence");
+  if (found.stretches) {
+    const rows = found.stretches.map((each) => [each.label, each.sequence, each.strand, each.start.toLocaleString("en"), each.end.toLocaleString("en"), each.probability.toFixed(3)]);
+    fillTable($("found"), ["Label", "Sequence", "Strand", "First base", "Last base", "Mean probability"], rows);
+    const more = found.stretches_left_out ? ` ${found.stretches_left_out} more are left out.` : "";
+    $("found-hint").textContent = `Bases are counted from 1.${more}`;
+  } else {
+    const entries = Object.entries(found.track_means);
+    const both = entries[0][1].length === 2;
+    const rows = entries.map(([name, means]) => [name, ...means.map((mean) => mean.toPrecision(3)), ...(both ? [(means[1] - means[0]).toPrecision(3)] : [])]);
+    fillTable($("found"), ["Track", ...(both ? ["Mean of the reference", "Mean of the variant", "Difference"] : ["Mean"])], rows);
+    $("found-hint").textContent = "";
+  }
+}
+
+/** The same in a few words. */
+export function inOneLine(found) {
+  if (found.values) return Object.entries(found.values).map(([name, value]) => `${name}: ${value.toPrecision(4)}`).join(", ");
+  if (found.stretches) return `${found.stretches.length} labelled stretches`;
+  if (found.track_means) return `${Object.keys(found.track_means).length} tracks`;
+  return found.answer || "none of the labels";
+}
