@@ -171,6 +171,7 @@ function useCall() {
   const { reference, variant } = calls[$("call").value];
   $("reference").value = reference;
   $("variant").value = variant;
+  $("example").value = "";
   showWindows();
   markEarlier();
 }

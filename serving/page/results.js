@@ -33,7 +33,8 @@ function bar(label, score, prior, className = "") {
     mark.style.left = `${100 * prior}%`;
     track.append(mark);
     const change = score - prior;
-    row.append(element("dd", `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(3)}`, "change"));
+    const sign = Math.abs(change) < 0.0005 ? "" : change < 0 ? "−" : "+";
+    row.append(element("dd", `${sign}${Math.abs(change).toFixed(3)}`, "change"));
     row.title = `${prior.toFixed(3)} without DNA`;
   }
   return row;
@@ -44,6 +45,8 @@ export function picture(image, svg, words) {
   const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   image.src = `data:image/svg+xml;base64,${btoa(letters)}`;
   image.alt = words;
+  const frame = image.parentElement; // on a narrow screen the middle is what matters
+  image.decode().then(() => (frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2));
   return image.src;
 }
 

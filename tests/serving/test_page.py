@@ -88,7 +88,7 @@ def test_an_example_of_the_model_is_asked_and_answered_by_keyboard(page, tiny_mo
         expect(page.locator("#result")).to_contain_text("Research use only, not for diagnosis.")
         labels = [*taught.labels, "none of these"]
         assert sorted(page.locator("#scores dt").all_text_contents()) == sorted(labels)
-        expect(page.locator("#scores .change")).to_have_text([re.compile(r"^[+−]\d\.\d{3}$")] * 2)
+        expect(page.locator("#scores .change")).to_have_text([re.compile(r"^[+−]?\d\.\d{3}$")] * 2)
         expect(page.locator("#scores .bar i")).to_have_count(2)
         assert page.evaluate("document.documentElement.scrollWidth") == 375
 
