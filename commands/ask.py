@@ -1,4 +1,4 @@
-"""`textgenome ask`: what does a model say about a pair, a table or a cohort?"""
+"""`textgenome ask`: ask a model about a pair, a table or a cohort."""
 
 import os
 from pathlib import Path
@@ -34,10 +34,11 @@ WAYS = (
 Reference = Annotated[
     str | None,
     typer.Option(
-        "--reference", help="A FASTA file or pipe with one sequence, or a sequence, which the shell then remembers."
+        "--reference",
+        help="FASTA file or pipe with one sequence, or a sequence (which stays in the history of the shell).",
     ),
 ]
-Variant = Annotated[str | None, typer.Option("--variant", help="The same stretch with the variant.")]
+Variant = Annotated[str | None, typer.Option("--variant", help="The same sequence with the variant, given likewise.")]
 Question = Annotated[
     str | None,
     typer.Option(
@@ -52,10 +53,12 @@ Table = Annotated[
         help="A table with question, reference_sequence and variant_sequence: a file, folder or Hub id.",
     ),
 ]
-OutputDir = Annotated[Path | None, typer.Option("--output_dir", help="Folder for the answers to a table or VCF file.")]
+OutputDir = Annotated[
+    Path | None, typer.Option("--output_dir", help="Folder for the answers about a table or VCF file.")
+]
 Labels = Annotated[
     str | None,
-    typer.Option("--labels", help="Answers to rank, too: separated by commas, or a text file with one on each line."),
+    typer.Option("--labels", help="Answers to score, separated by commas, or a text file with one per line."),
 ]
 
 
@@ -82,10 +85,10 @@ def ask(
 ) -> None:
     """Ask a model about one pair, a table, or each ALT allele of a VCF file. Research use only, not for diagnosis.
 
-    The answer to a pair is printed and not stored. Else the folder gets answers.jsonl (variant or number of the row,
-    reasoning, answer, probabilities of the labels, also without DNA) and, for a VCF file, answers.vcf.gz (TG_ANSWER,
-    TG_SCORE, TG_SCORE_NO_DNA in INFO).
-    The same command resumes a run that was stopped.
+    The answer about a pair is printed and not stored. For a table or a VCF file, the folder gets answers.jsonl
+    (variant or row number, reasoning, answer, and the probabilities of the labels with and without DNA) and, for a VCF
+    file, answers.vcf.gz (TG_ANSWER, TG_SCORE and TG_SCORE_NO_DNA in INFO). Run the same command again to resume an
+    interrupted run.
 
     Example: textgenome ask --model outputs/starter --reference reference.fa --variant variant.fa --question "Which
     signal does this variant break?"

@@ -1,4 +1,4 @@
-"""`textgenome baselines`: what a model must beat."""
+"""`textgenome baselines`: fit and evaluate what a model must beat."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +22,10 @@ from textgenome.commands.options import (
 
 ProblemType = Annotated[
     Literal["single_label_classification", "multi_label_classification", "regression"] | None,
-    typer.Option("--problem_type", help="What the labels of rows without a question are; by default as they look."),
+    typer.Option(
+        "--problem_type",
+        help="Kind of the labels of rows without a question. By default, it is inferred from the labels.",
+    ),
 ]
 
 
@@ -39,10 +42,10 @@ def baselines(
     columns: Columns = None,
     question: TableQuestion = None,
 ) -> None:
-    """Fit baselines on the train split and evaluate them; no model is needed.
+    """Fit baselines on the train split and evaluate them; this needs no model.
 
-    Of sequences or pairs with a label: majority or mean, the change in its context, regression on 3-5-mers, and a
-    small CNN trained from scratch in about 40 CPU seconds, once more with shuffled labels. Of rows with a question:
+    For sequences or pairs with a label: majority or mean, the change in its context, regression on 3-5-mers, and a
+    small CNN trained from scratch in about 40 CPU seconds, once more with shuffled labels. For rows with a question:
     majority, question look-up, regression on its words, nearest neighbour by 16-mers, regression on 6-mers. Rows that
     repeat the sequences of a train row are counted and left out. Writes metrics.json and report.html.
 

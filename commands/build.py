@@ -1,4 +1,4 @@
-"""`textgenome build WHAT`: tables and files to train on, made from the files of genomes."""
+"""`textgenome build WHAT`: make tables and files to train on from genome files."""
 
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from textgenome.commands.options import FASTA, VCF, Samples, Seed, Unphased
 
 
 build = typer.Typer(
-    help="Make tables and files to train on from the files of genomes.",
+    help="Make tables and files to train on from genome files.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

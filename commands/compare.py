@@ -1,4 +1,4 @@
-"""`textgenome compare`: which of several evaluated runs is better?"""
+"""`textgenome compare`: compare evaluated runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +11,13 @@ from textgenome.commands.options import OutputDir
 
 @command()
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders of two runs or more, each with what `textgenome evaluate` wrote.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Two or more folders that `textgenome evaluate` wrote.")],
     output_dir: OutputDir,
 ) -> None:
-    """Compare evaluated runs with the first one: one table and page, paired intervals and tests.
+    """Compare evaluated runs with the first one in a table and a page, with paired intervals and tests.
 
-    The runs were evaluated on the same rows with the same seed. Writes metrics.json and report.html, with the settings
-    that differ and the training curves.
+    The runs must be evaluated on the same rows with the same seed. Writes metrics.json and report.html, with the
+    settings that differ and the training curves.
 
     Example: textgenome compare outputs/mean outputs/attention --output_dir outputs/compared
     """

@@ -1,4 +1,4 @@
-"""`textgenome convert`: a published Evo2 file to a folder that can be trained and loaded."""
+"""`textgenome convert`: convert a published Evo2 file to a folder that transformers loads."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,20 +13,20 @@ def convert(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="FILE", help="The published file: evo2_1b_base.pt or evo2_7b_base.pt.")
     ],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write, which must not be there.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder to write.")],
     prompts: Annotated[
         Path | None,
         typer.Option(
             "--prompts",
             exists=True,
             dir_okay=False,
-            help="The prompts.csv of Evo2's authors: predict its sequences, to compare with what they published.",
+            help="The prompts.csv of Evo2's authors: predict its sequences, to compare with their published figures.",
         ),
     ] = None,
 ) -> None:
-    """Turn a published Evo2 file, which is a pickle, into safetensors. Only tensors are read, and no code is run.
+    """Convert a published Evo2 file, which is a pickle, to safetensors. Reads tensors only, and runs no code.
 
-    The folder is a dna_model for textgenome sft and textgenome dna, and AutoModelForCausalLM loads it.
+    Name the folder as the dna_model of textgenome sft and textgenome dna, or load it by AutoModelForCausalLM.
 
     Example: textgenome convert evo2_1b_base.pt evo2_1b_base
     """
@@ -35,7 +35,9 @@ def convert(
 
     sequences = read_prompts(prompts) if prompts else []
     convert_evo2(checkpoint, folder)
-    typer.echo(f"{folder} is written: --dna_model {folder}, or AutoModelForCausalLM.from_pretrained({str(folder)!r})")
+    typer.echo(
+        f"Wrote {folder}. Use it by --dna_model {folder}, or AutoModelForCausalLM.from_pretrained({str(folder)!r})"
+    )
     if sequences:
         print_check(folder, sequences)
 

@@ -1,4 +1,4 @@
-"""`textgenome dna`: what `train_dna.py` does."""
+"""`textgenome dna`: run `train_dna.py`."""
 
 import typer
 
@@ -7,7 +7,7 @@ from textgenome.commands.console import handing_on
 
 @handing_on()
 def dna(ctx: typer.Context) -> None:
-    """Train a model of DNA alone. Example: textgenome dna --config starter"""
+    """Train a head on a DNA encoder: classes, labels, signals or values. Example: textgenome dna --config starter"""
     from textgenome.training.dna import main
 
     main(ctx.args, "textgenome dna")

@@ -1,4 +1,4 @@
-"""`textgenome embed`: what a DNA encoder makes of sequences."""
+"""`textgenome embed`: embeddings of sequences by a DNA encoder."""
 
 import re
 import sys
@@ -28,8 +28,8 @@ Encoder = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Folder or Hub id: a pretrained DNA encoder, or a model of textgenome, whose DNA encoder is used. The "
-        "first argument means the same.",
+        help="Folder or Hub id of a pretrained DNA encoder, or of a textgenome model, whose encoder is used. Can also "
+        "be the first argument.",
     ),
 ]
 Output = Annotated[
@@ -39,26 +39,27 @@ Pooling = Annotated[
     Literal["mean", "max", "min", "last", "none"],
     typer.Option(
         "--pooling",
-        help="`mean` over bases, `max` or `min` of each channel, `last`: the state of the last base; `none` keeps all "
-        "states, with the number of bases that each covers.",
+        help="`mean` over bases, `max` or `min` of each channel, or the `last` state; `none` keeps all states, "
+        "with the number of bases that each covers.",
     ),
 ]
 Layer = Annotated[
     int | None,
     typer.Option(
         "--dna_feature_layer",
-        help="Which hidden state: 0 is the embedding, -1 the last one. By default that of the model.",
+        help="Hidden state to use: 0 is the embedding, -1 the last one. Defaults to the model's.",
     ),
 ]
 Module = Annotated[
-    str | None, typer.Option("--dna_feature_module", help="Or the output of a module of this name in the encoder.")
+    str | None,
+    typer.Option("--dna_feature_module", help="Module of the encoder whose output to use instead of a hidden state."),
 ]
 Strands = Annotated[
     Literal["none", "average", "concat"] | None,
     typer.Option(
         "--both_strands",
-        help="Encode the reverse complement, too: `average` both, or put them beside each other by `concat`. By "
-        "default as in the model.",
+        help="Also encode the reverse complement, and `average` or `concat` both strands. Defaults to the model's "
+        "setting.",
     ),
 ]
 Tile = Annotated[
@@ -66,16 +67,16 @@ Tile = Annotated[
     typer.Option(
         "--tile",
         min=1,
-        help="Most bases that are encoded in one piece, by default what the encoder reads. Longer sequences are cut "
+        help="Maximum number of bases to encode at once. Defaults to what the encoder reads. Longer sequences are cut "
         "into tiles, which are pooled together.",
     ),
 ]
 BatchBases = Annotated[
     int,
-    typer.Option("--batch_bases", min=1, help="Bases at a time, padding included. Lower it if memory runs out."),
+    typer.Option("--batch_bases", min=1, help="Bases per batch, padding included. Lower it if memory runs out."),
 ]
 Shard = Annotated[
-    str, typer.Option("--shard", help="`2/8`: embed the second of eight shares, as a job of its own on a cluster.")
+    str, typer.Option("--shard", help="`2/8` embeds the second of eight shares, for separate jobs on a cluster.")
 ]
 
 
@@ -84,7 +85,8 @@ Window = Annotated[
     typer.Option(
         "--window",
         min=1,
-        help="Most bases of the windows around a variant, 2,048 or fewer; bases around the start of a gene, 16,384.",
+        help="Maximum number of bases in the windows around a variant (default 2,048, or what the encoder reads), or "
+        "around the start of a gene (default 16,384).",
     ),
 ]
 Expression = Annotated[
@@ -93,15 +95,15 @@ Expression = Annotated[
         "--expression",
         exists=True,
         dir_okay=False,
-        help="With --vcf and --fasta: encode the haplotypes of people around the starts of these genes, for the task "
-        "expression of `textgenome dna`, which reads the folder --output by --dna_cache_dir.",
+        help="With --vcf and --fasta: encode people's haplotypes around the starts of these genes, for the task "
+        "expression of `textgenome dna`, which reads the folder --output as its --dna_cache_dir.",
     ),
 ]
 StateBin = Annotated[
-    int | None, typer.Option("--state_bin", min=1, help="With --expression: average states over so many bases.")
+    int | None, typer.Option("--state_bin", min=1, help="With --expression: average states over this many bases.")
 ]
 Indels = Annotated[
-    bool, typer.Option("--indels", help="With --expression: apply insertions and deletions, too, not SNVs alone.")
+    bool, typer.Option("--indels", help="With --expression: also apply insertions and deletions, not only SNVs.")
 ]
 
 
@@ -133,13 +135,13 @@ def embed(
     revision: Revision = "main",
     dtype: Dtype = "auto",
 ) -> None:
-    """Embed DNA by any encoder: the records of a FASTA file, regions of a genome, variants, or the rows of a table.
+    """Embed DNA with any encoder: the records of a FASTA file, regions of a genome, variants, or the rows of a table.
 
-    Each sequence gets a vector in the column `embedding`, after its number, name and place; a variant gets one for
-    each `allele`. The same command goes on with a run that was stopped, by Ctrl + C, too. Several GPUs share the work
-    under `accelerate launch -m textgenome.commands embed ...`, jobs on a cluster by --shard.
+    Writes a vector for each sequence in the column `embedding`, with its number, name and place; a variant gets one
+    for each `allele`. Run the same command again to resume an interrupted run. To share the work, use several GPUs
+    under `accelerate launch -m textgenome.commands embed ...`, or jobs on a cluster by --shard.
 
-    With --expression nothing is pooled: the states of each distinct window that people have are written once.
+    With --expression, the states of each distinct window are written once, and nothing is pooled.
 
     Example: textgenome embed LongSafari/hyenadna-tiny-1k-seqlen-hf --fasta sequences.fa --output embeddings.parquet
 
@@ -171,7 +173,7 @@ def embed_sequences(model: str, output: Path, **options) -> None:
     try:
         place, number = embed_file(model, output, **options)
     except KeyboardInterrupt as error:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. Run the same command again to resume.", file=sys.stderr)
         raise SystemExit(130) from error
     typer.echo(f"{number} sequences in {place}")
 

@@ -1,4 +1,4 @@
-"""`textgenome env`: what a bug report needs."""
+"""`textgenome env`: versions and devices for a bug report."""
 
 import os
 import platform

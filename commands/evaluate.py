@@ -1,4 +1,4 @@
-"""`textgenome evaluate`: how good is a model, and does it use the DNA?"""
+"""`textgenome evaluate`: accuracy, controls and baselines of a model."""
 
 from typing import Annotated, Literal
 
@@ -35,29 +35,38 @@ Controls = Annotated[
     str,
     typer.Option(
         "--controls",
-        help=f"`all`, or some of: {', '.join(CONTROLS)}. Separated by commas; `+` joins two, as "
+        help=f"`all`, or names separated by commas: {', '.join(CONTROLS)}. Combine two by `+`: "
         "constant_question+dna_exchanged.",
     ),
 ]
-Baselines = Annotated[bool, typer.Option("--baselines", help="Also fit trivial baselines on the train split.")]
+Baselines = Annotated[
+    bool, typer.Option("--baselines", help="Also fit baselines on the train split and evaluate them.")
+]
 TextOnlyModel = Annotated[
-    str | None, typer.Option("--text_only_model", help="A model of the same recipe with `dna: none`, to compare.")
+    str | None,
+    typer.Option("--text_only_model", help="Model to compare with, trained by the same recipe with `dna: none`."),
 ]
 Mode = Annotated[
     Literal["generate", "score", "both"],
     typer.Option(
-        help="`generate` writes reasoning and answer; `score` ranks the known answers without reasoning, much "
-        "faster; `both` does both.",
+        help="`generate` writes reasoning and answer; `score` ranks the known answers without reasoning, which "
+        "is much faster; `both` does both.",
     ),
 ]
 Temperature = Annotated[
-    float, typer.Option("--temperature", min=0, help="0 always takes the most likely token; above, sample.")
+    float, typer.Option("--temperature", min=0, help="Sampling temperature; 0 takes the most likely token.")
 ]
-TopP = Annotated[float, typer.Option("--top_p", min=0, max=1, help="With a temperature: share to sample from.")]
+TopP = Annotated[
+    float,
+    typer.Option(
+        "--top_p", min=0, max=1, help="With a temperature: cumulative probability of the tokens to sample from."
+    ),
+]
 ConstantQuestion = Annotated[
     str | None,
     typer.Option(
-        "--constant_question", help="Question of the control of that name; by default one that suits the data set."
+        "--constant_question",
+        help="Question for the control `constant_question`. Defaults to one that suits the data set.",
     ),
 ]
 
@@ -90,8 +99,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a table: accuracy with intervals, controls and baselines.
 
-    Writes metrics.json, predictions.jsonl (no sequences) and report.html. The same command resumes a run that was
-    stopped. Several GPUs share the rows under `accelerate launch -m textgenome.commands evaluate ...`.
+    Writes metrics.json, predictions.jsonl (without sequences) and report.html. Run the same command again to resume an
+    interrupted run. Several GPUs share the rows under `accelerate launch -m textgenome.commands evaluate ...`.
     Research use only, not for diagnosis.
 
     Example: textgenome evaluate --model outputs/starter --dataset_name starter --output_dir outputs/starter/evaluation

@@ -1,4 +1,4 @@
-"""`textgenome explain`: which bases does an answer depend on?"""
+"""`textgenome explain`: the bases that a prediction depends on."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,24 +22,25 @@ def explain(
     ],
     reference: Reference = None,
     variant: Variant = None,
-    question: Annotated[str | None, typer.Option("--question", help="What to ask a model that writes text.")] = None,
+    question: Annotated[str | None, typer.Option("--question", help="Question for a model that writes text.")] = None,
     labels: Labels = None,
     bases: Annotated[
-        int, typer.Option("--bases", min=1, help="Most bases to change, around the variant or in the middle.")
+        int,
+        typer.Option("--bases", min=1, help="Maximum number of bases to change, around the variant or in the middle."),
     ] = 100,
     along: Annotated[
         Literal["reference", "variant"],
-        typer.Option("--along", help="Whose bases to change. Around the variant both sequences change alike."),
+        typer.Option("--along", help="Sequence whose variant bases to change. Elsewhere both sequences change alike."),
     ] = "reference",
     position: Annotated[
         int | None,
         typer.Option(
-            "--position", min=1, help="Base whose labels to explain, counted from 1, for models that label bases."
+            "--position", min=1, help="Base whose labels to explain, counted from 1; for models that label bases."
         ),
     ] = None,
     show: Annotated[
         str | None,
-        typer.Option("--show", help="Label, class or track to draw; by default the one with the highest score."),
+        typer.Option("--show", help="Label, class or track to draw. Defaults to the one with the highest score."),
     ] = None,
     revision: Revision = "main",
     dtype: Dtype = "auto",
@@ -47,10 +48,10 @@ def explain(
     enable_thinking: EnableThinking = None,
     max_new_tokens: MaxNewTokens = 1024,
 ) -> None:
-    """Change each base to each other one, and draw what becomes of the answer. Research use only, not for diagnosis.
+    """Change each base to every other, and draw how the prediction changes. Research use only, not for diagnosis.
 
-    Works for models that write text (with --question, and perhaps --labels), classify, predict values, label bases or
-    predict tracks, and for language models of DNA. The output holds the bases that were changed.
+    Works for models that write text (with --question, optionally --labels), classify, predict values, label bases or
+    predict tracks, and for language models of DNA. The output contains the bases that were changed.
 
     Example: textgenome explain outputs/starter --reference reference.fa --variant variant.fa --question "Which signal
     does this variant break?" --output explain.png

@@ -1,4 +1,4 @@
-"""`textgenome export`: a folder that loads anywhere."""
+"""`textgenome export`: write a folder that loads without textgenome."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,25 +11,26 @@ from textgenome.commands.options import Model
 
 Merge = Annotated[
     bool,
-    typer.Option("--merge/--adapter", help="Fold LoRA into the base model, or let the adapter go alone."),
+    typer.Option("--merge/--adapter", help="Merge LoRA into the base model, or export the adapter alone."),
 ]
 Base = Annotated[
     str | None,
-    typer.Option("--base", help="With --adapter: repository to which the base model was pushed."),
+    typer.Option("--base", help="With --adapter: repository of the base model."),
 ]
 BaseRevision = Annotated[
-    str | None, typer.Option("--base_revision", help="Branch, tag or commit of the base, by default its newest.")
+    str | None,
+    typer.Option("--base_revision", help="Branch, tag or commit of the base. Defaults to its newest commit."),
 ]
 Metrics = Annotated[
     Path | None,
-    typer.Option("--metrics", help="metrics.json for the model card, by default MODEL/evaluation/metrics.json."),
+    typer.Option("--metrics", help="metrics.json for the model card. Defaults to MODEL/evaluation/metrics.json."),
 ]
 LanguageModel = Annotated[
     bool,
     typer.Option(
         "--language-model",
         "--language_model",
-        help="Only the language model, for an engine such as vLLM that takes what get_prompt_embeds makes.",
+        help="Export the language model alone, for an engine such as vLLM that takes the output of get_prompt_embeds.",
     ),
 ]
 
@@ -37,7 +38,7 @@ LanguageModel = Annotated[
 @command()
 def export(
     model: Model,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, which must not be there.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write.")],
     merge: Merge = True,
     base: Base = None,
     base_revision: BaseRevision = None,
@@ -45,7 +46,7 @@ def export(
     revision: Annotated[str | None, typer.Option("--revision", help="Revision of a MODEL on the Hub.")] = None,
     language_model: LanguageModel = False,
 ) -> None:
-    """Write a flat folder that the Auto classes load with trust_remote_code=True, where textgenome is not installed.
+    """Write a folder that the Auto classes load with trust_remote_code=True, without textgenome.
 
     Research use only, not for diagnosis. Example: textgenome export outputs/starter exported
     """
@@ -58,4 +59,4 @@ def export(
         typer.echo(f"{folder} loads by AutoModelForCausalLM, or by vllm serve {folder} --enable-prompt-embeds")
         return
     folder = export_checkpoint(model, out, revision, merge, base, base_revision, metrics)
-    typer.echo(f"{folder} is written. {folder / 'README.md'} tells how to load it.")
+    typer.echo(f"Wrote {folder}. {folder / 'README.md'} shows how to load it.")

@@ -1,4 +1,4 @@
-"""`textgenome generate`: DNA that a language model of DNA writes after prompts."""
+"""`textgenome generate`: continue DNA sequences by a language model of DNA."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,18 +15,20 @@ def generate(
         str,
         typer.Option(
             "--model",
-            help="A causal language model of DNA (HyenaDNA, Evo2, Genos): folder or Hub id. The first argument means "
-            "the same.",
+            help="Folder or Hub id of a causal language model of DNA (HyenaDNA, Evo2, Genos). Can also be the first "
+            "argument.",
         ),
     ],
     prompt: Annotated[
-        Path, typer.Option("--prompt", exists=True, dir_okay=False, help="FASTA file; each record is continued.")
+        Path, typer.Option("--prompt", exists=True, dir_okay=False, help="FASTA file with the sequences to continue.")
     ],
-    output: Annotated[Path, typer.Option("--output", help="New FASTA file, for the new bases alone.")],
-    length: Annotated[int, typer.Option("--length", min=1, help="Bases to write.")] = 200,
-    num: Annotated[int, typer.Option("--num", min=1, help="Sequences for each prompt.")] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", help="New FASTA file for the generated bases, without the prompts.")
+    ],
+    length: Annotated[int, typer.Option("--length", min=1, help="Number of bases to generate.")] = 200,
+    num: Annotated[int, typer.Option("--num", min=1, help="Number of sequences per prompt.")] = 1,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="Below 1 likely bases are preferred; 0 takes the likeliest.")
+        float, typer.Option("--temperature", min=0, help="Sampling temperature; 0 takes the most likely base.")
     ] = 1.0,
     seed: Seed = 0,
     compare_to: Annotated[
@@ -35,24 +37,23 @@ def generate(
             "--compare_to",
             exists=True,
             dir_okay=False,
-            help="FASTA file, such as the genome of the prompts: how near to it is what was written?",
+            help="FASTA file, such as the genome of the prompts, to compare the generated sequences with.",
         ),
     ] = None,
-    markov_order: Annotated[
-        int, typer.Option("--markov_order", min=0, max=11, help="Bases that the Markov model looks back at.")
-    ] = 5,
-    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Sequences at a time.")] = 8,
+    markov_order: Annotated[int, typer.Option("--markov_order", min=0, max=11, help="Order of the Markov model.")] = 5,
+    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Batch size.")] = 8,
     dtype: Dtype = "auto",
     revision: Revision = "main",
 ) -> None:
-    """Continue DNA sequences by a causal model, one base after the other, N never.
+    """Continue DNA sequences by a causal model, one base at a time; it never writes N.
 
-    The headers of the FASTA file say how likely the model finds what it wrote, in bits a base: 2 is a guess, and far
-    less often a repeat. The same prompts and seed give the same bases, whatever the batch size. A run that is stopped
-    resumes when the same command is given again.
+    The headers of the FASTA file give the bits per base that the model assigns to its sequence: 2 is a random guess,
+    and a much lower value is often a repeat. The same prompts and seed give the same bases for any batch size. Run the
+    same command again to resume an interrupted run.
 
-    Printed are bits a base of the model and of a Markov model, which is fitted on --compare_to, else on the prompts;
-    and with --compare_to the identity of the nearest 48 bases in it: 1 is copied from it, 0.6 is as random DNA.
+    Prints the bits per base of the model and of a Markov model, which is fitted on --compare_to or, without it, on the
+    prompts. With --compare_to, it also prints the identity to the nearest 48 bases there: 1 is a copy, 0.6 is what
+    random DNA has.
 
     Example: textgenome generate --model genos-1.2b --prompt x.fa --length 200 --num 5 --temperature 0.8 --output y.fa
     """

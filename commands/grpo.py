@@ -1,4 +1,4 @@
-"""`textgenome grpo`: learning by reward."""
+"""`textgenome grpo`: train by reward."""
 
 import typer
 
@@ -7,7 +7,7 @@ from textgenome.commands.console import handing_on
 
 @handing_on()
 def grpo(ctx: typer.Context) -> None:
-    """Train a model that answers about DNA by reward. Example: textgenome grpo --config starter"""
+    """Train a model that answers questions about DNA by reward (GRPO). Example: textgenome grpo --config starter"""
     from textgenome.training.grpo import main
 
     main(ctx.args, "textgenome grpo")

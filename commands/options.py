@@ -16,16 +16,19 @@ Model = Annotated[
 ]
 Revision = Annotated[str, typer.Option("--revision", help="Revision of a model on the Hub.")]
 Dtype = Annotated[
-    Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Data type of the weights.")
+    Literal["auto", "bfloat16", "float16", "float32"], typer.Option("--dtype", help="Data type for the weights.")
 ]
-BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Rows to process at a time.")]
+BatchSize = Annotated[int, typer.Option("--batch_size", min=1, help="Batch size.")]
 EnableThinking = Annotated[
     bool | None,
     typer.Option(
-        "--enable_thinking/--no_enable_thinking", help="Reason first. By default if the model was trained to."
+        "--enable_thinking/--no_enable_thinking",
+        help="Reason before answering. By default, if the model was trained to.",
     ),
 ]
-MaxNewTokens = Annotated[int, typer.Option("--max_new_tokens", min=1, help="Most new tokens to generate.")]
+MaxNewTokens = Annotated[
+    int, typer.Option("--max_new_tokens", min=1, help="Maximum number of new tokens to generate.")
+]
 DatasetName = Annotated[
     str,
     typer.Option(
@@ -34,7 +37,7 @@ DatasetName = Annotated[
         "data set id on the Hub, or `starter`.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` mean the same.")]
+Split = Annotated[str, typer.Option("--split", help="Split to evaluate on; `val` and `validation` are the same.")]
 OutputDir = Annotated[Path, typer.Option("--output_dir", help="Folder for the results.")]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Synonyms = Annotated[
@@ -43,17 +46,18 @@ Synonyms = Annotated[
         "--synonyms",
         exists=True,
         dir_okay=False,
-        help="A CSV file without header, `name,meaning` a line: names that mean another one, for a second accuracy.",
+        help="A CSV file without header and with `name,meaning` on each line: synonyms, for a second accuracy.",
     ),
 ]
 LocusColumn = Annotated[
-    str | None, typer.Option("--locus_column", help="Column that names the locus of a row, such as its gene.")
+    str | None, typer.Option("--locus_column", help="Column with the locus of a row, such as its gene.")
 ]
 LocusPattern = Annotated[
     str | None,
     typer.Option(
         "--locus_pattern",
-        help="Or a regular expression for the question, whose one group is the locus. Known data sets need neither.",
+        help="Regular expression for the question whose one group is the locus, instead of a column. Known data sets "
+        "need neither.",
     ),
 ]
 # Of the commands that read a table, regions or variant calls.
@@ -68,54 +72,67 @@ Columns = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        help="Columns of the table that have other names: reference_sequence=ref,variant_sequence=alt,answer=CLNSIG.",
+        help="Columns of the table with other names: reference_sequence=ref,variant_sequence=alt,answer=CLNSIG.",
     ),
 ]
 TableQuestion = Annotated[
     str | None,
     typer.Option(
-        "--question", help="Question for every row of a table without one; {GENE} is the row's value of that column."
+        "--question", help="Question to ask about every row; {GENE} is replaced by the row's value in that column."
     ),
 ]
-TableSplit = Annotated[str, typer.Option("--split", help="Split of the table; a single file is one split, `train`.")]
+TableSplit = Annotated[str, typer.Option("--split", help="Split of the table; a single file has one split, `train`.")]
 BED = Annotated[
     Path | None,
     typer.Option(
         "--bed",
         exists=True,
         dir_okay=False,
-        help="With --fasta: regions of it, each a sequence, on the strand in the sixth column.",
+        help="With --fasta: regions to read as sequences, on the strand in the sixth column.",
     ),
 ]
 VCF = typer.Option("--vcf", exists=True, dir_okay=False, help="VCF file, plain or compressed, or BCF file.")
 FASTA = typer.Option(
-    "--fasta", exists=True, dir_okay=False, help="Its genome, plain or compressed by bgzip. `chr1` is also `1`."
+    "--fasta",
+    exists=True,
+    dir_okay=False,
+    help="Genome (FASTA), plain or compressed by bgzip. `chr1` and `1` are the same contig.",
 )
 Window = Annotated[
     int | None,
-    typer.Option("--window", min=1, help="Most bases of the windows around a variant; by default as in training."),
+    typer.Option(
+        "--window", min=1, help="Maximum number of bases in the windows around a variant. Defaults to 2,048."
+    ),
 ]
 # Of the commands that read genotypes of people.
 Samples = Annotated[
     Path | None,
-    typer.Option("--samples", exists=True, dir_okay=False, help="Names of people, one a line; by default all."),
+    typer.Option(
+        "--samples",
+        exists=True,
+        dir_okay=False,
+        help="File with names of people, one per line. By default, all people.",
+    ),
 ]
 Unphased = Annotated[
     Literal["reference", "skip"] | None,
     typer.Option(
         "--unphased",
-        help="What to do with unphased heterozygotes: take the reference there, or leave the site out for all "
-        "people. By default they are refused.",
+        help="Treatment of unphased heterozygotes: take the reference, or skip the site for all people. By default "
+        "they raise an error.",
     ),
 ]
 # Of the commands that keep what a frozen encoder makes of sequences.
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache_dir", help="Folder that keeps the states of distinct sequences, for other runs, too."),
+    typer.Option(
+        "--cache_dir", help="Folder to store the states of distinct sequences in, which other runs can read."
+    ),
 ]
-CacheGB = Annotated[float, typer.Option("--cache_gb", min=0, help="Most GB of files in it.")]
+CacheGB = Annotated[float, typer.Option("--cache_gb", min=0, help="Maximum size of that folder, in GB.")]
 OnBadRow = Annotated[
-    Literal["raise", "skip"], typer.Option("--on_bad_row", help="Refuse bad rows or alleles, or leave them out.")
+    Literal["raise", "skip"],
+    typer.Option("--on_bad_row", help="`raise` stops at bad rows or alleles, `skip` leaves them out."),
 ]
 
 
@@ -141,6 +158,6 @@ def read_synonyms(path: Path | None) -> dict[str, str] | None:
             raise typer.BadParameter(f"{place}: a name or a meaning is empty.")
         name, meaning = map(normalize_answer, row)
         if meanings.setdefault(name, meaning) != meaning:
-            raise typer.BadParameter(f"{place}: {row[0]!r} has another meaning in a row before.")
+            raise typer.BadParameter(f"{place}: {row[0]!r} has another meaning in an earlier row.")
         synonyms[row[0]] = row[1]
     return synonyms

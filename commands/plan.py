@@ -1,4 +1,4 @@
-"""`textgenome plan`: how much memory will a training run take, and how many steps has it?"""
+"""`textgenome plan`: estimate the memory and the steps of a training run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,22 +13,24 @@ def plan(
     ctx: typer.Context,
     config: Annotated[
         str,
-        typer.Option("--config", help="Recipe: a file, or a name such as starter; of `dna` those of the task tracks."),
+        typer.Option(
+            "--config", help="Recipe: a file, or a name such as starter. Of `textgenome dna`, only the task tracks."
+        ),
     ],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many GPUs.")] = 1,
-    gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each, in GB.")] = 80,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="Number of GPUs.")] = 1,
+    gpu_memory: Annotated[float, typer.Option("--gpu_memory", min=0, help="Memory of each GPU, in GB.")] = 80,
     dataset_name: Annotated[
         str | None,
         typer.Option(
-            "--dataset_name", help="Rows in place of the recipe's: a file, a folder, or starter; none from the Hub."
+            "--dataset_name", help="Rows to use instead of the recipe's: a local file or folder, or starter."
         ),
     ] = None,
 ) -> None:
-    """Print parameters, steps, their least time, and memory under each engine, without weights, GPU or network.
+    """Estimate parameters, steps, the least time of a step, and the memory each engine needs, before you launch.
 
-    To compare settings, add flags of `textgenome sft` or `dna`, which win over the recipe. Engines are DDP,
-    DeepSpeed's ZeRO and FSDP2, without offload to the CPU. Activations are an estimate; docs/performance.md says what
-    counts.
+    Needs no weights, GPU or network. To compare settings, add flags of `textgenome sft` or `dna`, which override the
+    recipe. Engines are DDP, DeepSpeed's ZeRO and FSDP2, without offload to the CPU. docs/performance.md explains how
+    activations are estimated.
 
     Research use only, not for diagnosis.
 

@@ -1,4 +1,4 @@
-"""`textgenome predict`: what the head of a trained model says."""
+"""`textgenome predict`: predictions of a trained head."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,8 @@ Output = Annotated[
     Path,
     typer.Option(
         "--output",
-        help="New file: .csv, .tsv, .jsonl or .parquet; .vcf.gz, a copy of --vcf with INFO; tracks: .bw, .bedgraph.",
+        help="New file: a table (.csv, .tsv, .jsonl, .parquet); a copy of --vcf with INFO (.vcf.gz); tracks (.bw, "
+        ".bedgraph); labels of bases (.gff3, .bed, .bedgraph).",
     ),
 ]
 Overlap = Annotated[
@@ -37,12 +38,12 @@ Overlap = Annotated[
     typer.Option(
         "--overlap",
         min=0,
-        help="Bases of context on either side of each tile of a genome; by default an eighth of the tile.",
+        help="Bases of context on either side of each tile of a genome. Defaults to an eighth of the tile.",
     ),
 ]
 Tracks = Annotated[
     str | None,
-    typer.Option("--tracks", help="Tracks to write, NAME,NAME; all by default."),
+    typer.Option("--tracks", help="Tracks to write, NAME,NAME. By default, all."),
 ]
 
 
@@ -68,37 +69,37 @@ def predict(
     tracks: Tracks = None,
     average_strands: Annotated[
         bool,
-        typer.Option("--average_strands", help="Average the tracks of both strands, which takes twice as long."),
+        typer.Option("--average_strands", help="Average the predictions of both strands, which takes twice as long."),
     ] = False,
     any_introns: Annotated[
-        bool, typer.Option("--any_introns", help="In GFF3 files, allow introns with other ends than GT and AG.")
+        bool, typer.Option("--any_introns", help="In GFF3 files, allow introns with ends other than GT and AG.")
     ] = False,
     min_exon: Annotated[
-        int, typer.Option("--min_exon", min=3, help="In GFF3 files, fewest bases of a coding exon.")
+        int, typer.Option("--min_exon", min=3, help="In GFF3 files, minimum number of bases of a coding exon.")
     ] = 12,
     species: Annotated[
-        str, typer.Option("--species", help="Whose published tracks of Enformer and Borzoi to write: human or mouse.")
+        str, typer.Option("--species", help="Species of the published tracks of Enformer and Borzoi: human or mouse.")
     ] = "human",
 ) -> None:
-    """Predict with a model that `textgenome dna` has trained. Research use only, not for diagnosis.
+    """Predict with a model that `textgenome dna` trained. Research use only, not for diagnosis.
 
     For each sequence, or pair of reference and variant, the output has its name and the predicted class with the
     probability of each class, the probability of each of several labels, or the value of a regression. In a VCF file,
-    INFO has TG_ANSWER and TG_SCORE, its probability, or TG_VALUE. The same command resumes a run that was stopped.
-    Several GPUs share the rows under `accelerate launch -m textgenome.commands predict ...`.
+    INFO has TG_ANSWER and its probability TG_SCORE, or TG_VALUE. Run the same command again to resume an interrupted
+    run. Several GPUs share the rows under `accelerate launch -m textgenome.commands predict ...`.
 
-    A model of expression predicts each of its genes for people, from their phased genotypes in --vcf. Its states of
-    windows are kept in --cache_dir, by default in the folder of the model.
+    A model of expression predicts each of its genes for people, from their phased genotypes in --vcf. It stores states
+    of windows in --cache_dir, by default in the folder of the model.
 
     A model that labels bases writes coding transcripts (.gff3), the stretches of each label (.bed) or probabilities
-    (.bedgraph) of --fasta, or of the regions of --bed.
+    (.bedgraph) for --fasta, or for the regions in --bed.
 
     Example: textgenome predict --model outputs/gue --dataset_name promoters.csv --output answers.csv
 
     Example: textgenome predict --model outputs/gue --fasta genome.fa --bed regions.bed --output answers.parquet
 
-    A model of tracks writes signals along the genome, or along regions of it: a file for each track, with its name
-    before the ending if there are several. Enformer and Borzoi write their published tracks.
+    A model of tracks writes signals along the genome, or along the regions in --bed: one file for each track, with its
+    name before the ending if there are several. Enformer and Borzoi write their published tracks.
 
     Example: textgenome predict --model outputs/tracks --fasta genome.fa --bed regions.bed --output predicted.bw
 

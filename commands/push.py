@@ -1,4 +1,4 @@
-"""`textgenome push`: a repository on the Hub that loads anywhere."""
+"""`textgenome push`: upload a model to the Hub."""
 
 from typing import Annotated
 
@@ -12,9 +12,9 @@ from textgenome.commands.options import Model
 @command()
 def push(
     model: Model,
-    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="USER/NAME, created if it is not there.")],
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="USER/NAME; created if it does not exist.")],
     private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, can see it.")] = False,
-    revision: Annotated[str | None, typer.Option("--revision", help="Branch to commit to, by default main.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch to commit to. Defaults to main.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", "--create_pr", help="Open a pull request.")] = False,
     merge: Merge = True,
     base: Base = None,
@@ -23,8 +23,8 @@ def push(
 ) -> None:
     """Export a model, upload it in one commit, and check that a new process gets the same answers from the Hub.
 
-    Log in by `hf auth login`, or set HF_TOKEN. The same command again uploads only what changed. Think first whose DNA
-    the model was trained on: weights can give it away. Research use only, not for diagnosis.
+    Log in with `hf auth login`, or set HF_TOKEN. Run the same command again to upload changes only. Before you push,
+    consider whose DNA the model was trained on: weights can reveal it. Research use only, not for diagnosis.
 
     Example: textgenome push outputs/starter me/starter --private
     """

@@ -1,4 +1,4 @@
-"""`textgenome score`: how likely a language model of DNA takes variants to be, against their references."""
+"""`textgenome score`: log-likelihood ratios of variants by a language model of DNA."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,8 +24,8 @@ def score(
         str,
         typer.Option(
             "--model",
-            help="A language model of DNA with its head, causal (HyenaDNA, Evo2, Genos) or masked (Caduceus, "
-            "Nucleotide Transformer): folder or Hub id. The first argument means the same.",
+            help="Folder or Hub id of a language model of DNA with its head: causal (HyenaDNA, Evo2, Genos) or masked "
+            "(Caduceus, Nucleotide Transformer). Can also be the first argument.",
         ),
     ],
     output: Annotated[
@@ -39,43 +39,51 @@ def score(
     columns: Columns = None,
     window: Annotated[
         int | None,
-        typer.Option("--window", min=1, help="Bases around a variant; by default 8192, or what the model reads."),
+        typer.Option("--window", min=1, help="Bases around a variant. Defaults to 8192, or to what the model reads."),
     ] = None,
     both_strands: Annotated[
-        Literal["none", "average"], typer.Option("--both_strands", help="Score the other strand, too.")
+        Literal["none", "average"],
+        typer.Option("--both_strands", help="`average` also scores the reverse complement, and takes the mean."),
     ] = "none",
     labels: Annotated[
         str | None,
         typer.Option(
             "--labels",
-            help="Compare with known labels: a key of INFO (CLNSIG), or of a table a column. Prints AUROC and AUPRC.",
+            help="Known labels to compare with: a key of INFO (CLNSIG), or a column of the table. Prints AUROC and "
+            "AUPRC.",
         ),
     ] = None,
     positive: Annotated[
         list[str] | None,
-        typer.Option("--positive", help="Label that is positive; may be given again. Of two, the later by default."),
+        typer.Option(
+            "--positive",
+            help="Positive label; can be repeated. Of two labels, the default is the later one in the alphabet.",
+        ),
     ] = None,
     negative: Annotated[
-        list[str] | None, typer.Option("--negative", help="Label that is negative. All others by default.")
+        list[str] | None, typer.Option("--negative", help="Negative label; can be repeated. By default, all others.")
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option("--compare", help="Another score, higher for positives: INFO/CADD, or of a table a column."),
+        typer.Option(
+            "--compare",
+            help="Another score to compare with, higher for positives: INFO/CADD, or a column of the table.",
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Variants at a time.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch_size", min=1, help="Batch size.")] = 8,
     on_bad_row: OnBadRow = "raise",
     dtype: Dtype = "auto",
     revision: Revision = "main",
 ) -> None:
     """Score variants by the log-likelihood ratio of variant to reference, without any training.
 
-    Negative scores say that the model finds the reference more likely. A causal model compares the likelihoods of both
-    windows, a masked one the tokens that the variant changes. The score is TG_LLR, in INFO or as a column. The
-    same command resumes a run that was stopped; `accelerate launch -m textgenome.commands score ...` shares the
-    variants among GPUs.
+    A negative score means that the model finds the reference more likely. A causal model compares the likelihoods of
+    both windows, a masked one those of the tokens that the variant changes. Writes the score as TG_LLR, in INFO or as
+    a column. Run the same command again to resume an interrupted run; `accelerate launch -m textgenome.commands score
+    ...` shares the variants among GPUs.
 
-    With --labels it is said whether the scores rank them better than chance, than GC content, CpG transitions and
-    transversions, and than the scores named by --compare.
+    With --labels, it also reports whether the scores rank the labels better than chance, than GC content, CpG
+    transitions and transversions, and than the scores named by --compare.
 
     Example: textgenome score --model genos-1.2b --vcf calls.vcf.gz --fasta genome.fa --output scored.vcf.gz
 

@@ -12,23 +12,26 @@ from textgenome.serving.limits import Limits
 
 
 DEFAULTS = Limits()
-Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets others in.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
+Host = Annotated[
+    str, typer.Option("--host", help="Address to listen on; 0.0.0.0 accepts connections from other machines.")
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        "--api_key", help="What clients must send as bearer token; in TEXTGENOME_API_KEY others here cannot see it."
+        "--api_key",
+        help="Bearer token that clients must send. Set it in TEXTGENOME_API_KEY to hide it from other users.",
     ),
 ]
 AllowHost = Annotated[
     list[str] | None,
-    typer.Option("--allow_host", help="Another name of the service, such as that of a proxy; may be repeated."),
+    typer.Option("--allow_host", help="Additional host name of the service, such as a proxy's; can be repeated."),
 ]
 AllowOrigin = Annotated[
-    list[str] | None, typer.Option("--allow_origin", help="Another site whose pages may ask; may be repeated.")
+    list[str] | None, typer.Option("--allow_origin", help="Site whose pages may send requests; can be repeated.")
 ]
 MaxSeconds = Annotated[
-    float, typer.Option("--max_seconds", min=0, help="Most seconds for a request, the time it waits included.")
+    float, typer.Option("--max_seconds", min=0, help="Maximum number of seconds for a request, waiting included.")
 ]
 
 
@@ -50,27 +53,38 @@ def serve(
     api_key: ApiKey = None,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
-    max_body_bytes: Annotated[int, at_least_1("--max_body_bytes", "Most bytes of a request.")] = DEFAULTS.body_bytes,
+    max_body_bytes: Annotated[
+        int, at_least_1("--max_body_bytes", "Maximum size of a request, in bytes.")
+    ] = DEFAULTS.body_bytes,
     max_waiting_bytes: Annotated[
-        int, at_least_1("--max_waiting_bytes", "Most bytes of all requests that are read or wait; more get 429.")
+        int,
+        at_least_1(
+            "--max_waiting_bytes", "Maximum size of all requests that are read or wait, in bytes; more get 429."
+        ),
     ] = DEFAULTS.waiting_bytes,
-    max_bases: Annotated[int, at_least_1("--max_bases", "Most bases of a sequence.")] = DEFAULTS.bases,
-    max_sequences: Annotated[int, at_least_1("--max_sequences", "Most sequences of a request.")] = DEFAULTS.sequences,
+    max_bases: Annotated[int, at_least_1("--max_bases", "Maximum number of bases of a sequence.")] = DEFAULTS.bases,
+    max_sequences: Annotated[
+        int, at_least_1("--max_sequences", "Maximum number of sequences of a request.")
+    ] = DEFAULTS.sequences,
     max_tokens: Annotated[
-        int, at_least_1("--max_tokens", "Most tokens of prompt and answer together, up to what the model takes.")
+        int, at_least_1("--max_tokens", "Maximum number of tokens of prompt and answer together.")
     ] = DEFAULTS.tokens,
-    max_queue: Annotated[int, at_least_1("--max_queue", "Most requests that wait; more get 429.")] = DEFAULTS.queue,
+    max_queue: Annotated[
+        int, at_least_1("--max_queue", "Maximum number of waiting requests; more get 429.")
+    ] = DEFAULTS.queue,
     max_connections: Annotated[
-        int, at_least_1("--max_connections", "Most clients connected at once; more get 503.")
+        int, at_least_1("--max_connections", "Maximum number of connected clients; more get 503.")
     ] = DEFAULTS.connections,
     max_seconds: MaxSeconds = DEFAULTS.seconds,
-    batch_size: Annotated[int, at_least_1("--batch_size", "Requests answered together.")] = DEFAULTS.batch_size,
+    batch_size: Annotated[
+        int, at_least_1("--batch_size", "Number of requests to answer together.")
+    ] = DEFAULTS.batch_size,
 ) -> None:
-    """Answer questions about DNA over HTTP: as OpenAI's chat completions, as POST /predict, and on a page at /.
+    """Answer questions about DNA over HTTP: OpenAI's chat completions, POST /predict, and a page at /.
 
     Models with a head predict at POST /dna and on the same page. With --fasta the page takes VCF files.
 
-    What is asked is neither stored nor logged. Research use only, not for diagnosis.
+    Requests are neither stored nor logged. Research use only, not for diagnosis.
 
     Example: textgenome serve outputs/starter --port 8000
     """

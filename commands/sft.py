@@ -1,4 +1,4 @@
-"""`textgenome sft`: what `train_sft.py` does."""
+"""`textgenome sft`: run `train_sft.py`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`textgenome split`: train, validation and test files that share no locus, or at random."""
+"""`textgenome split`: train, validation and test files, by locus or at random."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +12,16 @@ from textgenome.commands.options import Columns, LocusColumn, LocusPattern, OnBa
 @command()
 def split(
     dataset_name: Annotated[
-        str, typer.Option("--dataset_name", help="File, folder or Hub id. All its splits are joined first.")
+        str, typer.Option("--dataset_name", help="File, folder or Hub id. Its splits are joined first.")
     ],
     output_dir: Annotated[
         Path, typer.Option("--output_dir", help="New folder for train, validation and test (Parquet).")
     ],
     by: Annotated[
         Literal["random", "locus"],
-        typer.Option(help="Random 8:1:1, or about 8:1:1 with no locus, sequence or 64-mer in two parts."),
+        typer.Option(
+            help="`random` splits 8:1:1; `locus` about 8:1:1, with no locus, sequence or 64-mer in two parts."
+        ),
     ] = "locus",
     seed: Seed = 0,
     locus_column: LocusColumn = None,
@@ -30,8 +32,8 @@ def split(
 ) -> None:
     """Split a table into train, validation and test, and count what they share.
 
-    A random split of variants measures memory: most evaluated loci are in train. By locus, evaluated DNA is new.
-    The counts are written beside the files, as split.json.
+    A random split of variants measures memory, since most evaluated loci are also in train. Split by locus to evaluate
+    on new DNA. Writes the counts beside the files, as split.json.
 
     Example: textgenome split --dataset_name FOLDER --by locus --output_dir outputs/locus
     """

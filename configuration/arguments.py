@@ -1,4 +1,4 @@
-"""The settings of `train_sft.py` and what both training scripts share, one field a flag or a line of a recipe."""
+"""The settings of `train_sft.py`, and those that both training scripts share: each a flag and a line of a recipe."""
 
 import json
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +12,7 @@ WAYS = "Choose one way to train the DNA encoder: all of it, its last layers, or 
 
 
 def check_choices(arguments) -> None:
-    """Refuse values that are none of a field's choices. On the command line argparse does, in a recipe nobody does."""
+    """Raise `ValueError` if a value is not one of its field's choices: argparse checks flags, but not recipes."""
     for each in fields(arguments):
         choices, value = each.metadata.get("choices"), getattr(arguments, each.name)
         if choices and value is not None and value not in choices:
@@ -21,14 +21,15 @@ def check_choices(arguments) -> None:
 
 @dataclass
 class RowArguments:
-    """Which rows to train on, and how wide a window of their DNA the model sees."""
+    """The rows to train on, and the window of DNA that the model sees."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
             "help": "A JSON, JSON lines, CSV, TSV or Parquet file, a folder of them with the splits in the file "
             "names, a data set id on the Hub, or `starter` for the built-in rows. Columns: reference_sequence, "
-            "variant_sequence, answer, and for a model with text question and perhaps reasoning; or messages."
+            "variant_sequence and answer; for a model that writes text also question and, if you have it, reasoning; "
+            "or messages."
         },
     )
     columns: str | None = field(
@@ -41,8 +42,8 @@ class RowArguments:
     question: str | None = field(
         default=None,
         metadata={
-            "help": "For a model with text: question for every row of a table without one; {GENE} is a value of "
-            "the row."
+            "help": "For a model that writes text: the question to ask about every row. {GENE} is replaced by the "
+            "row's value in that column."
         },
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
@@ -53,20 +54,22 @@ class RowArguments:
     )
     dna_window: int | None = field(
         default=None,
-        metadata={"help": "Most bases of each window around a variant, by default that of the checkpoint, or 2,048."},
+        metadata={
+            "help": "Maximum number of bases in each window around a variant. Defaults to the checkpoint's, or 2,048."
+        },
     )
 
     allow_change: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Names of settings that may be others than when the run in output_dir was begun; the model card "
-            "names them. `data_fingerprint` means the rows."
+            "help": "Settings that may differ from those with which the run in output_dir started; the model card "
+            "lists them. `data_fingerprint` means the rows."
         },
     )
 
     @property
     def needs_table(self) -> bool:
-        """Whether the rows come from a table: some tasks make theirs of genome files."""
+        """Whether the rows come from a table: some tasks read genome files instead."""
         return True
 
     @property
@@ -82,7 +85,7 @@ class RowArguments:
 
 @dataclass
 class DataArguments(RowArguments):
-    """Which rows to train on, and what of them the model sees."""
+    """The rows to train on, and which parts of them the model sees."""
 
     datasets: list[TableArguments] = field(
         default_factory=list,
@@ -94,7 +97,7 @@ class DataArguments(RowArguments):
     dna: str = field(
         default="variant",
         metadata={
-            "help": "`variant` shows the DNA; `none` leaves it out and trains the text-only control.",
+            "help": "`variant` shows the DNA; `none` leaves it out, to train a text-only control.",
             "choices": ["variant", "none"],
         },
     )
@@ -109,34 +112,34 @@ class DataArguments(RowArguments):
         default=None,
         metadata={
             "help": "`think` puts the reasoning between think tags, `plain` writes it before the answer, `none` "
-            "leaves the column `reasoning` out; by default that of the checkpoint, or `think`.",
+            "leaves out the column `reasoning`. Defaults to the checkpoint's format, or `think`.",
             "choices": ["think", "plain", "none"],
         },
     )
     question_dropout: float = field(
         default=0.0,
         metadata={
-            "help": "Share of the training rows, other ones in each epoch, that ask the constant question of the data "
-            "set in place of their own, so that only the DNA tells the answer."
+            "help": "Share of the training rows, drawn anew in each epoch, that ask the constant question of the data "
+            "set instead of their own, so that only the DNA tells the answer."
         },
     )
     dna_dropout: float = field(
         default=0.0,
-        metadata={"help": "Share of the other training rows that are asked without DNA, other ones in each epoch."},
+        metadata={"help": "Share of the other training rows that are asked without DNA, drawn anew in each epoch."},
     )
     generation_rows: int = field(
         default=0,
         metadata={
-            "help": "After training, answer so many rows of the test split, drawn by the seed, by generation: "
-            "unchanged, with the DNA exchanged between rows and with it removed. Print the three accuracies."
+            "help": "Number of rows of the test split to answer after training: unchanged, with the DNA exchanged "
+            "between rows, and with the DNA removed. Prints the three accuracies."
         },
     )
-    max_new_tokens: int = field(default=1024, metadata={"help": "Most tokens of a generated answer."})
+    max_new_tokens: int = field(default=1024, metadata={"help": "Maximum number of tokens in a generated answer."})
     saved_examples: int = field(
         default=0,
         metadata={
-            "help": "Save so many rows of the test split with the model, one of each answer, as examples for the page "
-            "of `textgenome serve`. They hold DNA, which travels with the model: not for private sequences."
+            "help": "Number of rows of the test split to save with the model, one of each answer, as examples for the "
+            "page of `textgenome serve`. They contain DNA, which travels with the model: not for private sequences."
         },
     )
 
@@ -177,52 +180,54 @@ class DataArguments(RowArguments):
 
 @dataclass
 class EncoderArguments:
-    """Which DNA encoder to start from, and which parts of it to train."""
+    """The DNA encoder to start from, and which parts of it to train."""
 
     dna_model: str | None = field(
         default=None,
-        metadata={"help": "A DNA encoder, or a model of textgenome that has one: a folder or a Hub id."},
+        metadata={"help": "Folder or Hub id of a DNA encoder, or of a textgenome model that contains one."},
     )
     dna_config: dict | str | None = field(
-        default=None, metadata={"help": "Configuration of a DNA encoder to start from random weights."}
+        default=None, metadata={"help": "Configuration of a DNA encoder to initialize with random weights."}
     )
     dna_tokenizer: str | None = field(
         default=None,
         metadata={
             "help": "`hyenadna`, `genos`, `nucleotide_transformer`, `nucleotide_transformer_v2`, `enformer` or "
-            "`bytes`, or a folder or Hub id to load a DNA tokenizer from. By default what the encoder was trained "
-            "with."
+            "`bytes`, or a folder or Hub id to load a DNA tokenizer from. Defaults to the tokenizer that the encoder "
+            "was trained with."
         },
     )
     dna_feature_layer: int | None = field(
         default=None,
-        metadata={"help": "Hidden state of the encoder that is used; by default the last, -1."},
+        metadata={"help": "Hidden state of the encoder to use. Defaults to the last, -1."},
     )
     dna_feature_module: str | None = field(
         default=None,
         metadata={
-            "help": "In place of it, name of a module of the encoder whose output is used, such as blocks.20.mlp.l3."
+            "help": "Module of the encoder whose output to use instead of a hidden state, such as blocks.20.mlp.l3."
         },
     )
     both_strands: str = field(
         default="none",
         metadata={
-            "help": "Encode the reverse complement as well: `average` takes the mean of both, turned to one strand, "
-            "`concat` puts them beside each other. For encoders of single bases.",
+            "help": "Encode the reverse complement as well: `average` takes the mean of both strands, aligned, and "
+            "`concat` concatenates them. Needs an encoder whose tokens are single bases.",
             "choices": ["none", "average", "concat"],
         },
     )
-    attn_implementation: str | None = field(default=None, metadata={"help": "For example sdpa or flash_attention_2."})
-    freeze_dna_encoder: bool = field(default=True, metadata={"help": "Keep the DNA encoder as it is."})
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "Attention implementation, such as sdpa or flash_attention_2."}
+    )
+    freeze_dna_encoder: bool = field(default=True, metadata={"help": "Do not train the DNA encoder."})
     train_dna_layers: int = field(
-        default=0, metadata={"help": "Train so many of the last layers of a frozen DNA encoder."}
+        default=0, metadata={"help": "Number of last layers of the DNA encoder to train; the others stay frozen."}
     )
     lora_dna_encoder: bool = field(
-        default=False, metadata={"help": "Train the DNA encoder by LoRA on its linear layers."}
+        default=False, metadata={"help": "Train the DNA encoder with LoRA on its linear layers."}
     )
-    lora_r: int = field(default=32, metadata={"help": "Rank of LoRA."})
-    lora_alpha: int = field(default=64, metadata={"help": "Scale of LoRA."})
-    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of LoRA."})
+    lora_r: int = field(default=32, metadata={"help": "LoRA rank."})
+    lora_alpha: int = field(default=64, metadata={"help": "LoRA alpha."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "LoRA dropout."})
 
     @property
     def base_models(self) -> list[str]:
@@ -241,59 +246,63 @@ class EncoderArguments:
 
 @dataclass
 class ModelArguments(EncoderArguments):
-    """Which model to start from, and which parts of it to train.
+    """The model to start from, and which parts of it to train.
 
     Give `model_name_or_path`; or `text_model` or `text_config`, together with `dna_model` or `dna_config`.
     """
 
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "A fused checkpoint: a folder or an id on the Hub."}
-    )
+    model_name_or_path: str | None = field(default=None, metadata={"help": "Folder or Hub id of a fused checkpoint."})
     model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of the fused checkpoint."})
     text_model: str | None = field(
-        default=None, metadata={"help": "A causal language model to join with an encoder: a folder or a Hub id."}
+        default=None, metadata={"help": "Folder or Hub id of a causal language model to join with an encoder."}
     )
     text_config: dict | str | None = field(
         default=None,
-        metadata={"help": "Configuration of a language model to start from random weights, with its `model_type`."},
+        metadata={
+            "help": "Configuration of a language model to initialize with random weights, with its `model_type`."
+        },
     )
     text_vocab_size: int = field(
-        default=1024, metadata={"help": "Entries of the tokenizer that is trained for a `text_config`."}
+        default=1024, metadata={"help": "Vocabulary size of the tokenizer that is trained for a `text_config`."}
     )
     show_special_tokens: bool = field(
         default=False,
-        metadata={"help": "Show the language model also the special tokens that the DNA tokenizer adds, as <cls>."},
+        metadata={
+            "help": "Also show the language model the special tokens that the DNA tokenizer adds, such as <cls>."
+        },
     )
     projector_type: str | None = field(
         default=None,
         metadata={
-            "help": "`linear` (default) is one layer, `mlp` two; `pooled` takes means of neighbours away from the "
-            "variant; `resampler` makes a fixed number of placeholders of a sequence.",
+            "help": "`linear` (default) is one layer and `mlp` two; `pooled` averages neighbouring states away from "
+            "the variant; `resampler` turns a sequence into a fixed number of placeholders.",
             "choices": ["linear", "mlp", "pooled", "resampler"],
         },
     )
-    projector_pool_size: int = field(default=8, metadata={"help": "Neighbours that `pooled` takes the mean of."})
-    projector_full_resolution: int = field(
-        default=16, metadata={"help": "Bases on each side of a variant that `pooled` keeps apart."}
+    projector_pool_size: int = field(
+        default=8, metadata={"help": "Number of neighbouring states that `pooled` averages."}
     )
-    projector_num_queries: int = field(default=64, metadata={"help": "Placeholders that `resampler` makes."})
+    projector_full_resolution: int = field(
+        default=16, metadata={"help": "Bases on each side of a variant that `pooled` does not average."}
+    )
+    projector_num_queries: int = field(default=64, metadata={"help": "Number of placeholders of `resampler`."})
     dtype: str = field(
         default="auto",
         metadata={
-            "help": "Data type of the weights. `auto` is float32 if the language model is trained without LoRA, else "
-            "that of the checkpoints; what joins the models and LoRA are always float32.",
+            "help": "Data type for the weights. `auto` is float32 if the language model is trained without LoRA, else "
+            "the data type of the checkpoints. The projector and LoRA are always float32.",
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
     )
     freeze_language_model: bool = field(
-        default=False, metadata={"help": "Keep the language model as it is. Not together with LoRA."}
+        default=False, metadata={"help": "Do not train the language model. Excludes LoRA."}
     )
-    use_peft: bool = field(default=True, metadata={"help": "Train the language model by LoRA."})
+    use_peft: bool = field(default=True, metadata={"help": "Train the language model with LoRA."})
     lora_target_modules: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Names of the language model's layers to adapt, by default all its linear layers but the head. "
-            "Layers of the same name in the DNA encoder are left alone."
+            "help": "Layers of the language model to adapt. Defaults to all linear layers except the head. Layers of "
+            "the same name in the DNA encoder are not adapted."
         },
     )
 
@@ -327,40 +336,47 @@ class ModelArguments(EncoderArguments):
 class PublishedDefaults:
     """The settings of the trainer that BioReason (arXiv 2505.23579) and Genos share."""
 
-    per_device_train_batch_size: int = field(default=1, metadata={"help": "Rows on each device at a time."})
-    gradient_accumulation_steps: int = field(default=8, metadata={"help": "Batches to an optimizer step."})
-    num_train_epochs: float = field(default=5, metadata={"help": "Passes over the rows."})
-    learning_rate: float = field(default=5e-5, metadata={"help": "Peak of the learning rate."})
+    per_device_train_batch_size: int = field(default=1, metadata={"help": "Batch size per device."})
+    gradient_accumulation_steps: int = field(default=8, metadata={"help": "Number of batches per optimizer step."})
+    num_train_epochs: float = field(default=5, metadata={"help": "Number of passes over the rows."})
+    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate."})
     weight_decay: float = field(default=0.01, metadata={"help": "Weight decay of AdamW."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Steps of warm-up, or their share if below 1."})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "Longest gradient before it is clipped."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Number of warmup steps, or their share if below 1."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Maximum gradient norm (clipping)."})
 
 
 @dataclass
 class TrainingArguments(PublishedDefaults, SFTConfig):
     """TRL's `SFTConfig` with the published defaults.
 
-    Settings with which SFTTrainer would tokenize the rows itself, and so drop the DNA, are refused.
+    Raises `ValueError` for settings with which SFTTrainer would tokenize the rows itself, and so drop the DNA.
     """
 
-    max_length: int | None = field(default=None, metadata={"help": "Must stay unset: rows are not cut."})
-    assistant_only_loss: bool = field(default=True, metadata={"help": "Loss on the assistant's turns only."})
+    max_length: int | None = field(default=None, metadata={"help": "Must stay unset: rows are not truncated."})
+    assistant_only_loss: bool = field(
+        default=True, metadata={"help": "Compute the loss on the assistant's turns only."}
+    )
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
     dataset_kwargs: dict | str | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must skip TRL's own preparation."}
     )
     cache_dna_features: bool = field(
         default=False,
-        metadata={"help": "Keep what a frozen DNA encoder makes of each window, and read it from disk after that."},
+        metadata={
+            "help": "Store the states of a frozen DNA encoder for each window on disk, and read them from there."
+        },
     )
     dna_cache_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder for it, which runs may share; by default `dna_features` in `output_dir`."},
+        metadata={
+            "help": "Folder for these states, which runs can share. Defaults to `dna_features` in `output_dir`."
+        },
     )
-    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder."})
+    dna_cache_gb: float = field(default=100, metadata={"help": "Maximum size of that folder, in GB."})
     dataloader_num_workers: int | None = field(
-        default=None, metadata={"help": "Processes that make batches: by default 2 on a GPU, and none elsewhere."}
+        default=None,
+        metadata={"help": "Number of processes that prepare batches. Defaults to 2 on a GPU and 0 elsewhere."},
     )
 
     def __post_init__(self):
@@ -379,7 +395,7 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
             "dataset_kwargs": (self.dataset_kwargs or {}).get("skip_prepare_dataset") is not True,
         }
         if self.trust_remote_code:
-            raise ValueError("trust_remote_code: no code of a repository is run in training. See docs/encoders.md.")
+            raise ValueError("trust_remote_code: training never runs code from a repository. See docs/encoders.md.")
         if self.use_liger_kernel and self.device.type != "cuda":
             raise ValueError("use_liger_kernel: Liger's kernels need a GPU. Leave it at its default.")
         if any(wrong.values()):

@@ -1,6 +1,6 @@
-"""The settings of `train_dna.py`, one field a flag or a line of a recipe.
+"""The settings of `train_dna.py`. Each field is a flag and a line of a recipe.
 
-What only one task reads is a class for itself; `DNAArguments` inherits from all of them, and one parser reads it.
+Each task has a class for its own settings; `DNAArguments` inherits from all of them, and one parser reads it.
 """
 
 from dataclasses import dataclass, field
@@ -13,65 +13,67 @@ from textgenome.configuration.expression_arguments import ExpressionArguments
 
 @dataclass
 class GenomeArguments:
-    """Files of a genome, of which some tasks make their rows."""
+    """Files of a genome from which some tasks read their rows."""
 
     fasta: str | None = field(default=None, metadata={"help": "A genome: FASTA, plain or compressed by bgzip."})
     vcf: str | None = field(default=None, metadata={"help": "Variant calls on it: VCF, plain or compressed, or BCF."})
-    regions: str | None = field(default=None, metadata={"help": "A BED file: what of the genome to train on."})
-    test_regions: str | None = field(default=None, metadata={"help": "A BED file: what of it to evaluate on."})
-    test_contigs: list[str] | None = field(default=None, metadata={"help": "Or contigs to hold out for evaluation."})
+    regions: str | None = field(default=None, metadata={"help": "BED file of the regions to train on."})
+    test_regions: str | None = field(default=None, metadata={"help": "BED file of the regions to evaluate on."})
+    test_contigs: list[str] | None = field(
+        default=None, metadata={"help": "Contigs to hold out for evaluation, instead of regions."}
+    )
     validation_regions: str | None = field(
-        default=None, metadata={"help": "A BED file: where early stopping measures, apart from the other two."}
+        default=None, metadata={"help": "BED file of the regions for early stopping, separate from the other two."}
     )
     stride: int | None = field(
         default=None,
-        metadata={"help": "Bases between the starts of windows to train on, by default `dna_window`: no overlap."},
+        metadata={"help": "Bases between the starts of training windows. Defaults to `dna_window`: no overlap."},
     )
     gtf: str | None = field(
         default=None,
         metadata={
-            "help": "Its genes: GTF or GFF3, plain or compressed. `annotation` takes several files with commas "
-            "between them, BED too, the name of which is a label."
+            "help": "Genes: GTF or GFF3, plain or compressed. `annotation` takes several files separated by commas; "
+            "the name of a BED file is a label."
         },
     )
     labels: str | None = field(
         default=None,
         metadata={
-            "help": "What is learnt of them. `classification` reads the column ID, QUAL or FILTER of `vcf`, or a key "
-            "of INFO. `annotation` takes types of features with commas between them, such as CDS,exon."
+            "help": "What to learn: for `classification`, the column ID, QUAL or FILTER of `vcf`, or a key of INFO; "
+            "for `annotation`, types of features separated by commas, such as CDS,exon."
         },
     )
 
 
 @dataclass
 class ClassificationArguments:
-    """What `classification` learns, and how."""
+    """Settings of `classification`."""
 
     problem_type: str | None = field(
         default=None,
         metadata={
-            "help": "What the labels are. By default lists are several labels a row, numbers that are not all whole "
-            "the values of a regression, and all else classes.",
+            "help": "Kind of the labels. By default, lists are several labels per row, numbers that are not all whole "
+            "are the values of a regression, and everything else is a class.",
             "choices": ["single_label_classification", "multi_label_classification", "regression"],
         },
     )
     class_weights: str = field(
         default="none",
         metadata={
-            "help": "`balanced` lets the loss count rare classes more, so that all count alike.",
+            "help": "`balanced` weights rare classes more in the loss, so that all classes count alike.",
             "choices": ["none", "balanced"],
         },
     )
     baselines: bool = field(
         default=True,
         metadata={
-            "help": "Fit baselines on the train rows, too, and measure them beside the model: 3-5-mers, and a small "
-            "CNN trained from scratch, about 40 CPU seconds, and once more with shuffled labels."
+            "help": "Also fit baselines on the train rows and measure them beside the model: 3-5-mers, and a small "
+            "CNN trained from scratch (about 40 CPU seconds), once more with shuffled labels."
         },
     )
     dataset_validation_split: str | None = field(
         default=None,
-        metadata={"help": "Split on which early stopping chooses, another than is evaluated on in the end."},
+        metadata={"help": "Split for early stopping, different from the one that is evaluated at the end."},
     )
     saved_examples: int = field(
         default=0,
@@ -84,48 +86,50 @@ class ClassificationArguments:
 
 @dataclass
 class TracksArguments:
-    """Signals along a genome, and how they are learnt."""
+    """Settings of `tracks`: signals along a genome."""
 
     tracks: str | None = field(
         default=None,
         metadata={"help": "A table of bigWig files, with the columns name, path, group and strand (+, - or a dot)."},
     )
-    resolution: int = field(default=32, metadata={"help": "Bases of a bin that a signal is predicted for, 1 to 128."})
+    resolution: int = field(default=32, metadata={"help": "Bases per predicted bin, 1 to 128."})
     loss: str = field(
         default="poisson",
         metadata={
-            "help": "`poisson` and `poisson_multinomial` are for counts and what is like them, `tweedie` for signals "
-            "of which most are 0, `mse` for any.",
+            "help": "`poisson` and `poisson_multinomial` are for counts and count-like signals, `tweedie` for signals "
+            "that are mostly 0, `mse` for any.",
             "choices": ["mse", "poisson", "poisson_multinomial", "tweedie"],
         },
     )
     target_scaling: str = field(
         default="squash",
         metadata={
-            "help": "`squash` divides a signal by its mean, takes the power 0.75 and softens what is above 10, as "
-            "Enformer, Borzoi and Genos do; predictions are scaled back. `none` is for signals that are so already.",
+            "help": "`squash` divides a signal by its mean, raises it to the power 0.75 and compresses values above "
+            "10, as Enformer, Borzoi and Genos do; predictions are scaled back. `none` is for signals that "
+            "are scaled already.",
             "choices": ["none", "squash"],
         },
     )
     uncovered: str = field(
         default="zero",
         metadata={
-            "help": "What bases are that a bigWig file has no value for: `zero`, or `nan` for unknown.",
+            "help": "Value of bases that a bigWig file does not cover: `zero`, or `nan` for unknown.",
             "choices": ["nan", "zero"],
         },
     )
     reverse_complement: bool = field(
-        default=True, metadata={"help": "Turn half of the windows to train on, and swap the tracks of the strands."}
+        default=True,
+        metadata={"help": "Reverse-complement half of the training windows, and swap the tracks of the two strands."},
     )
-    shift: int = field(default=0, metadata={"help": "Move windows to train on by up to so many bases."})
+    shift: int = field(default=0, metadata={"help": "Shift training windows by up to this many bases."})
     average_strands: bool = field(
-        default=False, metadata={"help": "Evaluate the mean of the predictions for both strands."}
+        default=False, metadata={"help": "Average the predictions of both strands in the evaluation."}
     )
     track_head: str = field(
         default="dilated",
         metadata={
-            "help": "`dilated` has residual convolutions, each of which sees twice as far; `genos` the two of Genos; "
-            "`linear` none.",
+            "help": "`dilated` is a stack of residual convolutions, each with twice the dilation of the one before; "
+            "`genos` has the two convolutions of Genos, and `linear` none.",
             "choices": ["dilated", "genos", "linear"],
         },
     )
@@ -136,43 +140,47 @@ class TracksArguments:
 
 @dataclass
 class AnnotationArguments:
-    """What `annotation` learns: labels of the bases of a genome."""
+    """Settings of `annotation`: labels of the bases of a genome."""
 
     stranded: bool = field(
         default=True,
-        metadata={"help": "Label the strand that is read, and read both. If false, features of both strands count."},
+        metadata={
+            "help": "Read both strands, and label each with its own features. If false, features of both strands "
+            "count."
+        },
     )
     test_share: float = field(
-        default=0.2, metadata={"help": "Without test regions or contigs: share of the genome, in blocks, to hold out."}
+        default=0.2,
+        metadata={"help": "Share of the genome to hold out, in blocks, if no test regions or contigs are given."},
     )
     validation_share: float = field(
         default=0.1,
-        metadata={"help": "Share of what is left, in blocks, for early stopping and for thresholds."},
+        metadata={"help": "Share of the rest, in blocks, for early stopping and for thresholds."},
     )
     overlap: int | None = field(
         default=None,
         metadata={
-            "help": "Bases on either side of a tile that are read but not labelled, after training; by default an "
-            "eighth of it."
+            "help": "Bases on either side of a tile that are read but not labelled, after training. Defaults to an "
+            "eighth of the tile."
         },
     )
     base_head: str = field(
         default="linear",
         metadata={
-            "help": "One `linear` layer on the states, or dilated convolutions after it (`cnn`).",
+            "help": "`linear`, one layer on the states, or `cnn`, dilated convolutions after it.",
             "choices": ["linear", "cnn"],
         },
     )
-    cnn_channels: int = field(default=64, metadata={"help": "Channels of the convolutions."})
-    cnn_kernel_size: int = field(default=9, metadata={"help": "Positions that each of them reads."})
+    cnn_channels: int = field(default=64, metadata={"help": "Number of channels of the convolutions."})
+    cnn_kernel_size: int = field(default=9, metadata={"help": "Kernel size of the convolutions."})
     cnn_stride: int = field(
-        default=1, metadata={"help": "Bases that share a position: 3, as in a codon, takes a third of the time."}
+        default=1, metadata={"help": "Bases per position: 3, as in a codon, takes a third of the time."}
     )
     cnn_dilations: list[int] = field(
         default_factory=lambda: [1, 3, 9, 27, 81],
-        metadata={"help": "Distance between these positions in each of them."},
+        metadata={"help": "Dilations of the convolutions, in order."},
     )
-    focal_gamma: float = field(default=0.0, metadata={"help": "Exponent of the focal loss; 0 for none."})
+    focal_gamma: float = field(default=0.0, metadata={"help": "Exponent of the focal loss; 0 disables it."})
 
 
 @dataclass
@@ -184,14 +192,14 @@ class DNAArguments(
     GenomeArguments,
     RowArguments,
 ):
-    """What to train a model of DNA alone for, and on which rows."""
+    """The task to train a model of DNA alone for, and its rows."""
 
     task: str = field(
         default="classification",
         metadata={
-            "help": "`classification` learns classes, labels or values of sequences, or of pairs of them; "
-            "`annotation` labels of the bases of a genome; `expression` what people express of genes, from their two "
-            "haplotypes; `tracks` signals along a genome.",
+            "help": "`classification` predicts classes, labels or values of sequences, or of pairs of them; "
+            "`annotation` labels the bases of a genome; `expression` predicts the expression of genes from "
+            "people's haplotypes; `tracks` predicts signals along a genome.",
             "choices": ["annotation", "classification", "expression", "tracks"],
         },
     )
@@ -203,49 +211,49 @@ class DNAArguments(
 
 @dataclass
 class DNAModelArguments(EncoderArguments):
-    """Which DNA encoder a head is put on. Give one of two: `dna_model` or `dna_config`.
+    """The DNA encoder to put a head on: give `dna_model` or `dna_config`.
 
-    Or, in place of them, a model with its head to go on with, `model_name_or_path`; the task `expression` takes it.
+    The task `expression` can continue from a model with its head instead, `model_name_or_path`.
     """
 
     model_name_or_path: str | None = field(
-        default=None, metadata={"help": "A model of the task to go on with, head and encoder: a folder or a Hub id."}
+        default=None, metadata={"help": "Folder or Hub id of a model of the task, with its head, to continue from."}
     )
     dtype: str = field(
         default="auto",
         metadata={
-            "help": "Data type of a frozen encoder, by default that of its checkpoint. The head is float32, and so is "
-            "an encoder that is trained.",
+            "help": "Data type for a frozen encoder. Defaults to that of its checkpoint. The head, and an encoder "
+            "that is trained, are float32.",
             "choices": ["auto", "bfloat16", "float16", "float32"],
         },
     )
     pooling: str = field(
         default="attention",
         metadata={
-            "help": "What the head reads of the states of a sequence: `attention` of a learnt query, their `mean`, "
-            "`max` or `min`, or the `last` one. `site_difference` is for pairs: the variant's less the reference's "
-            "states at the changed site.",
+            "help": "How to pool the states of a sequence: `attention` by a learnt query, `mean`, `max`, `min`, or "
+            "the `last` state. `site_difference` is for pairs: the variant's states minus the reference's at "
+            "the changed site.",
             "choices": ["attention", "mean", "max", "min", "last", "site_difference"],
         },
     )
     pooling_bins: int = field(
         default=1,
         metadata={
-            "help": "With `mean`, `max` or `min`: into how many equal parts a sequence is divided, each of which is "
-            "pooled by itself, so that the head can tell places apart."
+            "help": "With `mean`, `max` or `min`: number of equal parts of a sequence to pool separately, so that the "
+            "head can tell places apart."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the last layer of the head."})
     pooling_num_heads: int = field(
-        default=8, metadata={"help": "Heads of the attention pooling; they must divide the width of the encoder."}
+        default=8, metadata={"help": "Number of heads of the attention pooling; must divide the width of the encoder."}
     )
 
     def __post_init__(self):
         super().__post_init__()
         if sum(each is not None for each in (self.dna_model, self.dna_config, self.model_name_or_path)) != 1:
             raise ValueError(
-                "Give one encoder: dna_model, or dna_config for random weights; or model_name_or_path, a model to go "
-                "on with."
+                "Give one encoder: dna_model, or dna_config for random weights; or a model to continue from, "
+                "model_name_or_path."
             )
 
 
@@ -253,24 +261,26 @@ class DNAModelArguments(EncoderArguments):
 class DNATrainingArguments(PublishedDefaults, transformers.TrainingArguments):
     """The `TrainingArguments` of transformers with the published defaults for a model of DNA alone."""
 
-    num_train_epochs: float = field(default=10, metadata={"help": "Passes over the rows."})
+    num_train_epochs: float = field(default=10, metadata={"help": "Number of passes over the rows."})
     do_eval: bool = field(default=True, metadata={"help": "Evaluate on the test split after training."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay false: the collator reads them."})
     early_stopping_patience: int | None = field(
         default=None,
         metadata={
-            "help": "Stop after so many evaluations, by default one an epoch, that were no better than the best, and "
-            "keep the weights of that one. Better is a lower loss; `metric_for_best_model` names another measure."
+            "help": "Stop after this many evaluations (by default one per epoch) without a lower loss, and keep the "
+            "best weights. `metric_for_best_model` names another metric."
         },
     )
     dna_cache_dir: str | None = field(
         default=None,
         metadata={
-            "help": "Folder for what a frozen encoder makes of windows, which runs may share; by default "
-            "`dna_features` in `output_dir`. The tasks of a genome use it, `tracks` without `shift`."
+            "help": "Folder for the states of a frozen encoder, which runs can share. Defaults to `dna_features` in "
+            "`output_dir`. The tasks that read a genome use it, `tracks` only without `shift`."
         },
     )
-    dna_cache_gb: float = field(default=100, metadata={"help": "Most GB of files in that folder; 0 keeps none."})
+    dna_cache_gb: float = field(
+        default=100, metadata={"help": "Maximum size of that folder, in GB; 0 stores nothing."}
+    )
 
     def __post_init__(self):
         if self.early_stopping_patience is not None:

@@ -1,4 +1,4 @@
-"""The settings of `textgenome grpo`, one field a flag or a line of a recipe."""
+"""The settings of `textgenome grpo`. Each field is a flag and a line of a recipe."""
 
 from dataclasses import dataclass, field
 
@@ -12,21 +12,21 @@ REWARDS = ("right", "form", "counterfactual")
 
 @dataclass
 class GRPOArguments(RowArguments):
-    """Which rows to learn from, and what to reward. How the model reads rows is told by its checkpoint."""
+    """The rows to learn from, and what to reward. The checkpoint defines how the model reads rows."""
 
     rewards: list[str] = field(
         default_factory=lambda: list(REWARDS),
         metadata={
-            "help": "What to reward, by 0 or 1 each: `right`, the true answer; `form`, an answer in the form that the "
-            "model was trained to give; `counterfactual`, the true answer where the model does not give it with the "
-            "DNA of another row. `reward_weights` weighs them, in this order."
+            "help": "Rewards, each 0 or 1: `right`, the true answer; `form`, an answer in the form that the model was "
+            "trained to give; `counterfactual`, the true answer if the model does not give it with the DNA of "
+            "another row. `reward_weights` holds their weights, in this order."
         },
     )
     generation_rows: int = field(
         default=0,
         metadata={
-            "help": "After training, answer so many rows of the test split, drawn by the seed, by generation: "
-            "unchanged, with the DNA exchanged between rows and with it removed. Print the three accuracies."
+            "help": "Number of rows of the test split to answer after training: unchanged, with the DNA exchanged "
+            "between rows, and with the DNA removed. Prints the three accuracies."
         },
     )
 
@@ -39,13 +39,13 @@ class GRPOArguments(RowArguments):
 
 @dataclass
 class GRPOModelArguments(ModelArguments):
-    """Which model to start from, one that answers already, and which parts of it to train."""
+    """The model to start from, which must answer already, and which parts of it to train."""
 
     def __post_init__(self):
         if self.model_name_or_path is None:
             raise ValueError(
-                "Name the model to start from by model_name_or_path. It must answer some rows right already, since "
-                "others have nothing to be rewarded for: train it by `textgenome sft`."
+                "Name the model to start from by model_name_or_path. It must answer some rows correctly already, "
+                "otherwise there is nothing to reward: train it with `textgenome sft`."
             )
         super().__post_init__()
 
@@ -57,10 +57,10 @@ class GRPOTrainingArguments(PublishedDefaults, GRPOConfig):
     A group is `num_generations` answers to one prompt. `per_device_train_batch_size` counts answers.
     """
 
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Answers on each device at a time."})
-    gradient_accumulation_steps: int = field(default=1, metadata={"help": "Batches to an optimizer step."})
-    num_train_epochs: float = field(default=1, metadata={"help": "Passes over the rows."})
-    learning_rate: float = field(default=1e-6, metadata={"help": "Peak of the learning rate."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Answers per device and batch."})
+    gradient_accumulation_steps: int = field(default=1, metadata={"help": "Number of batches per optimizer step."})
+    num_train_epochs: float = field(default=1, metadata={"help": "Number of passes over the rows."})
+    learning_rate: float = field(default=1e-6, metadata={"help": "Peak learning rate."})
     weight_decay: float = field(default=0.0, metadata={"help": "Weight decay of AdamW."})
     disable_dropout: bool = field(default=True, metadata={"help": "Train without dropout."})
 
@@ -77,7 +77,7 @@ class GRPOTrainingArguments(PublishedDefaults, GRPOConfig):
                 "without their DNA. Leave it at its default."
             )
         if self.trust_remote_code:
-            raise ValueError("trust_remote_code: no code of a repository is run in training. See docs/encoders.md.")
+            raise ValueError("trust_remote_code: training never runs code from a repository. See docs/encoders.md.")
         if self.use_adaptive_entropy:
             raise ValueError("use_adaptive_entropy: runs that resume would not come to the same end.")
         steps = self.steps_between_saves

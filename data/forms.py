@@ -78,11 +78,11 @@ def _value(row: Mapping, name: str) -> str:
 
 
 def describe_columns(row: Mapping, missing: str) -> str:
-    """What to do about a table that lacks a column: which columns it has, and the flags that name others."""
-    question = ", or ask all rows the same by --question" if missing == "question" else ""
+    """What to do about a table that lacks a column: the columns it has, and the flags that name others."""
+    question = ", and the question for all rows by --question" if missing == "question" else ""
     return (
-        f"The table has the columns {', '.join(map(str, row))}. Say which one to read by --columns "
-        f"{missing}=COLUMN{question}."
+        f"The table has the columns {', '.join(map(str, row))}. Say which to read by --columns "
+        f"NAME=COLUMN,NAME=COLUMN{question}."
     )
 
 

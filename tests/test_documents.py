@@ -3,6 +3,7 @@
 import configparser
 import importlib
 import re
+import runpy
 
 import pytest
 import yaml
@@ -44,6 +45,16 @@ def test_the_form_for_bugs_asks_for_the_environment():
     assert "`textgenome env`" in fields["environment"]["attributes"]["description"]
     assert fields["environment"]["validations"]["required"]
     assert all({"name", "description", "body"} <= set(form) for name, form in forms.items() if name != "config.yml")
+
+
+@pytest.mark.parametrize("url", [None, "https://example.org/OWNER/NAME"])
+def test_the_description_on_a_package_index_has_no_relative_link(monkeypatch, url):
+    monkeypatch.setattr("setuptools.setup", lambda **settings: None)
+    describe = runpy.run_path(str(ROOT / "setup.py"))["describe"]
+    described = describe((ROOT / "README.md").read_text(encoding="utf-8"), url)
+    links = re.findall(r"\]\((?!#)([^)\s]+)\)", described)
+    assert all(link.startswith("https://") for link in links) and bool(links) == bool(url)
+    assert "| [tables](" in described if url else "| tables |" in described
 
 
 def test_the_citation_has_what_readers_of_the_format_require():

@@ -64,7 +64,7 @@ def test_ctrl_c_says_that_the_run_goes_on(tmp_path, fasta, monkeypatch):
 
     monkeypatch.setattr(embedding_runs, "embed_batch", interrupt)
     code, output = embed("--fasta", fasta, "--output", tmp_path / "e.parquet")
-    assert code == 130 and "Stopped. The same command goes on from here." in output
+    assert code == 130 and "Stopped. Run the same command again to resume." in output
 
 
 def test_help_teaches_with_examples():

@@ -79,4 +79,4 @@ def test_columns_of_other_names_are_read_by_all_commands(tmp_path):
     assert result.exit_code == 0, output
     assert {"ref", "reference_sequence"} <= set(pandas.read_parquet(tmp_path / "split" / "train.parquet"))
     result, output = invoke("split", *source, "--output_dir", tmp_path / "other")
-    assert result.exit_code == 1 and "The table has the columns ref, label, locus, alt. Say which one to" in output
+    assert result.exit_code == 1 and "The table has the columns ref, label, locus, alt. Say which to" in output

@@ -36,7 +36,7 @@ def test_a_table_that_lacks_a_column_is_told_once_which_it_has(tmp_path):
     assert str(told.value).count("\n") == 0 and "The table has the columns ref, alt." in str(told.value)
     assert "'question': the column is missing" in str(told.value)
     assert "a row needs `question`, `answer`, `reference_sequence`, `variant_sequence`." in str(told.value)
-    assert "--columns question=COLUMN, or ask all rows the same by --question." in str(told.value)
+    assert "--columns NAME=COLUMN,NAME=COLUMN, and the question for all rows by --question." in str(told.value)
     with pytest.raises(ValueError, match="there is no column 'gone', only ref, alt"):
         load_rows(str(table), "train", form=TableForm.parse("reference_sequence=gone", "What?"))
 

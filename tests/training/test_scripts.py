@@ -85,5 +85,5 @@ def test_a_recipe_sets_what_a_run_has_and_nothing_else(tmp_path, monkeypatch, re
 
 
 def test_code_of_a_repository_is_not_run_whatever_a_recipe_says():
-    with pytest.raises(ValueError, match="trust_remote_code: no code of a repository is run in training"):
+    with pytest.raises(ValueError, match="trust_remote_code: training never runs code from a repository"):
         TrainingArguments(output_dir="out", use_cpu=True, bf16=False, trust_remote_code=True)
