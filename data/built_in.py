@@ -1,9 +1,14 @@
 """The rows that the package makes itself, by the names that take the place of a file."""
 
-from datasets import Dataset
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from textgenome.data import starter, starter_jobs
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BUILT_IN = {
     "starter": (starter.SPLITS, starter.starter_rows),

@@ -6,20 +6,18 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pandas
 
 from textgenome.data.locks import Lock
 
 
+# By ending, which method of a `pandas.DataFrame` writes it, and how.
 TABLES = {
-    ".tsv": partial(pandas.DataFrame.to_csv, sep="\t", index=False),
-    ".csv": partial(pandas.DataFrame.to_csv, index=False),
-    ".jsonl": partial(pandas.DataFrame.to_json, orient="records", lines=True),
-    ".parquet": partial(pandas.DataFrame.to_parquet, index=False),
+    ".tsv": ("to_csv", {"sep": "\t", "index": False}),
+    ".csv": ("to_csv", {"index": False}),
+    ".jsonl": ("to_json", {"orient": "records", "lines": True}),
+    ".parquet": ("to_parquet", {"index": False}),
 }
 
 
@@ -73,10 +71,13 @@ def write_table(rows: list[Mapping], path: str | Path) -> None:
         OSError: If another process writes it.
         ValueError: If the ending is another, or the file is there already.
     """
+    import pandas  # takes a quarter of a second, and most commands write no table
+
     refuse_unknown_table(path)
     frame = pandas.DataFrame.from_records(list(rows))
     with _scratch(Path(path)) as unfinished:
-        TABLES[unfinished.suffix](frame, unfinished)
+        method, options = TABLES[unfinished.suffix]
+        getattr(frame, method)(unfinished, **options)
         unfinished.replace(path)
 
 

@@ -1,15 +1,16 @@
 """Reading tables of rows from files or from the Hub, and leaving out or refusing bad rows."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets import Dataset, get_dataset_split_names, load_dataset
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from pyarrow import ArrowException
 from transformers.utils import logging
 
 from textgenome.data.built_in import BUILT_IN, built_in_rows, built_in_splits
@@ -20,6 +21,9 @@ from textgenome.data.tables import check_values, read_table, table_format
 from textgenome.genome.progress import Progress
 from textgenome.processing.processing_textgenome import TextGenomeProcessor
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 logger = logging.get_logger(__name__)
 
@@ -63,6 +67,9 @@ def load_rows(
         rows = built_in_rows(name, _known_split(name, split))
         return rows.add_column("row", list(range(len(rows)))) if numbered else rows
     rows = list(read_rows(name, split, on_bad_row, check, numbered, form, **check_options))
+    from datasets import Dataset  # takes most of a second, and who asks about a pair needs none
+    from pyarrow import ArrowException
+
     columns = dict.fromkeys(column for row in rows for column in row)
     try:
         return Dataset.from_list([{**columns, **row} for row in rows], on_mixed_types="use_json")
@@ -195,6 +202,8 @@ def list_splits(name: str) -> list[str]:
     if path.exists():
         return list(find_files(path)[0]) if path.is_dir() else ["train"]
     if is_hub_id(name):
+        from datasets import get_dataset_split_names
+
         return get_dataset_split_names(name)
     raise FileNotFoundError(f"{name}: there is no such file or folder. A data set on the Hub is named OWNER/NAME.")
 
@@ -214,6 +223,8 @@ def _read(name: str, split: str) -> Iterator[tuple[str, int, dict]]:
     """File, number in the file, and row."""
     split, path = _known_split(name, split), Path(name)
     if not path.exists():
+        from datasets import load_dataset
+
         for number, row in enumerate(load_dataset(name, split=split)):
             yield f"{name} ({split})", number, row
         return

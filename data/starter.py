@@ -7,13 +7,17 @@ In as many rows as there are for each signal the variant breaks none of them. Th
 so that neither a signal nor its absence gives the answer away.
 """
 
+from __future__ import annotations
+
 import random
 from collections import Counter
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from textgenome.data.conversations import row_to_messages
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # Consensus and the half-open part of it that a variant strikes. Splice sites: Shapiro and Senapathy, Nucleic Acids
 # Res. 15:7155 (1987). Start codon: Kozak, Nucleic Acids Res. 15:8125 (1987). TATA box and GC box: Bucher, J. Mol.
@@ -61,6 +65,8 @@ def starter_rows(split: str, seed: int = 0) -> Dataset:
             messages = row_to_messages(row, dna="none")
             row.update(dict.fromkeys(row), messages=messages)
         rows[0]["messages"] = None  # the first row names the columns
+    from datasets import Dataset
+
     return Dataset.from_list(rows).shuffle(seed=seed)
 
 

@@ -1,13 +1,17 @@
 """Starter data for further jobs: the protein of a coding sequence, and how often a motif occurs."""
 
+from __future__ import annotations
+
 import random
 from itertools import pairwise
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from textgenome.data.answer_types import ANSWER_TYPE, JOB
 from textgenome.data.proteins import CODE, QUESTIONS, spaced, translate
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SPLITS = {"train": 27_000, "validation": 240}
 CODONS = (6, 16)
@@ -33,6 +37,8 @@ def starter_proteins(split: str, seed: int = 0) -> Dataset:
         sequence = "".join(rng.choices(SENSE, k=rng.randint(*CODONS)))
         row = {"question": QUESTIONS["known"], "sequence": sequence, "answer": spaced(translate(sequence))}
         rows.append({**row, ANSWER_TYPE: "protein", JOB: "translation"})
+    from datasets import Dataset
+
     return Dataset.from_list(rows)
 
 
@@ -53,6 +59,8 @@ def starter_counts(split: str, seed: int = 0) -> Dataset:
         count = number % COUNTS
         row = {"question": question, "sequence": _with_motifs(count, rng), "answer": str(count)}
         rows.append({**row, ANSWER_TYPE: "value", JOB: "counting"})
+    from datasets import Dataset
+
     return Dataset.from_list(rows).shuffle(seed=seed)
 
 

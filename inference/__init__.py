@@ -1,29 +1,30 @@
 """What a model says: loading it, generating, scoring, parsing answers, predictions that resume."""
 
-from textgenome.inference.answers import extract_answer
-from textgenome.inference.asking import ask_model, ask_table, ask_vcf
-from textgenome.inference.classification import classify
-from textgenome.inference.embedding import embed
-from textgenome.inference.explaining import explain
-from textgenome.inference.explanation_files import plot_explanation, write_explanation
-from textgenome.inference.generation import generate
-from textgenome.inference.language_models import load_language_model
-from textgenome.inference.likelihoods import score_variants
-from textgenome.inference.scoring import score_labels
+from importlib import import_module
 
 
-__all__ = [
-    "ask_model",
-    "ask_table",
-    "ask_vcf",
-    "classify",
-    "embed",
-    "explain",
-    "extract_answer",
-    "generate",
-    "load_language_model",
-    "plot_explanation",
-    "score_labels",
-    "score_variants",
-    "write_explanation",
-]
+_MODULES = {
+    "ask_model": "asking",
+    "ask_table": "asking",
+    "ask_vcf": "asking",
+    "classify": "classification",
+    "embed": "embedding",
+    "explain": "explaining",
+    "extract_answer": "answers",
+    "generate": "generation",
+    "load_language_model": "language_models",
+    "plot_explanation": "explanation_files",
+    "score_labels": "scoring",
+    "score_variants": "likelihoods",
+    "write_explanation": "explanation_files",
+}
+
+
+def __getattr__(name: str):
+    # Imported once it is used: pictures need matplotlib, which takes a third of a second.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+__all__ = list(_MODULES)

@@ -11,7 +11,6 @@ import transformers
 from huggingface_hub import resolve_revision
 from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 from huggingface_hub.utils import validate_repo_id
-from peft import PeftConfig
 from transformers import AutoConfig, AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.utils import find_adapter_config_file
 
@@ -163,6 +162,8 @@ def read_config(name: str | Path, revision: str | None = None) -> tuple[PreTrain
     """
     is_adapter = find_adapter_config_file(str(name), revision=revision) is not None
     if is_adapter:
+        from peft import PeftConfig
+
         adapter = PeftConfig.from_pretrained(str(name), revision=revision)
         base, revision = adapter.base_model_name_or_path, adapter.revision or "main"
         if Path(base).is_absolute() and not Path(base).is_dir():

@@ -78,8 +78,11 @@ def test_what_only_unix_has_is_imported_where_it_is_used():
     assert not top
 
 
-def test_importing_the_package_brings_in_neither_training_nor_tables():
-    heavy = ("datasets", "trl", "peft", "sklearn", "pandas", "pysam", "fastapi", "matplotlib")
-    code = f"import sys, textgenome; print(*[name for name in {heavy} if name in sys.modules])"
+def test_importing_the_package_or_asking_about_a_pair_brings_in_neither_training_nor_tables():
+    heavy = {"datasets", "trl", "peft", "sklearn", "pandas", "fastapi", "matplotlib"}
+    code = (
+        f"import sys, textgenome; print({heavy | {'pysam'}} & sys.modules.keys())\n"
+        f"import textgenome.inference.asking; print({heavy} & sys.modules.keys())"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not found.stdout.split()
+    assert found.stdout.splitlines() == ["set()", "set()"]
