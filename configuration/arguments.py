@@ -345,6 +345,11 @@ class PublishedDefaults:
     warmup_steps: float = field(default=0.1, metadata={"help": "Number of warmup steps, or their share if below 1."})
     max_grad_norm: float = field(default=1.0, metadata={"help": "Maximum gradient norm (clipping)."})
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.device.type == "cpu":
+            self.dataloader_pin_memory = False  # torch warns of it where there is no GPU
+
 
 @dataclass
 class TrainingArguments(PublishedDefaults, SFTConfig):

@@ -281,7 +281,7 @@ def change_rows(
             if part in reads:
                 changed = StoredRows(CONTROLS[part](changed, seed, description))
         if all(map(eq, changed, windows)):
-            logger.warning(f"{name}: it changes nothing that this model sees of these rows, and is left out.")
+            logger.warning(f"{name} is left out: it changes nothing that this model reads in these rows.")
         else:
             conditions[name] = changed
     return conditions

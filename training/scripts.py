@@ -61,6 +61,10 @@ def parse_arguments(
         argv += ["--dna_config", "null"]  # a model that is named takes the place of what a recipe builds
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
+    if script == "dna" and "--test_contigs" in flags:
+        # Contigs that are named take the place of the regions of a recipe, which are those of another genome.
+        for name in {"--regions", "--test_regions"} - flags:
+            setattr(script_args, name.removeprefix("--"), None)
     if recipe.get("dataset_name") == STARTER != script_args.dataset_name and "--output_dir" not in argv:
         training_args.output_dir = ""  # that of the recipe is for the built-in rows
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)

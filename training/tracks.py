@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from textgenome import TextGenomeDNAForTrackPrediction, TextGenomeDNAProcessor
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
+from textgenome.data.sequences import Tiling
 from textgenome.data.signals import AugmentedRows, SignalReader, TrackCollator, mean_signals, some_signals
 from textgenome.data.windows import Place, PlaceRows, check_apart, read_places, split_contigs, tile, with_letters
 from textgenome.evaluation.reporting import format_table
@@ -33,8 +34,8 @@ ENDS = 2**20  # bytes at either end of a file that tell whether it is the same
 def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, model_args: DNAModelArguments) -> Job:
     """Read which regions and tracks there are, and put a new head for the tracks on the encoder."""
     check_flags(script_args, training_args)
-    script_args.dna_window = window = script_args.dna_window or DNA_WINDOW
     dna_tokenizer = find_dna_tokenizer(model_args.dna_model, model_args.dna_config, model_args.dna_tokenizer)
+    script_args.dna_window = window = find_window(script_args, Tiling(dna_tokenizer).most)
     genome = open_fasta(script_args.fasta)
     train, validation, test = split_regions(script_args, dict(zip(genome.references, genome.lengths)))
     windows = with_letters(tile(train, window, script_args.stride), genome)
@@ -88,6 +89,19 @@ def check_flags(script_args: DNAArguments, training_args: DNATrainingArguments) 
     window = script_args.dna_window or DNA_WINDOW
     if window % script_args.resolution:
         raise ValueError(f"dna_window is {window}, but must be a multiple of the resolution {script_args.resolution}.")
+
+
+def find_window(script_args: DNAArguments, most: int) -> int:
+    """How many bases a window has: by default 2,048, or what the encoder reads if that is less.
+
+    Raises:
+        ValueError: If the encoder reads less than the window that is asked for.
+    """
+    bin_size = script_args.resolution
+    window = script_args.dna_window or min(DNA_WINDOW, most // bin_size * bin_size)
+    if not 0 < window <= most:
+        raise ValueError(f"dna_window is {window}, but the encoder reads at most {most} bases.")
+    return window
 
 
 def split_regions(script_args: DNAArguments, contigs: dict[str, int]) -> tuple[list[Place], list[Place], list[Place]]:

@@ -181,5 +181,5 @@ def test_settings_are_refused_that_lose_dna_or_answers(tmp_path, settings, messa
 def test_rewards_and_the_model_must_be_named(tmp_path):
     with pytest.raises(ValueError, match=r"rewards are \['rigt'\], but must be some of right, form, counterfactual"):
         GRPOArguments(dataset_name="starter", rewards=["rigt"])
-    with pytest.raises(ValueError, match=r"model_name_or_path\. It must answer some rows right already"):
+    with pytest.raises(ValueError, match=r"model_name_or_path\. It must answer some rows correctly already"):
         grpo_runs.train(tmp_path, model_name_or_path=None)

@@ -46,6 +46,13 @@ def test_other_rows_than_the_built_in_ones_get_a_folder_of_their_own():
     assert parse("--config", "kegg_small", "--dataset_name", "rows/gue")[1].output_dir == "outputs/dna_kegg_small"
 
 
+def test_contigs_that_are_named_take_the_place_of_the_regions_of_a_recipe():
+    regions = parse("--config", "starter_tracks", "--test_contigs", "chr8")[0]
+    assert regions.regions is None and regions.test_regions is None and regions.test_contigs == ["chr8"]
+    own = parse("--config", "starter_tracks", "--test_contigs", "chr8", "--regions", "mine.bed")[0]
+    assert own.regions == "mine.bed" and own.test_regions is None
+
+
 def test_a_recipe_that_is_not_named_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         parse_arguments((DNAArguments, DNATrainingArguments, DNAModelArguments), "dna", "", ["--config"])

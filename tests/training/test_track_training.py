@@ -109,6 +109,7 @@ def test_the_best_weights_are_chosen_on_other_regions(starter_genome, beds):
         ({"test_contigs": ["chr8"]}, "one of them"),
         ({"regions": None}, "Name what to train on by --regions"),
         ({"dna_window": 2000}, "dna_window is 2000, but must be a multiple of the resolution 32"),
+        ({"dna_window": 2**20}, "dna_window is 1048576, but the encoder reads at most"),
         ({"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps"}, "--validation_regions"),
         ({"test_regions": "train.bed"}, "is to be evaluated on, but shares bases with"),
         ({"validation_regions": "test.bed"}, "shares bases with"),
