@@ -391,6 +391,7 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
         super().__post_init__()
         if workers is None and self.device.type == "cuda":
             self.dataloader_num_workers = 2
+            self.accelerator_config.non_blocking = True  # batches are copied while the step before runs
         wrong = {
             "packing": self.packing,
             "padding_free": self.padding_free,

@@ -142,7 +142,7 @@ class EncodedDNA(NamedTuple):
 
 
 def find_order(mask: torch.Tensor) -> torch.LongTensor:
-    """Where to take tokens from so that padding follows them: `(sequences, length)` to the same, of a bool mask."""
+    """Where to take tokens from so that padding follows them: `(..., length)` to the same, of a bool mask."""
     return mask.long().argsort(dim=-1, descending=True, stable=True)
 
 

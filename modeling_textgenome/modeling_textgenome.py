@@ -23,6 +23,7 @@ from textgenome.modeling_dna_encoder import (
     DNAEncoderMixin,
     SavesModelCodeMixin,
     build_dna_encoder,
+    find_order,
     load_dna_encoder,
     without_heads,
 )
@@ -138,7 +139,8 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             # Equal sequences may occur beside different variants, and be pooled in different places.
             features, is_feature = self.projector(states[index], shown[index], pool_ids.gather(1, encoded.order))
         counts = present.new_zeros(batch).index_add(0, present // slots, is_feature.sum(1))
-        return TextGenomeDNAOutput(last_hidden_state=states, pooler_output=features[is_feature], num_features=counts)
+        shown = features.flatten(0, 1).index_select(0, is_feature.flatten().nonzero()[:, 0])
+        return TextGenomeDNAOutput(last_hidden_state=states, pooler_output=shown, num_features=counts)
 
     def get_token_mask(
         self, token_id: int | None, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor
@@ -206,7 +208,9 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
             inputs_embeds = torch.where(marked[..., None], marker, inputs_embeds)
         if features is not None:
             features = features.to(inputs_embeds.device, inputs_embeds.dtype)
-            inputs_embeds = inputs_embeds.masked_scatter(placeholders[..., None], features)
+            # As many as there are features: by a mask, gradients would wait for the device once more.
+            places = find_order(placeholders.flatten())[: len(features)]
+            inputs_embeds = inputs_embeds.flatten(0, 1).index_copy(0, places, features).view_as(inputs_embeds)
         return inputs_embeds, features
 
     @can_return_tuple

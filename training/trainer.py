@@ -123,7 +123,7 @@ class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
     def training_step(self, model, inputs, *args, **kwargs):
         mask = inputs["attention_mask"]
         lengths, labels = mask.sum(1), inputs["labels"][:, 1:] != -100
-        positions = torch.tensor(mask.numel(), device=mask.device)
+        positions = torch.full((), mask.numel(), device=mask.device)
         self.counts = self.counts + torch.stack([positions, lengths.sum(), (lengths**2).sum(), labels.sum()])
         # LoRA weights are float32. Autocast computes in its own type whatever comes in, so that there is no need to
         # bring the inputs to theirs first, and to keep them like this for the gradients.

@@ -106,13 +106,13 @@ def test_kernels_for_a_gpu_cannot_start_without_one(tmp_path):
 
 
 def test_batches_are_made_by_other_processes_on_a_gpu(tmp_path, monkeypatch):
-    def workers(*flags: str) -> int:
+    def loading(*flags: str) -> tuple[int, bool]:
         _, training, _ = parse(tmp_path, *RANDOM_MODEL, *flags)
-        return training.dataloader_num_workers
+        return training.dataloader_num_workers, training.accelerator_config.non_blocking
 
-    assert (workers(), workers("--dataloader_num_workers", "3")) == (0, 3)
+    assert (loading(), loading("--dataloader_num_workers", "3")) == ((0, False), (3, False))
     monkeypatch.setattr(TrainingArguments, "device", torch.device("cuda"))
-    assert (workers(), workers("--dataloader_num_workers", "0")) == (2, 0)
+    assert (loading(), loading("--dataloader_num_workers", "0")) == ((2, True), (0, False))
 
 
 @pytest.mark.parametrize(
