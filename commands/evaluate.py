@@ -69,6 +69,15 @@ ConstantQuestion = Annotated[
         help="Question for the control `constant_question`. Defaults to one that suits the data set.",
     ),
 ]
+ExplainMistakes = Annotated[
+    int,
+    typer.Option(
+        "--explain_mistakes",
+        min=0,
+        max=20,
+        help="Draw what so many of the worst mistakes depend on, in the report, which then shows their bases.",
+    ),
+]
 
 
 @command()
@@ -96,6 +105,7 @@ def evaluate(
     locus_pattern: LocusPattern = None,
     columns: Columns = None,
     question: TableQuestion = None,
+    explain_mistakes: ExplainMistakes = 0,
 ) -> None:
     """Evaluate a model on a table: accuracy with intervals, controls and baselines.
 
@@ -115,7 +125,7 @@ def evaluate(
     options |= {"on_bad_row": on_bad_row, "synonyms": read_synonyms(synonyms), "max_new_tokens": max_new_tokens}
     description = {"constant_question": constant_question, "locus_column": locus_column}
     options["description"] = {**description, "locus_pattern": locus_pattern}
-    options["form"] = TableForm.parse(columns, question)
+    options |= {"form": TableForm.parse(columns, question), "explain_mistakes": explain_mistakes}
     if temperature:
         options |= {"do_sample": True, "temperature": temperature, "top_p": top_p}
     metrics = evaluate_model(model, dataset_name, split, output_dir, read_controls(controls), **options)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, partial
 from itertools import chain
@@ -25,6 +25,8 @@ from textgenome.data.stored_rows import ChangedRows, StoredRows
 from textgenome.evaluation.conditions import AS_IS, TEXT_ONLY, find_condition
 from textgenome.evaluation.controls import CONTROLS, DNA_CONTROLS, SEQUENCE_CONTROLS
 from textgenome.evaluation.evaluating_baselines import baseline_records, load_train_rows, write_results
+from textgenome.evaluation.explained_mistakes import explain_mistakes
+from textgenome.evaluation.report_parts import Figure
 from textgenome.evaluation.results import compare, summarize
 from textgenome.evaluation.sequence_results import SequenceTable, cut_sequences, write_sequence_results
 from textgenome.inference.checkpoints import (
@@ -82,6 +84,7 @@ class Evaluation:
         enable_thinking: Whether the model reasons first; by default if it was trained to.
         on_bad_row: See `load_rows`.
         seed: Of controls, sampling and bootstrap.
+        explain_mistakes: How many of the worst mistakes to explain, by pictures in the report that show bases.
         description: Attributes of `Description` that replace those of the data set, unless they are None.
         generation_options: For `model.generate`.
         form: Which columns to read in place of the usual ones.
@@ -106,6 +109,7 @@ class Evaluation:
     enable_thinking: bool | None = None
     on_bad_row: str = "raise"
     seed: int = 0
+    explain_mistakes: int = 0
     description: dict[str, str | None] = field(default_factory=dict)
     generation_options: dict = field(default_factory=dict)
     tables: tuple[Sequence[Mapping], list[Mapping]] | None = None
@@ -206,7 +210,8 @@ class Evaluation:
         metrics["conditions"] = summarize_conditions(known, truths, self.synonyms, self.seed)
         metrics["wall_time_s"] = round(time.monotonic() - started, 1)
         loci = [self.described.locus(row) for row in self.rows]
-        return write_results(self.output_dir, metrics, self.rows, known, loci if any(loci) else None)
+        loci, explain = loci if any(loci) else None, self.explain_of(windows)
+        return write_results(self.output_dir, metrics, self.rows, known, loci, explain)
 
     def cut(self, rows: Sequence[Mapping]) -> Sequence[dict]:
         """The rows as the model reads them."""
@@ -223,7 +228,19 @@ class Evaluation:
         scores |= table.predict_baselines(self.seed) if self.baselines else {}
         facts = {**self.settings, "mode": self.mode, "recipe": training_settings(self.model) or None}
         facts["wall_time_s"] = round(time.monotonic() - started, 1)
-        return write_sequence_results(self.output_dir, table, scores, facts, self.seed)
+        return write_sequence_results(self.output_dir, table, scores, facts, self.seed, self.explain_of(windows))
+
+    def explain_of(self, windows: Sequence[Mapping]) -> Callable[[Sequence[Mapping]], list[Figure]] | None:
+        """What explains mistakes about rows, if that is asked for."""
+        if not self.explain_mistakes:
+            return None
+        options = {"dtype": self.dtype, "batch_size": self.batch_size}
+        if self.kind.writes_text:
+            options |= {"enable_thinking": self.enable_thinking}
+            options |= {"max_new_tokens": self.generation_options.get("max_new_tokens", 1024)}
+        return partial(
+            explain_mistakes, checkpoint=self.checkpoint, rows=windows, count=self.explain_mistakes, **options
+        )
 
     def check_lengths(self, checkpoint: Checkpoint, conditions: dict[str, Sequence[dict]]) -> None:
         """Raise `ValueError` for a prompt that leaves no room for an answer: a control may make it longer."""

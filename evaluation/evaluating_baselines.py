@@ -1,7 +1,7 @@
 """Evaluating the baselines alone, and what that has in common with evaluating a model."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from textgenome.data.descriptions import Description
@@ -12,7 +12,7 @@ from textgenome.data.rows import fingerprint_rows, list_splits, load_rows
 from textgenome.evaluation.baselines import predict_baselines
 from textgenome.evaluation.conditions import AS_IS
 from textgenome.evaluation.jobs import score_jobs
-from textgenome.evaluation.report import write_report
+from textgenome.evaluation.report import Figure, write_report
 from textgenome.evaluation.reporting import save_metrics
 from textgenome.evaluation.results import answer_of, describe_answers, summarize
 from textgenome.evaluation.samples import save_samples
@@ -90,6 +90,7 @@ def write_results(
     rows: Sequence[Mapping],
     known: dict[str, Sequence[dict]],
     loci: list[str | None] | None = None,
+    explain: Callable[[Sequence[Mapping]], list[Figure]] | None = None,
 ) -> dict:
     jobs = score_jobs(rows, known, metrics.get("seed", 0))
     metrics = {**describe_answers(metrics["conditions"]), **metrics, **({"jobs": jobs} if jobs else {})}
@@ -97,7 +98,7 @@ def write_results(
     if AS_IS in known:
         right = [is_right(answer_of(record), row["answer"]) for record, row in zip(known[AS_IS], rows)]
         save_samples(folder, {"accuracy": right}, metrics.get("seed", 0), right)
-    write_report(folder / "report.html", metrics, rows, known, loci)
+    write_report(folder / "report.html", metrics, rows, known, loci, explain)
     return metrics
 
 

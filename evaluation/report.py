@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that needs nothing else and holds no sequence."""
+"""The report of an evaluation: one HTML page that needs nothing else, and holds no sequence unless asked to."""
 
 import heapq
 import math
@@ -6,7 +6,7 @@ import os
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
@@ -33,6 +33,7 @@ def write_report(
     rows: Sequence[Mapping],
     known: dict[str, Sequence[dict]],
     loci: list[str | None] | None = None,
+    explain: Callable[[Sequence[Mapping]], list[Figure]] | None = None,
 ) -> None:
     """Write what `metrics` says of answers, and the worst mistakes, as a page to read and to print.
 
@@ -45,22 +46,25 @@ def write_report(
         rows: The evaluated rows, with `answer` and perhaps `question`.
         known: By condition one record for each row, as for `summarize`.
         loci: For each row its locus, or None.
+        explain: Draws what some of the mistakes depend on, see `explain_mistakes`.
     """
     conditions = metrics["conditions"]
     detailed = AS_IS if AS_IS in conditions else max(conditions, key=lambda name: conditions[name]["accuracy"])
     truths = [sys.intern(normalize_answer(row["answer"])) for row in rows]
     answers = answers_of(known[detailed])
     bins = conditions[detailed].get("reliability", [])
+    mistakes = find_mistakes(rows, truths, answers, known[detailed])
+    explained = explain(mistakes) if explain else []
     groups = subgroup_table(rows, [truth == answer for truth, answer in zip(truths, answers)], loci)
     write_page(
         path,
         metrics,
-        figures=training_curves({"training": read_log(metrics.get("model"))}),
+        figures=[*explained, *training_curves({"training": read_log(metrics.get("model"))})],
         tables=[*([job_table(metrics["jobs"])] if "jobs" in metrics else []), *([groups] if groups.rows else [])],
         detailed=detailed,
         confusion=count_confusions(truths, answers),
         calibration_error=sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / len(rows),
-        mistakes=find_mistakes(rows, truths, answers, known[detailed]),
+        mistakes=mistakes,
         wrong=sum(truth != answer for truth, answer in zip(truths, answers)),
     )
 

@@ -1,6 +1,6 @@
 """The results of heads on DNA, and of their baselines: classes, several labels or a value of sequences or pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,12 @@ class SequenceTable:
 
 
 def write_sequence_results(
-    output_dir: str | Path, table: SequenceTable, scores: Mapping[str, np.ndarray], facts: Mapping, seed: int = 0
+    output_dir: str | Path,
+    table: SequenceTable,
+    scores: Mapping[str, np.ndarray],
+    facts: Mapping,
+    seed: int = 0,
+    explain: Callable[[Sequence[Mapping]], list[Figure]] | None = None,
 ) -> dict:
     """Measure what conditions say of the rows, those that a model has seen in training apart, and write the results.
 
@@ -113,6 +118,7 @@ def write_sequence_results(
         scores: By condition, probabilities of shape `(rows, classes)` or of a regression values of shape `(rows,)`.
         facts: See `write_results`.
         seed: Of the bootstrap.
+        explain: Draws what some of the mistakes depend on, see `explain_mistakes`.
 
     If all rows are such, they are measured nevertheless, and the verdict says so.
 
@@ -145,6 +151,7 @@ def write_sequence_results(
     if table.is_single:
         figures.append(_calibration(truths, found))
         details = _detail_answers(table, truths, found, kept)
+        figures += explain(details["mistakes"]) if explain else []
         chosen = np.flatnonzero(kept)
         loci = table.loci and [table.loci[i] for i in chosen]
         groups = subgroup_table([table.rows[i] for i in chosen], found.argmax(axis=1) == truths, loci)

@@ -31,7 +31,7 @@ def as_scores(likelihoods: Mapping[str, float], without_dna: Mapping[str, float]
     """Logarithms of likelihoods as probabilities of labels: among each other, and that it is none of these."""
     among, others = _probabilities(likelihoods)
     prior = {"label_scores_without_dna": _probabilities(without_dna)[0]} if without_dna else {}
-    return {"label_scores": among, "none_of_these": others, **prior}
+    return {"label_scores": among, "other_answers": others, **prior}
 
 
 def _probabilities(likelihoods: Mapping[str, float]) -> tuple[dict[str, float], float]:

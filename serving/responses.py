@@ -61,7 +61,7 @@ class ChatCompletion(Noticed):
     label_scores_without_dna: dict[str, float] | None = Field(
         None, description="The same if the question is asked without DNA: what is as likely there is a prior."
     )
-    none_of_these: float | None = Field(None, description="Probability of any other answer than the labels.")
+    other_answers: float | None = Field(None, description="Probability of any other answer than the labels.")
 
 
 class Delta(Answered):
@@ -92,7 +92,7 @@ class ChatCompletionChunk(Answered):
     usage: Usage | None = None
     label_scores: dict[str, float] | None = None
     label_scores_without_dna: dict[str, float] | None = None
-    none_of_these: float | None = None
+    other_answers: float | None = None
     notice: Literal[NOTICE] | None = None
 
 
@@ -128,7 +128,7 @@ class Score(Answered):
     label_scores_without_dna: dict[str, float] | None = Field(
         None, description="The same if the question is asked without DNA: what is as likely there is a prior."
     )
-    none_of_these: float | None = Field(None, description="Probability of any other answer than the labels.")
+    other_answers: float | None = Field(None, description="Probability of any other answer than the labels.")
 
 
 class ScoreList(Noticed):

@@ -256,7 +256,7 @@ def measure(trainer: Trainer, people: People, collator: ExpressionCollator, scri
             script_args.window,
             script_args.unphased,
             trainer.args.seed,
-            {"regime": script_args.regime},
+            {"model": folder.name, "regime": script_args.regime},
         )
         print(f"{format_table(results)}\n\n{grid}\n\n{folder / 'evaluation' / 'report.html'}")
 

@@ -98,6 +98,7 @@ def measure(
     measured, metrics = measured_f1(reader.labels, bases, wholes)
     lengths = {name: sum(end - start for _, start, end, _ in part) for name, part in places.items()}
     facts = {
+        "model": output_dir.name,
         "dataset_name": script_args.fasta,
         "labels": reader.labels,
         "thresholds": thresholds,

@@ -2,6 +2,9 @@
 
 import { $ } from "./service.js";
 
+const LISTED = 20; // stretches in a table
+const SHOWN = 12; // bars
+
 function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
   made.textContent = text;
@@ -9,11 +12,12 @@ function element(tag, text = "", className = "") {
   return made;
 }
 
-/** A bar for each label, with a mark where the label is without DNA, and the difference to that. */
+/** A bar for each label, with a mark where the label is without DNA, and the difference to that; below them any other answer. */
 export function showScores(scores, prior = null, others = null, hint = "") {
   const rows = Object.entries(scores).sort((one, other) => other[1] - one[1]);
-  const bars = rows.map(([label, score]) => bar(label, score, prior?.[label]));
-  if (others !== null) bars.push(bar("none of these", others, undefined, "others"));
+  const bars = rows.slice(0, SHOWN).map(([label, score]) => bar(label, score, prior?.[label]));
+  if (rows.length > SHOWN) bars.push(element("p", `${rows.length - SHOWN} more, each at most ${rows[SHOWN][1].toFixed(3)}`, "hint"));
+  if (others !== null) bars.push(bar("any other answer", others, undefined, "others"));
   $("scores").replaceChildren(...bars);
   $("scores").classList.toggle("compared", prior !== null);
   $("scores-hint").textContent = hint;
@@ -73,10 +77,7 @@ export function showPrediction(found) {
   $("drawing").parentElement.hidden = !found.picture;
   if (found.picture) picture($("drawing"), found.picture, found.stretches ? "Labels along the sequence" : "Tracks along the sequence");
   if (found.stretches) {
-    const rows = found.stretches.map((each) => [each.label, each.sequence, each.strand, each.start.toLocaleString("en"), each.end.toLocaleString("en"), each.probability.toFixed(3)]);
-    fillTable($("found"), ["Label", "Sequence", "Strand", "First base", "Last base", "Mean probability"], rows);
-    const more = found.stretches_left_out ? ` ${found.stretches_left_out} more are left out.` : "";
-    $("found-hint").textContent = `Bases are counted from 1.${more}`;
+    listStretches(found.stretches, found.stretches_left_out ?? 0);
   } else {
     const entries = Object.entries(found.track_means);
     const both = entries[0][1].length === 2;
@@ -84,6 +85,23 @@ export function showPrediction(found) {
     fillTable($("found"), ["Track", ...(both ? ["Mean of the reference", "Mean of the variant", "Difference"] : ["Mean"])], rows);
     $("found-hint").textContent = "";
   }
+}
+
+function listStretches(stretches, leftOut) {
+  const longest = stretches.toSorted((one, other) => other.end - other.start - (one.end - one.start)).slice(0, LISTED);
+  const compared = stretches.some((each) => each.sequence === "variant");
+  const rows = longest.map((each) => [
+    each.label,
+    ...(compared ? [each.sequence] : []),
+    each.strand,
+    each.start.toLocaleString("en"),
+    each.end.toLocaleString("en"),
+    each.probability.toFixed(3),
+  ]);
+  fillTable($("found"), ["Label", ...(compared ? ["Sequence"] : []), "Strand", "First base", "Last base", "Mean probability"], rows);
+  const count = stretches.length + leftOut;
+  const which = count > rows.length ? `The ${rows.length} longest of ${count} stretches. ` : "";
+  $("found-hint").textContent = `${which}Bases are counted from 1.`;
 }
 
 /** The same in a few words. */

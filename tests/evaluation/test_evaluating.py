@@ -156,6 +156,15 @@ def test_a_single_label_that_is_certain_of_itself_is_said(table, tmp_path, caplo
     assert "All rows have one answer, 'glioma'" in caplog.text
 
 
+def test_the_worst_mistakes_are_explained_if_asked_for(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("textgenome.inference.explaining.BASES", 4)
+    run(table, tmp_path / "out", explain_mistakes=2)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert report.count("What this mistake depends on.") == report.count("data:image/png") == 2
+    run(table, tmp_path / "out")
+    assert "data:image/png" not in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_folder_that_another_process_writes_to_is_refused(table, tmp_path):
     with locked(tmp_path / "out"):
         with pytest.raises(OSError, match="writes to it"):
@@ -254,7 +263,9 @@ def test_a_dna_only_model_goes_into_the_same_table(table, tmp_path):
     tokenizer = build_dna_tokenizer("hyenadna", model_max_length=64)
     TextGenomeDNAProcessor(tokenizer, dna_window=32).save_pretrained(tmp_path / "classifier")
     arguments = (str(tmp_path / "classifier"), table, "val", tmp_path / "out", list(CONTROLS))
-    metrics = evaluate_model(*arguments, baselines=True)
+    metrics = evaluate_model(*arguments, baselines=True, explain_mistakes=1)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert report.count("What this mistake depends on.") == report.count("data:image/png") == 1
     # It sees no question, and cannot do without DNA.
     shown = ["as_is", "dna_exchanged", "dna_shuffled", "pair_swapped", "reference_only", "reverse_complement"]
     baselines = ["majority", "substitution", "kmers", "small_cnn", "labels_shuffled"]

@@ -16,8 +16,10 @@ def test_it_runs(monkeypatch):
     shown = printed(notebook)
     run(notebook, monkeypatch)
     assert "Answer: splice acceptor loss" in printed(notebook)
-    assert count_figures(notebook) == 4
+    assert count_figures(notebook) == 5
     for text in (shown, printed(notebook)):
         accuracies = {name: float(value) for name, value in re.findall(r"^(\w[\w ]+?) +(0\.\d+|1\.0+)$", text, re.M)}
-        assert accuracies["unchanged"] > 0.7
+        # The stored run has 0.93, of 96 rows, which is between 0.86 and 0.96. Rounding differs between processors, and
+        # after 60 steps so do the models.
+        assert accuracies["unchanged"] > 0.8
         assert accuracies["DNA exchanged"] < 0.5

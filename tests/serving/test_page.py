@@ -86,7 +86,7 @@ def test_an_example_of_the_model_is_asked_and_answered_by_keyboard(page, tiny_mo
         expect(page.locator("#answer")).to_have_text("TATA box loss")
         expect(page.locator("#steps li")).to_have_text(["a signal.", "it is gone."])
         expect(page.locator("#result")).to_contain_text("Research use only, not for diagnosis.")
-        labels = [*taught.labels, "none of these"]
+        labels = [*taught.labels, "any other answer"]
         assert sorted(page.locator("#scores dt").all_text_contents()) == sorted(labels)
         expect(page.locator("#scores .change")).to_have_text([re.compile(r"^[+−]?\d\.\d{3}$")] * 2)
         expect(page.locator("#scores .bar i")).to_have_count(2)
