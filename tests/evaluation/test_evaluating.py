@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas
@@ -17,6 +18,7 @@ from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, small_cnn
 from textgenome.evaluation.evaluating import Evaluation, change_rows
 from textgenome.hub_card import export_checkpoint
+from textgenome.inference import explain
 from textgenome.inference.predictions import Predictions
 from textgenome.modeling_textgenome import TextGenomeModel
 from textgenome.processing import build_dna_tokenizer, chat_template
@@ -157,7 +159,7 @@ def test_a_single_label_that_is_certain_of_itself_is_said(table, tmp_path, caplo
 
 
 def test_the_worst_mistakes_are_explained_if_asked_for(table, tmp_path, monkeypatch):
-    monkeypatch.setattr("textgenome.inference.explaining.BASES", 4)
+    monkeypatch.setattr("textgenome.evaluation.explained_mistakes.explain", partial(explain, bases=4))
     run(table, tmp_path / "out", explain_mistakes=2)
     report = (tmp_path / "out" / "report.html").read_text()
     assert report.count("What this mistake depends on.") == report.count("data:image/png") == 2
@@ -381,6 +383,7 @@ import json, sys
 from pathlib import Path
 from accelerate import PartialState
 from textgenome.evaluation import evaluate_model
+from textgenome.inference import explain
 from textgenome.inference.predictions import Predictions
 
 model, table, folder, controls = sys.argv[1:]
