@@ -22,7 +22,7 @@ from textgenome.training.trainer import TextGenomeTrainer
 
 
 class Timer(TrainerCallback):
-    """Times the steps behind the first, which warms up."""
+    """Times the steps after the first, which warms up."""
 
     def on_step_end(self, args, state, control, **kwargs):
         self.last = time.perf_counter(), time.process_time()

@@ -148,7 +148,7 @@ def measure_hyenadna(args) -> dict:
 
 
 def measure_service(args) -> dict:
-    """Answers a second of 64 questions at once, and seconds to a short answer alone and behind a long one."""
+    """Answers a second of 64 questions at once, and seconds to a short answer, alone and beside a long one."""
     model, processor = build_model(args)
     engine = Engine(model=model, processor=processor)
     rows = [random_row(args.window, 32, seed=i) for i in range(64)]
@@ -166,13 +166,13 @@ def measure_service(args) -> dict:
         long = asyncio.create_task(answer(rows[3], 8 * args.new_tokens))
         while not engine.batches or not engine.batches[0].answers[0].tokens:
             await asyncio.sleep(0.01)
-        behind = await answer(rows[4], 2)
+        beside = await answer(rows[4], 2)
         await long
         started = time.perf_counter()
         await asyncio.gather(*(answer(row, args.new_tokens) for row in rows))
         rate = len(rows) / (time.perf_counter() - started)
         answering.cancel()
-        return {"short answer alone, s": statistics.median(alone), "behind a long one, s": behind, "answers/s": rate}
+        return {"short answer alone, s": statistics.median(alone), "beside a long one, s": beside, "answers/s": rate}
 
     return asyncio.run(measure())
 

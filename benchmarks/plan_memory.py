@@ -18,7 +18,7 @@ from textgenome.training.trainer import TextGenomeTrainer
 
 
 class MeasuringTrainer(TextGenomeTrainer):
-    """Keeps the bytes of weights, gradients and optimizer states at their peak: behind a step of the optimizer."""
+    """Keeps the bytes of weights, gradients and optimizer states at their peak: after a step of the optimizer."""
 
     memory = {}
 

@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="Different rows to ask about.")
     parser.add_argument("--clients", type=int, default=64, help="Clients at once.")
     parser.add_argument("--seconds", type=float, default=60, help="How long they ask.")
-    parser.add_argument("--long", type=int, default=600, help="Tokens of a long answer that a short one comes behind.")
+    parser.add_argument(
+        "--long", type=int, default=600, help="Tokens of a long answer, during which a short one is asked for."
+    )
     args = parser.parse_args()
 
     columns = ("question", "reference_sequence", "variant_sequence")
@@ -42,7 +44,7 @@ def main() -> None:
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until_ready(url, process)
-            measure_behind(url, bodies[0], args.long)
+            measure_beside(url, bodies[0], args.long)
             measure(url, process, bodies, args.clients, args.seconds)
         finally:
             process.terminate()
@@ -59,7 +61,7 @@ def wait_until_ready(url: str, process: subprocess.Popen) -> None:
     raise RuntimeError("The service did not start: run `textgenome serve` to see why.")
 
 
-def measure_behind(url: str, body: dict, tokens: int) -> None:
+def measure_beside(url: str, body: dict, tokens: int) -> None:
     """Seconds to a short answer, alone and while a long one is written."""
 
     def seconds(**options) -> float:
@@ -72,10 +74,10 @@ def measure_behind(url: str, body: dict, tokens: int) -> None:
     long = threading.Thread(target=seconds, kwargs={"max_length": tokens, "temperature": 5.0})
     long.start()
     time.sleep(2 * alone)
-    behind = [seconds() for _ in range(5) if long.is_alive()]
+    beside = [seconds() for _ in range(5) if long.is_alive()]
     long.join()
     print(
-        f"8 tokens: {alone:.3f} s alone; {statistics.median(behind):.3f} s behind a long answer ({len(behind)} asked)"
+        f"8 tokens: {alone:.3f} s alone; {statistics.median(beside):.3f} s beside a long answer ({len(beside)} asked)"
     )
 
 
