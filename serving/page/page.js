@@ -102,7 +102,7 @@ async function write(said, signal) {
     if (event.label_scores) {
       const prior = event.label_scores_without_dna ?? null;
       const mark = prior ? " The mark and the difference compare with the same question without DNA: what is as likely there is a prior." : "";
-      const hint = `Probability among these answers, after the reasoning of this answer.${mark} “Any other answer” is how likely the model says something else.`;
+      const hint = `Probability among these answers, after the reasoning of this answer.${mark} “Any other answer” is the probability that the model says something else.`;
       showScores(event.label_scores, prior, event.other_answers, hint);
     }
   }
