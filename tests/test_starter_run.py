@@ -121,8 +121,8 @@ def test_the_predecessors_setting_learns_the_task_again(tmp_path):
     for module in (model.model.projector.linear, model.model.dna_markers):
         module.reset_parameters()
     model.model.dna_markers.weight.data *= 0.02
-    # One answer for all is right in a seventh of the rows. 0.13 and 0.17 were measured for two seeds; guesses about 120
-    # rows stay below 0.24, which is three standard deviations more.
+    # One answer for all is right in a seventh of the rows. 0.13 and 0.17 were measured for two seeds; guesses about
+    # 120 rows stay below 0.24, which is three standard deviations more.
     assert score_turns(model, processor, rows) <= 0.25
     for each in (model, processor):
         each.save_pretrained(tmp_path / "unjoined")
