@@ -43,10 +43,10 @@ def backward_share(model: DNAEncoderMixin) -> float:
     """The share of a DNA encoder's layers that gradients run through: from the first that is trained to the last
     that is used; 0 for a frozen encoder."""
     count = model.config.dna_config.num_hidden_layers
-    groups = find_layers(model.dna_encoder, count)
     trained = {each for each in model.dna_encoder.parameters() if each.requires_grad}
     if not (trained and count):
-        return float(bool(trained))  # convolutions alone have no layers
+        return float(bool(trained))  # convolutions alone, and tables of k-mers, have no layers
+    groups = find_layers(model.dna_encoder, count)
     firsts = [i for layers in groups for i, layer in enumerate(layers) if trained & set(layer.parameters())]
     below = trained - {each for layers in groups for each in layers.parameters()}  # embeddings
     return (model.num_used_layers - (0 if below else min(firsts))) / count

@@ -89,6 +89,16 @@ def test_gradients_run_through_the_layers_from_the_first_that_is_trained():
     assert backward_share(fused) == 0.25
 
 
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_an_encoder_without_layers_is_trained_as_a_whole_or_not(is_frozen):
+    config = TextGenomeConfig(
+        text_config=TEXT, dna_config={"model_type": "kmers", "hidden_size": 8, "lengths": [1, 3]}
+    )
+    model = TextGenomeForConditionalGeneration(config)
+    prepare_model(model, ModelArguments(model_name_or_path="x", use_peft=False, freeze_dna_encoder=is_frozen))
+    assert backward_share(model.model) == 1 - is_frozen
+
+
 def test_order_depends_on_seed_and_epoch_and_batches_are_of_similar_length():
     lengths = torch.randint(1, 1000, (256,)).tolist()
     epochs = [0]
