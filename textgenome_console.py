@@ -4,9 +4,21 @@ Importing the package `textgenome` needs both, to register its models with the A
 first, so that its commands can be imported, and it is run once a command is.
 """
 
+import gc
 import importlib.util
 import sys
 from functools import partial
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+
+def run_package(spec: ModuleSpec, package: ModuleType) -> None:
+    """Run the code of the package, and look for garbage afterwards only: what an import makes stays."""
+    gc.disable()
+    try:
+        spec.loader.exec_module(package)
+    finally:
+        gc.enable()
 
 
 def main() -> None:
@@ -16,4 +28,4 @@ def main() -> None:
     sys.modules[spec.name] = package
     from textgenome.commands import app
 
-    app(obj=partial(spec.loader.exec_module, package))
+    app(obj=partial(run_package, spec, package))
