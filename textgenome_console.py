@@ -13,11 +13,12 @@ from types import ModuleType
 
 
 def run_package(spec: ModuleSpec, package: ModuleType) -> None:
-    """Run the code of the package, and look for garbage afterwards only: what an import makes stays."""
+    """Run the code of the package, and look for no garbage in what this makes: it stays."""
     gc.disable()
     try:
         spec.loader.exec_module(package)
     finally:
+        gc.freeze()
         gc.enable()
 
 
