@@ -33,7 +33,7 @@ def prepare_dna_encoder(model: DNAEncoderMixin, args: EncoderArguments) -> list[
 def prepare_model(model: PreTrainedModel, args: ModelArguments) -> LoraConfig | None:
     """Freeze what is not to be trained; return what PEFT is to adapt, or None for training without LoRA."""
     encoder, language_model = model.model.dna_encoder, model.model.language_model
-    language_model.requires_grad_(not args.freeze_language_model)
+    language_model.requires_grad_(not (args.freeze_language_model or args.load_in_4bit))
     model.lm_head.requires_grad_(not args.freeze_language_model)
     for name in NEW_MODULES:
         # New weights move by less than bfloat16 can tell apart.

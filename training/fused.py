@@ -2,9 +2,11 @@
 
 import random
 
+import torch
 from datasets import Dataset
-from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, Trainer
+from transformers import AutoModelForMultimodalLM, AutoProcessor, BitsAndBytesConfig, PreTrainedModel, Trainer
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from transformers.utils import is_bitsandbytes_available
 
 from textgenome import TextGenomeProcessor
 from textgenome.configuration.arguments import ModelArguments, RowArguments, TrainingArguments
@@ -116,6 +118,25 @@ def sample_rows(rows: Dataset, count: int, seed: int) -> Dataset:
     return rows.select(sorted(place for each in jobs.values() for place in rng.sample(each, min(count, len(each)))))
 
 
+def four_bits() -> BitsAndBytesConfig:
+    """The language model in the 4-bit floats of QLoRA (arXiv 2305.14314), its constants quantized, too.
+
+    Raises:
+        ImportError: If bitsandbytes is not installed.
+    """
+    if not is_bitsandbytes_available():
+        raise ImportError('load_in_4bit needs bitsandbytes: pip install "textgenome[quantization]".')
+    # Computed in bfloat16 where the GPU can; a CPU computes in the type of the inputs.
+    dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.dna_encoder", "model.projector", "model.dna_markers", "lm_head"],
+    )
+
+
 def load_model(model_args: ModelArguments) -> PreTrainedModel:
     trains_all = not (model_args.use_peft or model_args.freeze_language_model)
     model = AutoModelForMultimodalLM.from_pretrained(
@@ -123,6 +144,7 @@ def load_model(model_args: ModelArguments) -> PreTrainedModel:
         revision=model_args.model_revision,
         dtype="float32" if model_args.dtype == "auto" and trains_all else model_args.dtype,
         attn_implementation=model_args.attn_implementation,
+        quantization_config=four_bits() if model_args.load_in_4bit else None,
         trust_remote_code=False,
     )
     if is_deepspeed_zero3_enabled():

@@ -41,6 +41,8 @@ ENGINES = {
     "FSDP2": (True, True, True),
 }
 LIVE = 1e9  # parameters that ZeRO-3 holds whole at a time, `stage3_max_live_parameters` by default
+# Of a weight in 4 bits: 4, and 0.127 of the constants of its block of 64, which are quantized too (arXiv 2305.14314).
+FOUR_BITS = 4.127 / 8
 USABLE = 0.9  # of a GPU's memory: the rest is for the context, communication buffers and fragmentation
 # Of a row that is not at hand, beside its two windows: about what the public KEGG rows have.
 TEXT_TOKENS = 800
@@ -58,7 +60,8 @@ class Plan:
         longest: Length of the longest row.
         step_rows: Rows of a step of the optimizer, on all GPUs together.
         steps: Of the optimizer; None if the rows are not on this machine.
-        memory: For each of `ENGINES`, bytes on a GPU: those of `memory_per_gpu`, `activations` and their `total`.
+        memory: For each of `ENGINES` that the run may have, bytes on a GPU: those of `memory_per_gpu`, `activations`
+            and their `total`.
         refused: Engines that cannot keep in float32 what the model needs so, see `can_keep`.
         fitting: Engines that fit, the simplest first.
         seconds: By the name of a GPU, the least time of a step of the optimizer, and the utilisation, the share of
@@ -101,12 +104,15 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
     longest = max(lengths) if lengths else 2 * window + TEXT_TOKENS
     mean = round(sum(lengths) / len(lengths)) if lengths else longest
     activations = activation_bytes(fused, args, training, batch_size * longest, batch_size * 2 * window)
-    memory = {engine: memory_per_gpu(model, engine, gpus, training.bf16) for engine in ENGINES}
+    engines = ["DDP"] if args.load_in_4bit else list(ENGINES)  # others would divide the weights
+    memory = {engine: memory_per_gpu(model, engine, gpus, training.bf16) for engine in engines}
+    if args.load_in_4bit:
+        memory["DDP"]["weights"] -= bytes_saved(model)
     for parts in memory.values():
         parts["activations"] = activations
         parts["total"] = sum(parts.values())
     kept = float32_weights(model) if training.bf16 else {}
-    refused = [each for each in ENGINES if each != "DDP" and not can_keep(kept, sharded=ENGINES[each][0])]
+    refused = [each for each in engines if each != "DDP" and not can_keep(kept, sharded=ENGINES[each][0])]
     usable = USABLE * gpu_memory * 1e9
     return Plan(
         total=sum(each.numel() for each in model.parameters()),
@@ -118,7 +124,7 @@ def plan_run(config: str | Path, gpus: int = 1, gpu_memory: float = 80, flags: S
         steps=num_steps(len(lengths), gpus, training) if lengths else None,
         memory=memory,
         refused=refused,
-        fitting=[each for each in ENGINES if memory[each]["total"] <= usable and each not in refused],
+        fitting=[each for each in engines if memory[each]["total"] <= usable and each not in refused],
         seconds=least_seconds(model, fused, args, training, (mean, window, max(mean - 2 * window, 0) // 2)),
     )
 
@@ -267,6 +273,13 @@ def memory_per_gpu(model: nn.Module, engine: str, gpus: int, bf16: bool) -> dict
         blocks += [each for each in model.modules() if isinstance(each, nn.Embedding)]
         parts["weights"] += max(sum(each.nbytes for each in block.parameters()) for block in blocks)
     return parts
+
+
+def bytes_saved(model: nn.Module) -> float:
+    """How many bytes the frozen linear layers of the language model have less in 4 bits."""
+    fused = next(module for module in model.modules() if isinstance(module, TextGenomeModel))
+    layers = [each.weight for each in fused.language_model.modules() if type(each) is nn.Linear]
+    return sum(each.nbytes - FOUR_BITS * each.numel() for each in layers if not each.requires_grad)
 
 
 def activation_bytes(

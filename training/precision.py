@@ -37,6 +37,21 @@ class KeepFloat32(TrainerCallback):
             parameter.data = weight.to(parameter.device)
 
 
+def train_in_float32(trainer: Trainer) -> None:
+    """Give trained weights float32, where the others are of 4 bits.
+
+    SFTTrainer has made them bfloat16, which does not tell steps apart that are as small as those of new weights.
+
+    Raises:
+        ValueError: If DeepSpeed or FSDP would divide the weights.
+    """
+    if trainer.accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP):
+        raise ValueError("load_in_4bit: weights of 4 bits are not divided. Train on one GPU, or by DDP.")
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
 def can_keep(weights: dict[str, nn.Parameter], sharded: bool) -> bool:
     """Whether DeepSpeed or FSDP can keep these weights in float32 while they compute in a lower precision."""
     return not weights or not (sharded or any(each.requires_grad for each in weights.values()))
@@ -49,4 +64,4 @@ def float32_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: each for name, each in model.named_parameters() if names & set(name.split("."))}
 
 
-__all__ = ["REFUSAL", "KeepFloat32", "can_keep", "float32_weights"]
+__all__ = ["REFUSAL", "KeepFloat32", "can_keep", "float32_weights", "train_in_float32"]

@@ -46,7 +46,7 @@ from textgenome.training.finetuning import prepare_model
 from textgenome.training.fused import load_model, load_saved_processor, load_splits, measure, pin_checkpoint
 from textgenome.training.identity import remember_run, run_settings
 from textgenome.training.joining import join_models, load_tokenizers
-from textgenome.training.precision import KeepFloat32
+from textgenome.training.precision import KeepFloat32, train_in_float32
 from textgenome.training.resuming import train_or_resume
 from textgenome.training.scripts import parse_arguments, run_locked
 from textgenome.training.trainer import TextGenomeTrainer
@@ -116,7 +116,16 @@ def load_data(
 
 def without_reasoning(rows: Dataset | None) -> Dataset | None:
     """Rows that are answered at once."""
-    return rows.remove_columns("reasoning") if rows is not None and "reasoning" in rows.column_names else rows
+    if rows is None or not {"reasoning", "messages"} & {*rows.column_names}:
+        return rows
+    return Dataset.from_list([_without_reasoning(row) for row in rows], on_mixed_types="use_json")
+
+
+def _without_reasoning(row: dict) -> dict:
+    if row.get("messages") is not None:
+        messages = [{**message, "reasoning_content": None} for message in row["messages"]]
+        row = {**row, "messages": messages}
+    return {name: value for name, value in row.items() if name != "reasoning"}
 
 
 def show(rows: Dataset, script_args: DataArguments, dropout: RowDropout | None = None) -> Dataset:
@@ -221,6 +230,8 @@ def build_trainer(
         peft_config=peft_config,
         lengths=estimate_lengths(conversations, processor) if grouped else None,
     )
+    if model_args.load_in_4bit:
+        train_in_float32(trainer)
     trainer.add_callback(KeepFloat32(trainer))
     if dropout:
         trainer.add_callback(TellEpoch(dropout))

@@ -106,6 +106,6 @@ def test_a_recipe_is_found_by_file_or_name(tmp_path, monkeypatch):
     assert find_recipe("mine.yaml", "sft").samefile(tmp_path / "mine.yaml")
     with pytest.raises(
         FileNotFoundError,
-        match="mine is neither a file nor one of the recipes kegg, kegg_joined, kegg_small, kegg_smol",
+        match="mine is neither a file nor one of the recipes kegg, kegg_joined, kegg_qlora, kegg_small, kegg_smol",
     ):
         find_recipe("mine", "sft")

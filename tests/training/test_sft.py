@@ -21,7 +21,9 @@ from textgenome import (
     TextGenomeDNAProcessor,
 )
 from textgenome.data import TextGenomeCollator
+from textgenome.data.prompts import reasons as reasons_of
 from textgenome.processing import build_dna_tokenizer
+from textgenome.training import sft
 from textgenome.training.fused import sample_rows
 
 
@@ -170,6 +172,8 @@ def test_settings_reach_a_fused_checkpoint(table):
 def test_reasoning_is_left_out_where_answers_are_to_be_short(table):
     rows = [{**row, "reasoning": "Because."} for row in map(json.loads, open(table / "rows" / "train.jsonl"))]
     flags = {"dataset_name": write_rows(table / "reasoned", train=rows), "do_eval": False}
+    said = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "reasoning_content": "Because."}]
+    assert not any(map(reasons_of, sft.without_reasoning(Dataset.from_list([{"messages": said}]))))
     for style, reasons in {"think": True, "none": False}.items():
         out = train(table, **flags, reasoning_format=style, output_dir=table / style)
         assert AutoProcessor.from_pretrained(out).reasons == reasons
