@@ -181,6 +181,8 @@ class PublishedDefaults:
     max_grad_norm: float = field(default=1.0, metadata={"help": "Maximum gradient norm (clipping)."})
 
     def __post_init__(self):
+        if self.activation_checkpointing is None:
+            self.activation_checkpointing = self.gradient_checkpointing  # TRL sets the name that is deprecated
         super().__post_init__()
         if self.device.type == "cpu":
             self.dataloader_pin_memory = False  # torch warns of it where there is no GPU

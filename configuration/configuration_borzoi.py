@@ -14,27 +14,30 @@ class BorzoiConfig(PreTrainedConfig):
     `return_center_bins_only`: those files crop the predicted tracks to 6,144 states.
 
     Args:
-        conv_dims: Widths of the convolutions before the transformer. The sequence is halved between them.
-        dim: Width of the transformer, and of the convolutions that follow.
-        hidden_size: Width of the states.
-        depth: Number of transformer layers, also readable as `num_hidden_layers`.
-        heads: Attention heads, also readable as `num_attention_heads`.
-        attn_dim_key: Key channels of a head.
-        attn_dim_value: Value channels of a head.
-        num_rel_pos_features: Position features that a head reads. Even.
-        return_center_bins_only: Whether `BorzoiForTrackPrediction` predicts tracks only for the `bins_to_return`
-            states in the middle of a sequence. `BorzoiModel` never crops.
-        bins_to_return: See `return_center_bins_only`.
-        enable_human_head: Whether `BorzoiForTrackPrediction` has the head of human tracks.
-        enable_mouse_head: Whether it has the head of mouse tracks.
-        num_human_tracks: Number of human tracks.
-        num_mouse_tracks: Number of mouse tracks.
-        dropout_rate: Dropout of the transformer.
-        attn_dropout: Dropout on the attention weights.
-        pos_dropout: Dropout on the position features.
-        max_position_embeddings: Longest input in bases. The position features are scaled to it, whatever the length
-            of the input.
-        vocab_size: Number of DNA tokens. Ids 0 to 3 are A, C, G and T; all others read as no base.
+        conv_dims (`list[int]`, *optional*): Widths of the convolutions before the transformer. The sequence is halved
+            between them.
+        dim (`int`, *optional*, defaults to `1536`): Width of the transformer, and of the convolutions that follow.
+        hidden_size (`int`, *optional*, defaults to `1920`): Width of the states.
+        depth (`int`, *optional*, defaults to `8`): Number of transformer layers, also readable as `num_hidden_layers`.
+        heads (`int`, *optional*, defaults to `8`): Attention heads, also readable as `num_attention_heads`.
+        attn_dim_key (`int`, *optional*, defaults to `64`): Key channels of a head.
+        attn_dim_value (`int`, *optional*, defaults to `192`): Value channels of a head.
+        num_rel_pos_features (`int`, *optional*, defaults to `32`): Position features that a head reads. Even.
+        return_center_bins_only (`bool`, *optional*, defaults to `False`): Whether `BorzoiForTrackPrediction` predicts
+            tracks only for the `bins_to_return` states in the middle of a sequence. `BorzoiModel` never crops.
+        bins_to_return (`int`, *optional*, defaults to `6144`): See `return_center_bins_only`.
+        enable_human_head (`bool`, *optional*, defaults to `True`): Whether `BorzoiForTrackPrediction` has the head of
+            human tracks.
+        enable_mouse_head (`bool`, *optional*, defaults to `False`): Whether it has the head of mouse tracks.
+        num_human_tracks (`int`, *optional*, defaults to `7611`): Number of human tracks.
+        num_mouse_tracks (`int`, *optional*, defaults to `2608`): Number of mouse tracks.
+        dropout_rate (`float` or `int`, *optional*, defaults to `0.2`): Dropout of the transformer.
+        attn_dropout (`float` or `int`, *optional*, defaults to `0.05`): Dropout on the attention weights.
+        pos_dropout (`float` or `int`, *optional*, defaults to `0.01`): Dropout on the position features.
+        max_position_embeddings (`int`, *optional*, defaults to `524288`): Longest input in bases. The position
+            features are scaled to it, whatever the length of the input.
+        vocab_size (`int`, *optional*, defaults to `7`): Number of DNA tokens. Ids 0 to 3 are A, C, G and T; all others
+            read as no base.
     """
 
     model_type = "borzoi"

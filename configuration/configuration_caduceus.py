@@ -38,20 +38,27 @@ class CaduceusConfig(PreTrainedConfig):
     `caduceus-ph_seqlen-131k_d_model-256_n_layer-16`. `average_strands` is a field of this package.
 
     Args:
-        vocab_size: Number of DNA tokens; the embedding is padded up to a multiple of `pad_vocab_size_multiple`.
-        d_model: Width of the hidden states, also readable as `hidden_size`.
-        n_layer: Number of blocks, also readable as `num_hidden_layers`.
-        ssm_cfg: Settings of the Mamba mixers, under the names of `mamba_ssm`; None for its defaults.
-        norm_epsilon: Epsilon of the norms.
-        residual_in_fp32: Whether the residual stream is float32 in every precision.
-        rms_norm: True, `bidirectional`: True, `bidirectional_strategy`: "add", `bidirectional_weight_tie`: True and
-            `rcps`: False are what Caduceus-Ph is. No other value is supported.
-        complement_map: Ids of tokens and of their complements. A token that is not in it is its own. By default those
-            of the published tokenizer, the characters of HyenaDNA.
-        average_strands: Whether the states are those of the sequence, averaged with those of its reverse complement.
-            Caduceus-Ph was trained on both strands for it. Predictions of masked tokens are never averaged.
-        initializer_range: Standard deviation of the initial embedding.
-        tie_word_embeddings: Whether the head shares its weights with the embedding.
+        vocab_size (`int`, *optional*, defaults to `12`): Number of DNA tokens; the embedding is padded up to a
+            multiple of `pad_vocab_size_multiple`.
+        d_model (`int`, *optional*, defaults to `256`): Width of the hidden states, also readable as `hidden_size`.
+        n_layer (`int`, *optional*, defaults to `16`): Number of blocks, also readable as `num_hidden_layers`.
+        ssm_cfg (`dict`, *optional*): Settings of the Mamba mixers, under the names of `mamba_ssm`; None for its
+            defaults.
+        norm_epsilon (`float` or `int`, *optional*, defaults to `1e-05`): Epsilon of the norms.
+        residual_in_fp32 (`bool`, *optional*, defaults to `True`): Whether the residual stream is float32 in every
+            precision.
+        rms_norm (`bool`, *optional*, defaults to `True`): True, `bidirectional`: True, `bidirectional_strategy`:
+            "add", `bidirectional_weight_tie`: True and `rcps`: False are what Caduceus-Ph is. No other value is
+            supported.
+        complement_map (`dict`, *optional*): Ids of tokens and of their complements. A token that is not in it is its
+            own. By default those of the published tokenizer, the characters of HyenaDNA.
+        average_strands (`bool`, *optional*, defaults to `True`): Whether the states are those of the sequence,
+            averaged with those of its reverse complement. Caduceus-Ph was trained on both strands for it. Predictions
+            of masked tokens are never averaged.
+        initializer_range (`float` or `int`, *optional*, defaults to `0.02`): Standard deviation of the initial
+            embedding.
+        tie_word_embeddings (`bool`, *optional*, defaults to `True`): Whether the head shares its weights with the
+            embedding.
 
     Raises:
         ValueError: If it is another kind of Caduceus, or a setting in `ssm_cfg` is unknown.

@@ -14,26 +14,34 @@ class EnformerConfig(PreTrainedConfig):
     `target_length`: that file crops the predicted tracks to 896 states.
 
     Args:
-        dim: Width of the transformer. The convolutions start at half of it; a state has twice as many channels.
-        depth: Number of transformer layers, also readable as `num_hidden_layers`.
-        heads: Attention heads, also readable as `num_attention_heads`. Each has `dim / heads` value channels and reads
-            as many position features, so that `dim` must be a multiple of six times `heads`.
-        attn_dim_key: Key channels of a head.
-        num_downsamples: How often the sequence is halved before the transformer. At least 3: the stem halves it once,
-            and the tower after it widens from `dim / 2` to `dim` in its first and last layer.
-        dim_divisible_by: The widths of the convolutions are rounded to multiples of it.
-        output_heads: Number of tracks for each species, of `EnformerForTrackPrediction` only.
-        target_length: How many states in the middle of a sequence `EnformerForTrackPrediction` predicts tracks for;
-            None or -1 for all. `EnformerModel` never crops.
-        use_tf_gamma: How the gamma position features are normalised. True: each feature over all distances, as the
-            published network was trained. False: each distance over all features, as in networks that were trained by
-            enformer-pytorch without its option of the same name.
-        dropout_rate: Dropout of the transformer; an eighth of it before the output.
-        attn_dropout: Dropout on the attention weights.
-        pos_dropout: Dropout on the position features.
-        max_position_embeddings: Longest input in bases. The position features are scaled to it, whatever the length
-            of the input.
-        vocab_size: Number of DNA tokens. Ids 0 to 3 are A, C, G and T; all others read as no base.
+        dim (`int`, *optional*, defaults to `1536`): Width of the transformer. The convolutions start at half of it; a
+            state has twice as many channels.
+        depth (`int`, *optional*, defaults to `11`): Number of transformer layers, also readable as
+            `num_hidden_layers`.
+        heads (`int`, *optional*, defaults to `8`): Attention heads, also readable as `num_attention_heads`. Each has
+            `dim / heads` value channels and reads as many position features, so that `dim` must be a multiple of six
+            times `heads`.
+        attn_dim_key (`int`, *optional*, defaults to `64`): Key channels of a head.
+        num_downsamples (`int`, *optional*, defaults to `7`): How often the sequence is halved before the transformer.
+            At least 3: the stem halves it once, and the tower after it widens from `dim / 2` to `dim` in its first and
+            last layer.
+        dim_divisible_by (`int`, *optional*, defaults to `128`): The widths of the convolutions are rounded to
+            multiples of it.
+        output_heads (`dict[str, int]`, *optional*): Number of tracks for each species, of `EnformerForTrackPrediction`
+            only.
+        target_length (`int`, *optional*): How many states in the middle of a sequence `EnformerForTrackPrediction`
+            predicts tracks for; None or -1 for all. `EnformerModel` never crops.
+        use_tf_gamma (`bool`, *optional*, defaults to `True`): How the gamma position features are normalised. True:
+            each feature over all distances, as the published network was trained. False: each distance over all
+            features, as in networks that were trained by enformer-pytorch without its option of the same name.
+        dropout_rate (`float` or `int`, *optional*, defaults to `0.4`): Dropout of the transformer; an eighth of it
+            before the output.
+        attn_dropout (`float` or `int`, *optional*, defaults to `0.05`): Dropout on the attention weights.
+        pos_dropout (`float` or `int`, *optional*, defaults to `0.01`): Dropout on the position features.
+        max_position_embeddings (`int`, *optional*, defaults to `196608`): Longest input in bases. The position
+            features are scaled to it, whatever the length of the input.
+        vocab_size (`int`, *optional*, defaults to `7`): Number of DNA tokens. Ids 0 to 3 are A, C, G and T; all others
+            read as no base.
     """
 
     model_type = "enformer"

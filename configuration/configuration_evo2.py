@@ -18,29 +18,38 @@ class Evo2Config(PreTrainedConfig):
     The defaults are the sizes of `evo2_1b_base`. Evo2 reads UTF-8 bytes: its token ids are `ord("A")` and so on.
 
     Args:
-        vocab_size: Number of tokens, of which DNA uses those of upper-case letters.
-        hidden_size: Width of the hidden states.
-        intermediate_size: Width of the feed-forward layers.
-        num_hidden_layers: Number of blocks.
-        block_types: Kind of each block: `hcs`, `hcm` and `hcl` are Hyena convolutions with a short, a medium and a
-            long filter, `attention` is causal attention. By default the pattern of the published 1b, 7b and 20b.
-        num_attention_heads: Number of attention heads.
-        rope_parameters: Rotary embeddings: `rope_theta`, and for the models of long context `rope_type: linear` with a
-            `factor`, by which positions are divided.
-        short_filter_length: Taps of the convolution that comes before the gates of every Hyena block, at least 2.
-        hcs_filter_length: Taps of the short filters.
-        hcs_filter_groups: Number of different short filters. Neighbouring channels share one.
-        hcm_filter_length: Taps of the medium filters.
-        hcm_filter_groups: Number of different medium filters.
-        state_size: Number of decaying exponentials that a long filter is the sum of.
-        projection_quantization: `fp8_e4m3` rounds weights and inputs of the projections before the convolutions to
-            8-bit floats, as `evo2_1b_base` and the 20b and 40b models were trained. Needs no GPU of a special kind.
-        projection_scales: For `fp8_e4m3`, of each block the factors of input and weight with which the model was
-            trained, None for attention. What exceeds 448 after scaling is cut off, as it was in training. By default
-            each input state and each weight is scaled to fit.
-        max_position_embeddings: The length in tokens that the model was trained on.
-        rms_norm_eps: Epsilon of the norms. It is added to the root, not to what is inside.
-        initializer_range: Standard deviation of the initial weights.
+        vocab_size (`int`, *optional*, defaults to `512`): Number of tokens, of which DNA uses those of upper-case
+            letters.
+        hidden_size (`int`, *optional*, defaults to `1920`): Width of the hidden states.
+        intermediate_size (`int`, *optional*, defaults to `5120`): Width of the feed-forward layers.
+        num_hidden_layers (`int`, *optional*, defaults to `25`): Number of blocks.
+        block_types (`list[str]`, *optional*): Kind of each block: `hcs`, `hcm` and `hcl` are Hyena convolutions with a
+            short, a medium and a long filter, `attention` is causal attention. By default the pattern of the published
+            1b, 7b and 20b.
+        num_attention_heads (`int`, *optional*, defaults to `15`): Number of attention heads.
+        rope_parameters (`dict`, *optional*): Rotary embeddings: `rope_theta`, and for the models of long context
+            `rope_type: linear` with a `factor`, by which positions are divided.
+        short_filter_length (`int`, *optional*, defaults to `3`): Taps of the convolution that comes before the gates
+            of every Hyena block, at least 2.
+        hcs_filter_length (`int`, *optional*, defaults to `7`): Taps of the short filters.
+        hcs_filter_groups (`int`, *optional*, defaults to `128`): Number of different short filters. Neighbouring
+            channels share one.
+        hcm_filter_length (`int`, *optional*, defaults to `128`): Taps of the medium filters.
+        hcm_filter_groups (`int`, *optional*, defaults to `128`): Number of different medium filters.
+        state_size (`int`, *optional*, defaults to `16`): Number of decaying exponentials that a long filter is the sum
+            of.
+        projection_quantization (`str`, *optional*, defaults to `"none"`): `fp8_e4m3` rounds weights and inputs of the
+            projections before the convolutions to 8-bit floats, as `evo2_1b_base` and the 20b and 40b models were
+            trained. Needs no GPU of a special kind.
+        projection_scales (`list[list[float | int] | None]`, *optional*): For `fp8_e4m3`, of each block the factors of
+            input and weight with which the model was trained, None for attention. What exceeds 448 after scaling is
+            cut off, as it was in training. By default each input state and each weight is scaled to fit.
+        max_position_embeddings (`int`, *optional*, defaults to `8192`): The length in tokens that the model was
+            trained on.
+        rms_norm_eps (`float` or `int`, *optional*, defaults to `1e-06`): Epsilon of the norms. It is added to the
+            root, not to what is inside.
+        initializer_range (`float` or `int`, *optional*, defaults to `0.02`): Standard deviation of the initial
+            weights.
     """
 
     model_type = "evo2"

@@ -12,23 +12,30 @@ class HyenaDNAConfig(PreTrainedConfig):
     `hyenadna-tiny-1k-seqlen-hf`.
 
     Args:
-        vocab_size: Number of DNA tokens; the embedding is padded up to a multiple of `pad_vocab_size_multiple`.
-        d_model: Width of the hidden states, also readable as `hidden_size`.
-        d_inner: Width of the feed-forward layers.
-        n_layer: Number of blocks, also readable as `num_hidden_layers`.
-        hyena_order: Order of the Hyena recurrence. Order 2 has two gates and one long convolution.
-        short_filter_order: Width of the depth-wise convolution before the gates, in tokens.
-        filter_order: Width of the network that generates the long filters.
-        emb_dim: Number of positional features that this network reads: time, and pairs of cosine and sine. Odd, >= 3.
-        num_inner_mlps: Number of hidden layers of this network.
-        activation_freq: Initial frequency of its sine activation.
-        train_freq: Whether the frequency is learnt.
-        max_seq_len: Longest input in tokens. The time of the filters runs from 0 to 1 over this length.
-        embed_dropout: Dropout on the embeddings.
-        hyena_dropout: Dropout inside the recurrence.
-        layer_norm_epsilon: Epsilon of the layer norms.
-        initializer_range: Standard deviation of the initial weights.
-        tie_word_embeddings: Whether the head of a language model shares its weights with the embedding.
+        vocab_size (`int`, *optional*, defaults to `12`): Number of DNA tokens; the embedding is padded up to a
+            multiple of `pad_vocab_size_multiple`.
+        d_model (`int`, *optional*, defaults to `128`): Width of the hidden states, also readable as `hidden_size`.
+        d_inner (`int`, *optional*, defaults to `512`): Width of the feed-forward layers.
+        n_layer (`int`, *optional*, defaults to `2`): Number of blocks, also readable as `num_hidden_layers`.
+        hyena_order (`int`, *optional*, defaults to `2`): Order of the Hyena recurrence. Order 2 has two gates and one
+            long convolution.
+        short_filter_order (`int`, *optional*, defaults to `3`): Width of the depth-wise convolution before the gates,
+            in tokens.
+        filter_order (`int`, *optional*, defaults to `64`): Width of the network that generates the long filters.
+        emb_dim (`int`, *optional*, defaults to `5`): Number of positional features that this network reads: time, and
+            pairs of cosine and sine. Odd, >= 3.
+        num_inner_mlps (`int`, *optional*, defaults to `2`): Number of hidden layers of this network.
+        activation_freq (`float` or `int`, *optional*, defaults to `10`): Initial frequency of its sine activation.
+        train_freq (`bool`, *optional*, defaults to `True`): Whether the frequency is learnt.
+        max_seq_len (`int`, *optional*, defaults to `1026`): Longest input in tokens. The time of the filters runs from
+            0 to 1 over this length.
+        embed_dropout (`float` or `int`, *optional*, defaults to `0.1`): Dropout on the embeddings.
+        hyena_dropout (`float` or `int`, *optional*, defaults to `0.0`): Dropout inside the recurrence.
+        layer_norm_epsilon (`float` or `int`, *optional*, defaults to `1e-05`): Epsilon of the layer norms.
+        initializer_range (`float` or `int`, *optional*, defaults to `0.02`): Standard deviation of the initial
+            weights.
+        tie_word_embeddings (`bool`, *optional*, defaults to `True`): Whether the head of a language model shares its
+            weights with the embedding.
     """
 
     model_type = "hyenadna"

@@ -14,12 +14,12 @@ class KmersConfig(PreTrainedConfig):
     """Sizes of an encoder of overlapping k-mers.
 
     Args:
-        vocab_size: Number of DNA tokens. Those with the ids 0 to 3 are the bases.
-        hidden_size: Width of the states.
-        lengths: How many bases the k-mers have, 1 to 10 each.
-        num_hidden_layers: 0: there are only tables.
-        initializer_range: Standard deviation of the initial tables.
-        pad_token_id: Id of the padding.
+        vocab_size (`int`, *optional*, defaults to `7`): Number of DNA tokens. Those with the ids 0 to 3 are the bases.
+        hidden_size (`int`, *optional*, defaults to `24`): Width of the states.
+        lengths (`list[int]`, *optional*): How many bases the k-mers have, 1 to 10 each.
+        num_hidden_layers (`int`, *optional*, defaults to `0`): 0: there are only tables.
+        initializer_range (`float` or `int`, *optional*, defaults to `0.1`): Standard deviation of the initial tables.
+        pad_token_id (`int`, *optional*, defaults to `5`): Id of the padding.
 
     Raises:
         ValueError: If there is no length, or one out of range.

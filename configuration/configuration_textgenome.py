@@ -91,29 +91,45 @@ class TextGenomeConfig(DNAFeaturesMixin, PreTrainedConfig):
     A field of the wrong type raises an error that names the field.
 
     Args:
-        text_config: Configuration of the language model: any causal language model of transformers, default `qwen3`.
-        dna_config: Configuration of the DNA encoder: `hyenadna` (the default), or any type that `AutoModel` builds.
-        projector_type: `linear` is one layer, as in BioReason (arXiv 2505.23579); `mlp` is two with an activation;
-            `pooled` is the mean over neighbours and one layer; `resampler` is learnt queries that attend to states.
-        projector_hidden_act: Activation of the `mlp` projector.
-        projector_bias: Whether the layers of the projector have a bias.
-        projector_pool_size: How many neighbouring tokens the `pooled` projector takes the mean of.
-        projector_full_resolution: Up to how many bases from a variant it keeps every token instead.
-        projector_num_queries: How many placeholders the `resampler` makes of a sequence.
-        dna_token_id: Id of the placeholder token that DNA features replace in the prompt.
-        dna_start_token_id: Id of the token before each DNA sequence. Its embedding is learnt with the projector.
-        dna_end_token_id: Id of the token after each DNA sequence. Its embedding is learnt with the projector.
-        dna_feature_layer: Which hidden state of the encoder feeds the projector, as an index into its
-            `hidden_states` (0 is the embedding). The default -1 is the last one, after the final norm.
-        dna_feature_module: In place of a layer, the name of a module of the encoder whose output feeds the projector,
-            such as `blocks.20.mlp.l3`: a branch of Evo2 before it is added to the residual stream.
-        both_strands: For encoders with a token a base, or states of several bases. `average` takes the mean of the
-            features of each sequence and those of its reverse complement, turned back; `concat` puts both beside each
-            other. Meant for encoders that see no right context, or were trained on both strands.
-        dna_complement_map: For that, the id of the token of each base, and that of its complement.
-        dna_hidden_token_ids: Ids of DNA tokens that the encoder reads and the language model is not shown, such as the
-            `<cls>` that a tokenizer puts first.
-        initializer_range: Standard deviation of the initial weights of the projector and the marker embeddings.
+        text_config (`dict` or `PreTrainedConfig`, *optional*): Configuration of the language model: any causal
+            language model of transformers, default `qwen3`.
+        dna_config (`dict` or `PreTrainedConfig`, *optional*): Configuration of the DNA encoder: `hyenadna` (the
+            default), or any type that `AutoModel` builds.
+        projector_type (`str`, *optional*, defaults to `"linear"`): `linear` is one layer, as in BioReason (arXiv
+            2505.23579); `mlp` is two with an activation; `pooled` is the mean over neighbours and one layer;
+            `resampler` is learnt queries that attend to states.
+        projector_hidden_act (`str`, *optional*, defaults to `"gelu"`): Activation of the `mlp` projector.
+        projector_bias (`bool`, *optional*, defaults to `True`): Whether the layers of the projector have a bias.
+        projector_pool_size (`int`, *optional*, defaults to `8`): Number of neighbouring tokens that the `pooled`
+            projector averages.
+        projector_full_resolution (`int`, *optional*, defaults to `16`): Bases on each side of a variant within which
+            it keeps every token instead.
+        projector_num_queries (`int`, *optional*, defaults to `64`): Number of placeholders per sequence of the
+            `resampler`.
+        dna_token_id (`int`, *optional*): Id of the placeholder token that DNA features replace in the prompt.
+        dna_start_token_id (`int`, *optional*): Id of the token before each DNA sequence. Its embedding is learnt with
+            the projector.
+        dna_end_token_id (`int`, *optional*): Id of the token after each DNA sequence. Its embedding is learnt with the
+            projector.
+        dna_feature_layer (`int`, *optional*, defaults to `-1`): Hidden state of the encoder that feeds the projector,
+            as an index into its `hidden_states` (0 is the embedding). The default -1 is the last one, after the final
+            norm.
+        dna_feature_module (`str`, *optional*): Name of a module of the encoder whose output feeds the projector
+            instead of a layer, such as `blocks.20.mlp.l3`: a branch of Evo2 before it is added to the residual stream.
+        both_strands (`str`, *optional*, defaults to `"none"`): Also encode the reverse complement: `average` takes the
+            mean of the features of both strands, aligned, and `concat` concatenates them. For encoders with a token
+            per base, or states of several bases, that see no right context or were trained on both strands.
+        dna_complement_map (`dict`, *optional*): The token id of each base, and that of its complement, for
+            `both_strands`.
+        dna_hidden_token_ids (`list[int]`, *optional*): Ids of DNA tokens that the encoder reads and the language model
+            is not shown, such as `<cls>`.
+        initializer_range (`float` or `int`, *optional*, defaults to `0.02`): Standard deviation of the initial weights
+            of the projector and the marker embeddings.
+
+    Example:
+
+        config = TextGenomeConfig(text_config={"model_type": "qwen3"}, dna_config={"model_type": "hyenadna"})
+        config.dna_config.d_model  # the width of the encoder
     """
 
     model_type = "textgenome"

@@ -11,59 +11,73 @@ from textgenome.configuration.configuration_textgenome import DNAFeaturesMixin, 
 
 @strict
 class TextGenomeDNAConfig(DNAFeaturesMixin, PreTrainedConfig):
-    """Configuration of the models of DNA alone. Classes are named in `id2label`, as everywhere.
+    """Configuration of the models of DNA alone. `id2label` names the classes, labels or tracks.
 
     Args:
-        dna_config: Configuration of the DNA encoder: `hyenadna` (the default), or any type that `AutoModel` builds.
-        dna_feature_layer: Which hidden state of the encoder is pooled, as an index into its `hidden_states` (0 is the
-            embedding). The default -1 is the last one, after the final norm.
-        dna_feature_module: As in `TextGenomeConfig`, like the following two.
-        both_strands: `none`, `average` or `concat`.
-        dna_complement_map: The id of the token of each base, and that of its complement.
-        num_sequences: Sequences a row: 1, or 2 for the pair of a reference and its variant.
-        pooling: What is made of the states of a sequence: `attention` of a learnt query, their `mean`, `max` or `min`,
-            or the `last` one. `site_difference` makes of a pair what the variant's states at the changed site have
-            more than the reference's, in the mean over the site. `tower` is the convolutions of gLM2X-Tower, which
-            need sequences of one length, and `center` attention over the states in the middle.
-        combine: How two sequences are combined: `concat` puts what is pooled beside each other, and `mean` takes the
-            mean of the outputs of the head, which is the same whatever their order, as of two haplotypes.
-        state_bin: Average states over so many bases before they are pooled by `tower`. By default they are not.
-        center_states: How many states `center` attends to.
-        pair_loss: Of a regression with `tower` or `center`: the share of the loss that the differences between rows of
-            one group have, see `huber_with_pairs`.
-        pooling_bins: Of `mean`, `max` and `min`: into how many equal parts a sequence is divided, each of which is
-            pooled by itself. More than one tells where in a sequence something is.
-        pooling_num_heads: Heads of the attention pooling; they must divide the width of the features.
-        classifier_dropout: Dropout before the last layer.
-        class_weights: How much the loss counts each class, in the order of `id2label`; of several labels a row or a
-            base, how much it counts a label that is there. By default all alike.
-        label_mean: Of a regression: what is added to the output of the head, in the unit of the labels.
-        label_scale: Of a regression: what the output is multiplied by before.
-        track_head: Of `TextGenomeDNAForTrackPrediction`, like the following, whose tracks are the labels: `dilated`
-            (residual convolutions, each of which sees twice as far), `genos` (the two convolutions of Genos) or
-            `linear` (as in Enformer and Borzoi).
-        track_width: Channels of `dilated`.
-        track_layers: Convolutions of `dilated`.
-        track_dropout: Dropout of the convolutions.
-        track_resolution: Bases of a bin, 1 to 128.
-        track_loss: `poisson`, `mse`, `tweedie` or `poisson_multinomial`.
-        tweedie_power: Of the loss `tweedie`, above 1 and below 2.
-        track_total_weight: Of the loss `poisson_multinomial`, the weight of the sum along a row beside its profile.
-        track_means: The mean of each track where it is not 0, if signals are scaled for training; None if they are
-            taken as they come.
-        track_partners: For each track which one takes its place on the reverse complement; None if each does itself.
-        state_bases: Most bases that a state covers, of a head that labels bases: 1, 6 with tokens of 6-mers, and what
-            the encoder says where its states cover several tokens.
-        base_head: What labels bases: one `linear` layer, or dilated convolutions after it (`cnn`).
-        cnn_channels: Channels of these convolutions.
-        cnn_kernel_size: Positions that each of them reads, an odd number.
-        cnn_stride: Bases that share a position of the convolutions: 3, as in a codon, takes a third of the time.
-        cnn_dilations: The distance between the positions that each convolution reads.
-        focal_gamma: Exponent of the focal loss, of a head that labels bases; 0 for none.
-        stranded: Whether the labels of bases are those of the strand that is read; if not, of both strands.
-        label_thresholds: The probability from which on a base has a label, for each of them; 0.5 by default. Of one
-            class a base, without that of all other bases.
-        cds_has_stop: Whether the label `CDS` covers the stop codon, as in GFF3.
+        dna_config (`dict` or `PreTrainedConfig`, *optional*): Configuration of the DNA encoder: `hyenadna` (the
+            default), or any type that `AutoModel` builds.
+        dna_feature_layer (`int`, *optional*, defaults to `-1`): Hidden state of the encoder to read, as an index into
+            its `hidden_states` (0 is the embedding). The default -1 is the last one, after the final norm.
+        dna_feature_module (`str`, *optional*): As in `TextGenomeConfig`, like the following two.
+        both_strands (`str`, *optional*, defaults to `"none"`): `none`, `average` or `concat`.
+        dna_complement_map (`dict`, *optional*): The token id of each base, and that of its complement.
+        num_sequences (`int`, *optional*, defaults to `2`): Sequences per row: 1, or 2 for the pair of a reference and
+            its variant.
+        pooling (`str`, *optional*, defaults to `"attention"`): How to pool the states of a sequence: `attention` by a
+            learnt query, `mean`, `max`, `min`, or the `last` state. `site_difference`, for pairs, is the variant's
+            states minus the reference's, averaged over the changed site. `tower` is the convolutions of gLM2X-Tower,
+            which need sequences of equal length, and `center` is attention over the states in the middle.
+        combine (`str`, *optional*, defaults to `"concat"`): How to combine two sequences: `concat` concatenates their
+            pooled vectors, and `mean` averages the outputs of the head, independent of their order, as for two
+            haplotypes.
+        state_bin (`int`, *optional*): Number of bases to average states over before `tower` pools them. By default,
+            states are not averaged.
+        center_states (`int`, *optional*, defaults to `10`): Number of states that `center` attends to.
+        pair_loss (`float` or `int`, *optional*, defaults to `0.0`): For a regression with `tower` or `center`: weight,
+            from 0 to 1, of the loss on differences between rows of one group, see `huber_with_pairs`.
+        pooling_bins (`int`, *optional*, defaults to `1`): For `mean`, `max` and `min`: number of equal parts of a
+            sequence to pool separately, so that the head can tell places apart.
+        pooling_num_heads (`int`, *optional*, defaults to `8`): Heads of the attention pooling; must divide the width
+            of the features.
+        classifier_dropout (`float` or `int`, *optional*, defaults to `0.1`): Dropout before the last layer.
+        class_weights (`list`, *optional*): Weight of each class in the loss, in the order of `id2label`; with several
+            labels per row or base, the weight of a label that is present. By default, all are equal.
+        label_mean (`float` or `int`, *optional*, defaults to `0.0`): For a regression: added to the output of the
+            head, in the units of the labels.
+        label_scale (`float` or `int`, *optional*, defaults to `1.0`): For a regression: factor for the output of the
+            head, before `label_mean` is added.
+        track_head (`str`, *optional*, defaults to `"dilated"`): For `TextGenomeDNAForTrackPrediction`, like the
+            following fields: `dilated` (residual convolutions, each with twice the dilation of the one before),
+            `genos` (the two convolutions of Genos) or `linear` (as in Enformer and Borzoi).
+        track_width (`int`, *optional*, defaults to `64`): Channels of `dilated`.
+        track_layers (`int`, *optional*, defaults to `7`): Convolutions of `dilated`.
+        track_dropout (`float` or `int`, *optional*, defaults to `0.1`): Dropout of the convolutions.
+        track_resolution (`int`, *optional*, defaults to `1`): Bases of a bin, 1 to 128.
+        track_loss (`str`, *optional*, defaults to `"poisson"`): `poisson`, `mse`, `tweedie` or `poisson_multinomial`.
+        tweedie_power (`float`, *optional*, defaults to `1.5`): Of the loss `tweedie`, above 1 and below 2.
+        track_total_weight (`float` or `int`, *optional*, defaults to `0.2`): Of the loss `poisson_multinomial`, the
+            weight of the sum along a row beside its profile.
+        track_means (`list[float]`, *optional*): The mean of each track where it is not 0, if signals are scaled for
+            training; None if they are taken as they come.
+        track_partners (`list[int]`, *optional*): For each track which one takes its place on the reverse complement;
+            None if each does itself.
+        state_bases (`int`, *optional*): Most bases that a state covers, of a head that labels bases: 1, 6 with tokens
+            of 6-mers, and what the encoder says where its states cover several tokens.
+        base_head (`str`, *optional*, defaults to `"linear"`): What labels bases: one `linear` layer, or dilated
+            convolutions after it (`cnn`).
+        cnn_channels (`int`, *optional*, defaults to `64`): Channels of these convolutions.
+        cnn_kernel_size (`int`, *optional*, defaults to `9`): Positions that each of them reads, an odd number.
+        cnn_stride (`int`, *optional*, defaults to `1`): Bases that share a position of the convolutions: 3, as in a
+            codon, takes a third of the time.
+        cnn_dilations (`list[int]`, *optional*): The distance between the positions that each convolution reads.
+        focal_gamma (`float` or `int`, *optional*, defaults to `0.0`): Exponent of the focal loss, of a head that
+            labels bases; 0 for none.
+        stranded (`bool`, *optional*, defaults to `True`): Whether the labels of bases are those of the strand that is
+            read; if not, of both strands.
+        label_thresholds (`list[float]`, *optional*): The probability from which on a base has a label, for each of
+            them; 0.5 by default. Of one class a base, without that of all other bases.
+        cds_has_stop (`bool`, *optional*, defaults to `True`): Whether the label `CDS` covers the stop codon, as in
+            GFF3.
     """
 
     model_type = "textgenome_dna"

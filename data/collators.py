@@ -11,14 +11,20 @@ from textgenome.processing.processing_textgenome_dna import TextGenomeDNAProcess
 
 
 class TextGenomeCollator:
-    """Makes a batch with labels of conversations.
+    """Collates conversations into a batch with labels.
 
     Labels are the token ids inside the assistant's turns, from the end of the prompt up to and including the end of
     the turn, and -100 everywhere else.
 
     Args:
-        processor: The processor.
-        padding_side: `right` for training, `left` to continue the text.
+        processor (`TextGenomeProcessor`): The processor of the fused model.
+        padding_side (`str`, *optional*, defaults to `"right"`): `right` for training, `left` to continue the text.
+
+    Example:
+
+        turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Answer: none"}]
+        batch = TextGenomeCollator(processor)([{"messages": turns}])
+        batch["labels"]  # (1, length)
     """
 
     def __init__(self, processor: TextGenomeProcessor, padding_side: str = "right"):
@@ -46,12 +52,18 @@ class TextGenomeCollator:
 
 
 class TextGenomeDNACollator:
-    """Makes a batch for a head on sequences or pairs, of rows of a table.
+    """Collates rows of a table into a batch for a head on sequences or pairs.
 
     Args:
-        processor: The processor.
-        label2id: The place of each class or label.
-        problem_type: That of the configuration of the model; None is one class a row.
+        processor (`TextGenomeDNAProcessor`): The processor of the model.
+        label2id (`dict[str, int]`): The index of each class or label.
+        problem_type (`str`, *optional*): The `problem_type` of the model's configuration; None is one class per row.
+
+    Example:
+
+        collator = TextGenomeDNACollator(dna_processor, {"benign": 0, "pathogenic": 1})
+        batch = collator([{"sequence": "ACGT", "label": "benign"}])
+        batch["dna_input_ids"]  # (1, 1, 4)
     """
 
     def __init__(self, processor: TextGenomeDNAProcessor, label2id: dict[str, int], problem_type: str | None = None):

@@ -30,10 +30,10 @@ def position_features(bins: int, count: int, longest: int, device: torch.device)
     """What the attention reads of each distance: whether it is below widths that grow in equal ratios.
 
     Args:
-        bins: Length of the sequence.
-        count: Number of features, half of them with the sign of the distance.
-        longest: The largest width.
-        device: Where to put them.
+        bins (`int`): Length of the sequence.
+        count (`int`): Number of features, half of them with the sign of the distance.
+        longest (`int`): The largest width.
+        device (`torch.device`): Where to put them.
 
     Returns:
         `(2 * bins - 1, count)`, float32.
@@ -143,9 +143,11 @@ class BorzoiModel(TrackEncoderPreTrainedModel):
         """Encode DNA.
 
         Args:
-            input_ids: `(batch, length)`, single bases.
-            attention_mask: `(batch, length)`, 1 for bases and 0 for padding, which must be on the right.
-            inputs_embeds: `(batch, length, 4)`, the one-hot bases A, C, G and T, in place of `input_ids`.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Single bases.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for bases and 0 for padding,
+                which must be on the right.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, 4)`, *optional*): The one-hot bases A, C, G
+                and T, in place of `input_ids`.
 
         Returns:
             `last_hidden_state` of shape `(batch, states, hidden_size)`, where `states` is the length divided by

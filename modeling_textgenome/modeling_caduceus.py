@@ -145,12 +145,14 @@ class CaduceusModel(CaduceusPreTrainedModel):
         """Encode DNA.
 
         Args:
-            input_ids: `(batch, length)` DNA tokens.
-            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
-            inputs_embeds: `(batch, length, d_model)`, in place of `input_ids`, where strands are not averaged.
-            output_hidden_states: Whether to return the embedding and the output of every block as well.
-            average_strands: Whether to average the states with those of the reverse complement, each with that of the
-                same base. By default as the configuration says.
+            input_ids (`torch.LongTensor`, *optional*): `(batch, length)` DNA tokens.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for tokens and 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, d_model)`, *optional*): In place of
+                `input_ids`, where strands are not averaged.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the embedding and the
+                output of every block as well.
+            average_strands (`bool`, *optional*): Whether to average the states with those of the reverse complement,
+                each with that of the same base. By default as the configuration says.
 
         Returns:
             `last_hidden_state` of shape `(batch, length, d_model)`. All hidden states are averaged alike.
@@ -203,8 +205,8 @@ def find_places(given: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.L
     """Where to take tokens from, `(batch, length)`, so that padding follows them; and then, to read them backwards.
 
     Args:
-        given: `(batch, length, ...)`.
-        mask: `(batch, length)`, 1 for tokens and 0 for padding; None if there is no padding.
+        given (`torch.Tensor`): `(batch, length, ...)`.
+        mask (`torch.Tensor` of shape `(batch, length)`): 1 for tokens and 0 for padding; None if there is no padding.
     """
     places = torch.arange(given.shape[1], device=given.device).expand(given.shape[:2])
     if mask is None:
@@ -215,7 +217,16 @@ def find_places(given: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.L
 
 
 class CaduceusForMaskedLM(CaduceusPreTrainedModel):
-    """Caduceus-Ph with its head, which predicts masked tokens of the given strand."""
+    """Caduceus-Ph with its head, which predicts masked tokens of the given strand.
+
+    Args:
+        config (`CaduceusConfig`): Of the network.
+
+    Example:
+
+        model = CaduceusForMaskedLM(CaduceusConfig(d_model=8, n_layer=1))
+        logits = model(torch.tensor([[7, 8, 3, 10]])).logits  # (1, 4, 16)
+    """
 
     _tied_weights_keys = {"lm_head.weight": "caduceus.backbone.embeddings.word_embeddings.weight"}
 
@@ -243,11 +254,14 @@ class CaduceusForMaskedLM(CaduceusPreTrainedModel):
         """Predict masked tokens.
 
         Args:
-            input_ids: `(batch, length)` DNA tokens.
-            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
-            inputs_embeds: `(batch, length, d_model)`, in place of `input_ids`.
-            labels: `(batch, length)`, the tokens that were masked, -100 elsewhere.
-            output_hidden_states: Whether to return the embedding and the output of every block as well.
+            input_ids (`torch.LongTensor`, *optional*): `(batch, length)` DNA tokens.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for tokens and 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, d_model)`, *optional*): In place of
+                `input_ids`.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): The tokens that were masked, -100
+                elsewhere.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the embedding and the
+                output of every block as well.
 
         Returns:
             `logits` of shape `(batch, length, vocabulary)`, where the vocabulary is padded up as the embedding is, and

@@ -45,12 +45,12 @@ def position_features(
     7, 15 ...; and gamma densities. Then the same with the sign of the distance.
 
     Args:
-        bins: Length of the sequence.
-        count: Number of features, a multiple of six.
-        longest: Length of the longest sequence, to which the features are scaled.
-        normalize_over_distances: Whether a gamma feature is divided by its largest value over all distances, or by the
-            largest of all gamma features at that distance.
-        device: Where to put them.
+        bins (`int`): Length of the sequence.
+        count (`int`): Number of features, a multiple of six.
+        longest (`int`): Length of the longest sequence, to which the features are scaled.
+        normalize_over_distances (`bool`): Whether a gamma feature is divided by its largest value over all distances,
+            or by the largest of all gamma features at that distance.
+        device (`torch.device`): Where to put them.
 
     Returns:
         `(2 * bins - 1, count)`, float32.
@@ -175,9 +175,11 @@ class EnformerModel(TrackEncoderPreTrainedModel):
         """Encode DNA.
 
         Args:
-            input_ids: `(batch, length)`, single bases.
-            attention_mask: `(batch, length)`, 1 for bases and 0 for padding, which must be on the right.
-            inputs_embeds: `(batch, length, 4)`, the one-hot bases A, C, G and T, in place of `input_ids`.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Single bases.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for bases and 0 for padding,
+                which must be on the right.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, 4)`, *optional*): The one-hot bases A, C, G
+                and T, in place of `input_ids`.
 
         Returns:
             `last_hidden_state` of shape `(batch, states, hidden_size)`, where `states` is the length divided by

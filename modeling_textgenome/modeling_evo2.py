@@ -333,14 +333,19 @@ class Evo2Model(Evo2PreTrainedModel):
         """Encode DNA.
 
         Args:
-            input_ids: `(batch, length)` bytes.
-            attention_mask: `(batch, tokens in the cache + length)`, 1 for tokens and 0 for padding.
-            position_ids: `(batch, length)`. By default the first token of each row that is not padding has position 0.
-            past_key_values: The same as `cache`, by the name that it has before transformers 5.24.
-            inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
-            use_cache: Whether to return a cache, by default `config.use_cache`.
-            output_hidden_states: Whether to return the embedding and the output of every block as well.
-            cache: The cache of an earlier call, to continue it.
+            input_ids (`torch.LongTensor`, *optional*): `(batch, length)` bytes.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens in the cache + length)`, *optional*): 1 for tokens
+                and 0 for padding.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): By default the first token of
+                each row that is not padding has position 0.
+            past_key_values (`Cache`, *optional*): The same as `cache`, by the name that it has before transformers
+                5.24.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*): In place of
+                `input_ids`.
+            use_cache (`bool`, *optional*): Whether to return a cache, by default `config.use_cache`.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the embedding and the
+                output of every block as well.
+            cache (`Cache`, *optional*): The cache of an earlier call, to continue it.
 
         Returns:
             `last_hidden_state` of shape `(batch, length, hidden_size)`.
@@ -400,7 +405,19 @@ def has_padding_before_tokens(attention_mask: torch.Tensor) -> bool:
 
 
 class Evo2ForCausalLM(Evo2PreTrainedModel, GenerationMixin):
-    """Evo2 with its head, which predicts the next base. Rows of a batch may be padded on the left."""
+    """Evo2 with its head, which predicts the next base. Rows of a batch may be padded on the left.
+
+    Args:
+        config (`Evo2Config`): Of the network.
+
+    Example:
+
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+        filters = {"block_types": ["hcs", "attention"], "hcs_filter_groups": 4, "hcm_filter_groups": 4}
+        config = Evo2Config(**sizes, **filters)
+        model = Evo2ForCausalLM(config)
+        logits = model(torch.tensor([list(b"ACGT")])).logits  # (1, 4, 512)
+    """
 
     _tied_weights_keys = {"lm_head.weight": "model.embedding_layer.weight"}
 
@@ -427,8 +444,10 @@ class Evo2ForCausalLM(Evo2PreTrainedModel, GenerationMixin):
         """Predict the next base at every position.
 
         Args:
-            labels: `(batch, length)`, the tokens themselves, or -100 where there is nothing to learn.
-            logits_to_keep: How many logits to compute, counted from the end, or which positions. 0 means all.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): The tokens themselves, or -100 where
+                there is nothing to learn.
+            logits_to_keep (`int` or `torch.Tensor`, *optional*, defaults to `0`): How many logits to compute, counted
+                from the end, or which positions. 0 means all.
 
         Returns:
             `logits` of shape `(batch, length, vocab_size)`, with `labels` also `loss`.

@@ -219,10 +219,12 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
         """Encode DNA.
 
         Args:
-            input_ids: `(batch, length)` DNA tokens.
-            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
-            inputs_embeds: `(batch, length, d_model)`, in place of `input_ids`.
-            output_hidden_states: Whether to return the embedding and the output of every block as well.
+            input_ids (`torch.LongTensor`, *optional*): `(batch, length)` DNA tokens.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for tokens and 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, d_model)`, *optional*): In place of
+                `input_ids`.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the embedding and the
+                output of every block as well.
 
         Returns:
             `last_hidden_state` of shape `(batch, length, d_model)`.
@@ -256,8 +258,16 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
     """HyenaDNA with its head, which predicts the next token; the head shares its weights with the embedding.
 
-    `generate` reads the whole sequence again for every new token: the long convolutions have no state that could be
-    kept in a cache, so `n` new tokens cost `n` passes.
+    `generate` reads the whole sequence again for every new token, because the long convolutions have no state to
+    cache: `n` new tokens cost `n` passes.
+
+    Args:
+        config (`HyenaDNAConfig`): Of the network.
+
+    Example:
+
+        model = HyenaDNAForCausalLM(HyenaDNAConfig(d_model=8, d_inner=16, n_layer=1, max_seq_len=64))
+        logits = model(torch.tensor([[7, 8, 9, 10]])).logits  # (1, 4, 16)
     """
 
     _tied_weights_keys = {"lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"}
@@ -294,12 +304,16 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
         """Predict the next token at every place.
 
         Args:
-            input_ids: `(batch, length)` DNA tokens.
-            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
-            inputs_embeds: `(batch, length, d_model)`, in place of `input_ids`.
-            labels: `(batch, length)`, the tokens themselves: they are shifted here. -100 where there is no loss.
-            output_hidden_states: Whether to return the embedding and the output of every block as well.
-            logits_to_keep: For how many of the last places to compute logits, 0 for all; or for which.
+            input_ids (`torch.LongTensor`, *optional*): `(batch, length)` DNA tokens.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for tokens and 0 for padding.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, d_model)`, *optional*): In place of
+                `input_ids`.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): The tokens themselves: they are shifted
+                here. -100 where there is no loss.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the embedding and the
+                output of every block as well.
+            logits_to_keep (`int` or `torch.Tensor`, *optional*, defaults to `0`): For how many of the last places to
+                compute logits, 0 for all; or for which.
 
         Returns:
             `logits` of shape `(batch, length, vocabulary)`, where the vocabulary is padded up as the embedding is, and

@@ -39,10 +39,12 @@ class KmersModel(PreTrainedModel):
         """Encode sequences.
 
         Args:
-            input_ids: `(batch, length)`; 0 to 3 are bases.
-            attention_mask: Same shape, 0 for padding, on either side. It does not change the states of bases.
-            output_hidden_states: Whether to return the states also as `hidden_states`.
-            return_dict: If not, a tuple is returned.
+            input_ids (`torch.LongTensor`): `(batch, length)`; 0 to 3 are bases.
+            attention_mask (`torch.Tensor`, *optional*): Same shape, 0 for padding, on either side. It does not change
+                the states of bases.
+            output_hidden_states (`bool`, *optional*, defaults to `False`): Whether to return the states also as
+                `hidden_states`.
+            return_dict (`bool`, *optional*, defaults to `True`): If not, a tuple is returned.
 
         Returns:
             `last_hidden_state`, `(batch, length, hidden_size)`.
@@ -61,9 +63,9 @@ def number_kmers(ids: torch.LongTensor, is_base: torch.Tensor, length: int) -> t
     A k-mer of an even length has one base more after the base than before it.
 
     Args:
-        ids: `(batch, length)`, 0 to 3 where `is_base`, which has the same shape.
-        is_base: Bool.
-        length: Bases of a k-mer.
+        ids (`torch.LongTensor` of shape `(batch, length)`): 0 to 3 where `is_base`, which has the same shape.
+        is_base (`torch.Tensor`): Bool.
+        length (`int`): Bases of a k-mer.
     """
     before, size = (length - 1) // 2, ids.shape[1]
     edge = (before, length - 1 - before)

@@ -35,8 +35,8 @@ class NTv2Model(EsmModel):
     """The Nucleotide Transformer v2 without a head. Called like `EsmModel`, it returns the same outputs.
 
     Args:
-        config: That of an ESM with `position_embedding_type="rotary"`. `add_bias_fnn` is set to False, by which
-            checkpoints are told from those of other ESMs.
+        config (`EsmConfig`): That of an ESM with `position_embedding_type="rotary"`. `add_bias_fnn` is set to False,
+            by which checkpoints are told from those of other ESMs.
     """
 
     _keys_to_ignore_on_load_unexpected = [*OLD_KEYS, r"^lm_head\."]

@@ -35,7 +35,8 @@ class TextGenomeModelOutputWithPast(BaseModelOutputWithPast):
     """Output of `TextGenomeModel`.
 
     Args:
-        dna_hidden_states: `(placeholders, hidden_size)`, the projected DNA features in reading order.
+        dna_hidden_states (`torch.Tensor` of shape `(placeholders, hidden_size)`, *optional*): The projected DNA
+            features in reading order.
     """
 
     dna_hidden_states: torch.Tensor | None = None
@@ -46,7 +47,8 @@ class TextGenomeCausalLMOutputWithPast(CausalLMOutputWithPast):
     """Output of `TextGenomeForConditionalGeneration`.
 
     Args:
-        dna_hidden_states: `(placeholders, hidden_size)`, the projected DNA features in reading order.
+        dna_hidden_states (`torch.Tensor` of shape `(placeholders, hidden_size)`, *optional*): The projected DNA
+            features in reading order.
     """
 
     dna_hidden_states: torch.Tensor | None = None
@@ -59,7 +61,7 @@ class TextGenomeDNAOutput(BaseModelOutputWithPooling):
     Args:
         last_hidden_state: `(distinct sequences, dna_length, dna_hidden_size)`, what the encoder makes of them.
         pooler_output: `(placeholders, hidden_size)`, the projected features in reading order.
-        num_features: `(batch,)`, how many of them each sample has.
+        num_features (`torch.LongTensor` of shape `(batch,)`, *optional*): How many of them each sample has.
     """
 
     num_features: torch.LongTensor | None = None
@@ -83,7 +85,23 @@ class TextGenomePreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
 
 
 class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
-    """The fused model without the language model's head."""
+    """The fused model without the language model's head.
+
+    Args:
+        config (`TextGenomeConfig`): Of the DNA encoder, the projector and the language model.
+
+    Example:
+
+        config = TextGenomeConfig(
+            text_config={"model_type": "qwen3", "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1},
+            dna_config={"model_type": "hyenadna", "d_model": 8, "d_inner": 16, "n_layer": 1, "max_seq_len": 64},
+            dna_token_id=37,
+            dna_start_token_id=38,
+            dna_end_token_id=39,
+        )
+        model = TextGenomeModel(config)
+        states = model(input_ids=torch.arange(4)[None]).last_hidden_state  # (1, 4, 16)
+    """
 
     def __init__(self, config: TextGenomeConfig):
         super().__init__(config)
@@ -111,13 +129,14 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         """Encode and project DNA. Equal sequences are encoded once; a frozen encoder builds no graph.
 
         Args:
-            dna_input_ids: `(batch, sequences, dna_length)`.
-            dna_attention_mask: Same shape, 1 for DNA tokens. Padding may be on either side, and sequences without
-                any token only fill up the batch.
-            dna_pool_ids: Same shape, for the `pooled` projector: which placeholder of its sequence each token goes
-                into, counted from 0.
-            dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, in place of what the encoder's embedding
-                gives for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
+            dna_input_ids (`torch.LongTensor`): `(batch, sequences, dna_length)`.
+            dna_attention_mask (`torch.Tensor`): Same shape, 1 for DNA tokens. Padding may be on either side, and
+                sequences without any token only fill up the batch.
+            dna_pool_ids (`torch.LongTensor`, *optional*): Same shape, for the `pooled` projector: which placeholder of
+                its sequence each token goes into, counted from 0.
+            dna_inputs_embeds (`torch.Tensor` of shape `(batch, sequences, dna_length, dna_width)`, *optional*): In
+                place of what the encoder's embedding gives for `dna_input_ids`. If they require gradients, these flow
+                also through a frozen encoder.
         """
         batch, slots = dna_attention_mask.shape[:2]
         # By number, which the device is waited for once, and not by a mask, for which it is each time.
@@ -231,26 +250,31 @@ class TextGenomeModel(DNAEncoderMixin, TextGenomePreTrainedModel):
         kept_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeModelOutputWithPast:
-        """Run the fused model.
+        """Encode the DNA, put its features in place of the placeholders, and run the language model.
 
         Args:
-            input_ids: `(batch, length)`, text tokens with one placeholder for every DNA token.
-            attention_mask: `(batch, length)`, 1 for tokens and 0 for padding.
-            position_ids: `(batch, length)`.
-            past_key_values: The same as `cache`, by the name that it has before transformers 5.24.
-            inputs_embeds: `(batch, length, hidden_size)`, in place of `input_ids`.
-            use_cache: Whether to return the cache.
-            dna_input_ids: `(batch, sequences, dna_length)`, the DNA of each sample.
-            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding.
-            dna_pool_ids: Same shape, only for the `pooled` projector.
-            cache: The cache of the language model.
-            num_cached_dna_features: `(batch,)`, how many of the first DNA features of each sample the cache holds
-                already. For DNA of a whole conversation; by default it is that of `input_ids` only.
-            dna_inputs_embeds: `(batch, sequences, dna_length, dna_width)`, see `get_dna_features`; `dna_input_ids` is
-                given beside it.
-            kept_positions: `(kept,)`, for training on rows that are padded on the right: which of the `batch * length`
-                positions `last_hidden_state`, of shape `(1, kept, hidden_size)`, is to have. These see no padding, so
-                that `attention_mask` is not needed.
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Text tokens with one placeholder for
+                every DNA token.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): 1 for tokens and 0 for padding.
+            position_ids (`torch.LongTensor`, *optional*): `(batch, length)`.
+            past_key_values (`Cache`, *optional*): The same as `cache`, by the name that it has before transformers
+                5.24.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, hidden_size)`, *optional*): In place of
+                `input_ids`.
+            use_cache (`bool`, *optional*): Whether to return the cache.
+            dna_input_ids (`torch.LongTensor` of shape `(batch, sequences, dna_length)`, *optional*): The DNA of each
+                sample.
+            dna_attention_mask (`torch.Tensor`, *optional*): Same shape, 1 for DNA tokens and 0 for padding.
+            dna_pool_ids (`torch.LongTensor`, *optional*): Same shape, only for the `pooled` projector.
+            cache (`Cache`, *optional*): The cache of the language model.
+            num_cached_dna_features (`torch.LongTensor` of shape `(batch,)`, *optional*): How many of the first DNA
+                features of each sample the cache holds already. For DNA of a whole conversation; by default it is that
+                of `input_ids` only.
+            dna_inputs_embeds (`torch.Tensor` of shape `(batch, sequences, dna_length, dna_width)`, *optional*): See
+                `get_dna_features`; `dna_input_ids` is given beside it.
+            kept_positions (`torch.LongTensor` of shape `(kept,)`, *optional*): For training on rows that are padded on
+                the right: which of the `batch * length` positions `last_hidden_state`, of shape `(1, kept,
+                hidden_size)`, is to have. These see no padding, so that `attention_mask` is not needed.
 
         Raises:
             ValueError: If placeholders and DNA do not match, one comes without the other, or documents are packed into
@@ -295,7 +319,7 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
     """The fused model with the language model's head: it reads DNA and text and writes text.
 
     Args:
-        config: Of the DNA encoder, the projector and the language model.
+        config (`TextGenomeConfig`): Of the DNA encoder, the projector and the language model.
 
     Example:
 
@@ -333,10 +357,11 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         """Join a pretrained language model and a pretrained DNA encoder by a new projector.
 
         Args:
-            text_model: A causal language model: Hub id, folder, or the model itself.
-            dna_model: A DNA encoder: Hub id, folder, or the model itself.
-            dtype: Data type of all weights, by default that of the language model's checkpoint.
-            attn_implementation: For both models, e.g. `sdpa`.
+            text_model (`str` or `PreTrainedModel`): A causal language model: Hub id, folder, or the model itself.
+            dna_model (`str` or `PreTrainedModel`): A DNA encoder: Hub id, folder, or the model itself.
+            dtype (`str` or `torch.dtype`, *optional*): Data type of all weights, by default that of the language
+                model's checkpoint.
+            attn_implementation (`str`, *optional*): For both models, e.g. `sdpa`.
             config_overrides: Fields of `TextGenomeConfig`. The ids of the three DNA tokens belong here; they are in
                 the processor as `dna_token_id`, `dna_start_token_id` and `dna_end_token_id`. The embedding of the
                 language model grows if they lie beyond its end.
@@ -387,9 +412,9 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         dna_attention_mask: torch.Tensor | None = None,
         dna_pool_ids: torch.LongTensor | None = None,
     ) -> list[torch.Tensor]:
-        """What the language model gets to read of each prompt, for an engine that runs the language model alone.
+        """Embed prompts, for an engine that runs the language model alone.
 
-        Only the embedding of the language model is used, none of its layers. The arguments are those of
+        Uses the embedding of the language model, but none of its layers. Takes the arguments of
         `TextGenomeModel.forward`.
 
         Returns:
@@ -424,11 +449,16 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         dna_inputs_embeds: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TextGenomeCausalLMOutputWithPast:
-        """Run the fused model. The arguments are those of `TextGenomeModel.forward`, and:
+        """Predict the next token at each position. Takes the arguments of `TextGenomeModel.forward`, and:
 
         Args:
-            labels: `(batch, length)`, token ids, or -100 where there is no loss.
-            logits_to_keep: Number of last positions to compute logits for (0 means all), or their indices.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*): Token ids, or -100 to ignore a position
+                in the loss.
+            logits_to_keep (`int` or `torch.Tensor`, *optional*, defaults to `0`): Number of last positions to compute
+                logits for (0 means all), or their indices.
+
+        Returns:
+            `logits` of shape `(batch, kept positions, vocab_size)`, the cache, and with `labels` the `loss`.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -463,15 +493,30 @@ class TextGenomeForConditionalGeneration(TextGenomePreTrainedModel, GenerationMi
         )
 
     def generate(self, inputs=None, generation_config=None, **kwargs):
-        """Continue prompts, see `GenerationMixin.generate`.
+        """Continue prompts. Takes the arguments of `GenerationMixin.generate`, and the DNA of `forward`.
+
+        Args:
+            inputs: `(batch, length)`, the tokens of the prompts, padded on the left; or pass `input_ids`.
+            generation_config: A `GenerationConfig`. By default that of the model.
+            kwargs: `input_ids`, `attention_mask`, `dna_input_ids` and `dna_attention_mask` of the processor, and
+                options such as `max_new_tokens` and `do_sample`.
+
+        Returns:
+            `(batch, length + new tokens)`, int64: prompts and what the model wrote; or, with
+            `return_dict_in_generate=True`, these as `sequences` with scores and the cache.
 
         Raises:
-            ValueError: If prompts are padded on the right, or what is asked for cannot read DNA.
+            ValueError: If prompts are padded on the right, or an option such as `assistant_early_exit` or a text-only
+                `assistant_model` cannot be used with DNA.
+
+        Example:
+
+            tokens = model.generate(**inputs, max_new_tokens=64, do_sample=True, temperature=0.7)
         """
         mask = kwargs.get("attention_mask")
         if mask is not None and mask.dim() == 2 and not mask[:, -1].all():
             raise ValueError(
-                "The model would go on after the padding. Pad prompts on the left: `padding_side='left'` in "
+                "The model would continue after the padding. Pad prompts on the left: `padding_side='left'` in "
                 "`processor_kwargs`, or `pipeline.tokenizer.padding_side = 'left'`."
             )
         options = {**(generation_config or self.generation_config).to_dict(), **kwargs}

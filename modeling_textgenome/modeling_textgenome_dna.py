@@ -41,7 +41,8 @@ class TextGenomeDNAModelOutput(BaseModelOutput):
 
     Args:
         last_hidden_state: `(batch, sequences, states, width)`, 0 where there is no state.
-        state_spans: `(batch, sequences, states)`, how many bases each state covers, if `dna_spans` were given.
+        state_spans (`torch.LongTensor` of shape `(batch, sequences, states)`, *optional*): How many bases each state
+            covers, if `dna_spans` were given.
     """
 
     state_spans: torch.LongTensor | None = None
@@ -84,9 +85,10 @@ class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
         """Put a new head, if the class has one, on a pretrained DNA encoder.
 
         Args:
-            dna_model: Hub id, folder, or the model itself.
-            dtype: Data type of the encoder, by default that of its checkpoint; the head is float32.
-            attn_implementation: Of the encoder, e.g. `sdpa`.
+            dna_model (`str` or `PreTrainedModel`): Hub id, folder, or the model itself.
+            dtype (`str` or `torch.dtype`, *optional*): Data type of the encoder, by default that of its checkpoint;
+                the head is float32.
+            attn_implementation (`str`, *optional*): Of the encoder, e.g. `sdpa`.
             config_overrides: Fields of `TextGenomeDNAConfig`, such as `id2label`.
         """
         if isinstance(dna_model, str):
@@ -106,7 +108,20 @@ class TextGenomeDNAPreTrainedModel(SavesModelCodeMixin, PreTrainedModel):
 
 
 class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
-    """A DNA encoder without a head: the states that `dna_feature_layer` and the like choose."""
+    """A DNA encoder without a head, which returns the states that the configuration selects.
+
+    Args:
+        config (`TextGenomeDNAConfig`): Of the encoder, and of the features to take from it.
+
+    Example:
+
+        config = TextGenomeDNAConfig(
+            dna_config={"model_type": "hyenadna", "d_model": 8, "d_inner": 16, "n_layer": 1, "max_seq_len": 64}
+        )
+        model = TextGenomeDNAModel(config)
+        ids = torch.tensor([[[7, 8, 9, 10], [7, 8, 9, 7]]])  # (batch, sequences, dna_length)
+        states = model(ids, torch.ones_like(ids)).last_hidden_state  # (1, 2, 4, 8)
+    """
 
     def __init__(self, config: TextGenomeDNAConfig):
         super().__init__(config)
@@ -124,12 +139,13 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
         """Encode the sequences of all rows in one pass of the encoder, equal ones once.
 
         Args:
-            dna_input_ids: `(batch, sequences, dna_length)`.
-            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side. All 0 where a row has
-                fewer sequences than others.
-            dna_spans: Same shape, how many bases each token covers, 0 for padding.
-            dna_inputs_embeds: `(batch, sequences, dna_length, width)`, in place of what the encoder's embedding gives
-                for `dna_input_ids`. If they require gradients, these flow also through a frozen encoder.
+            dna_input_ids (`torch.LongTensor`): `(batch, sequences, dna_length)`.
+            dna_attention_mask (`torch.Tensor`): Same shape, 1 for DNA tokens and 0 for padding, on either side. All 0
+                where a row has fewer sequences than others.
+            dna_spans (`torch.LongTensor`, *optional*): Same shape, how many bases each token covers, 0 for padding.
+            dna_inputs_embeds (`torch.Tensor` of shape `(batch, sequences, dna_length, width)`, *optional*): In place
+                of what the encoder's embedding gives for `dna_input_ids`. If they require gradients, these flow also
+                through a frozen encoder.
 
         Returns:
             `last_hidden_state` of shape `(batch, sequences, states, width)`, and `state_spans`. Each state is
@@ -155,14 +171,14 @@ class TextGenomeDNAModel(DNAEncoderMixin, TextGenomeDNAPreTrainedModel):
 
 
 class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
-    """Says of a sequence, or of a pair of reference and variant, a class, several labels or a value.
+    """Predicts a class, several labels or a value for a sequence, or for a pair of reference and variant.
 
-    The states of each sequence are pooled (see `TextGenomeDNAConfig`), those of a pair are concatenated, and
-    two linear layers follow. By default it is the model of DNA alone that the Genos text-genome fusion is compared
-    with: attention pooling of pairs.
+    The states of each sequence are pooled (see `TextGenomeDNAConfig`), those of a pair are concatenated, and two
+    linear layers follow. The default, attention pooling of pairs, is the model of DNA alone that the Genos text-genome
+    fusion is compared with.
 
     Args:
-        config: Of the encoder and the head; its `id2label` names the classes.
+        config (`TextGenomeDNAConfig`): Of the encoder and the head; its `id2label` names the classes.
 
     Example:
 
@@ -214,19 +230,24 @@ class TextGenomeDNAForSequenceClassification(TextGenomeDNAPreTrainedModel):
         """Classify sequences or pairs of them, all in one pass of the encoder.
 
         Args:
-            dna_input_ids: `(batch, num_sequences, dna_length)`: the sequence; or the reference, and the variant; or
-                the two haplotypes of a person.
-            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
-            dna_spans: Same shape, how many bases each token covers; read where the configuration has a `state_bin`.
-            labels: By `problem_type` of the configuration: the class of each row, int64 of shape `(batch,)`, or -100
-                for none of them: such a row has no loss. Of several labels a row, 0 or 1 for each, float of shape
-                `(batch, num_labels)`. Of a regression the value, float of shape `(batch,)`.
-            dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
-            dna_features: In place of the ids, states of distinct windows, averaged over `state_bin` bases:
-                `(windows, states, width)`.
-            dna_windows: `(batch, num_sequences)`, int64: with them, which of the windows each row has.
-            groups: `(batch,)`, int64: rows of one group are compared by `pair_loss`, as people by a gene.
-            dna_vectors: In place of the ids, what `encode_and_pool` has made of the rows, `(batch, vectors, width)`.
+            dna_input_ids (`torch.LongTensor` of shape `(batch, num_sequences, dna_length)`, *optional*): The sequence;
+                or the reference, and the variant; or the two haplotypes of a person.
+            dna_attention_mask (`torch.Tensor`, *optional*): Same shape, 1 for DNA tokens and 0 for padding, on either
+                side.
+            dna_spans (`torch.LongTensor`, *optional*): Same shape, how many bases each token covers; read where the
+                configuration has a `state_bin`.
+            labels (`torch.Tensor`, *optional*): By `problem_type` of the configuration: the class of each row, int64
+                of shape `(batch,)`, or -100 for none of them: such a row has no loss. Of several labels a row, 0 or 1
+                for each, float of shape `(batch, num_labels)`. Of a regression the value, float of shape `(batch,)`.
+            dna_inputs_embeds (`torch.Tensor`, *optional*): See `TextGenomeDNAModel.forward`.
+            dna_features (`torch.Tensor`, *optional*): In place of the ids, states of distinct windows, averaged over
+                `state_bin` bases: `(windows, states, width)`.
+            dna_windows (`torch.LongTensor` of shape `(batch, num_sequences)`, *optional*): Int64: with them, which of
+                the windows each row has.
+            groups (`torch.LongTensor` of shape `(batch,)`, *optional*): Int64: rows of one group are compared by
+                `pair_loss`, as people by a gene.
+            dna_vectors (`torch.Tensor`, *optional*): In place of the ids, what `encode_and_pool` has made of the rows,
+                `(batch, vectors, width)`.
 
         Returns:
             `logits` of shape `(batch, num_labels)`, float32, of a regression in the unit of the labels. With labels

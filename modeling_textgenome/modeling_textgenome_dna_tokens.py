@@ -77,9 +77,9 @@ def spread_states(values: torch.Tensor, spans: torch.LongTensor, state_bases: in
     """Values that each state has for its bases, one after the other, to the bases.
 
     Args:
-        values: `(batch, states, state_bases * channels)`.
-        spans: `(batch, states)`, how many bases each state covers, 0 for padding.
-        state_bases: Most of them.
+        values (`torch.Tensor`): `(batch, states, state_bases * channels)`.
+        spans (`torch.LongTensor` of shape `(batch, states)`): How many bases each state covers, 0 for padding.
+        state_bases (`int`): Most of them.
 
     Returns:
         `(batch, bases, channels)`, 0 after the last base of a row.
@@ -104,7 +104,7 @@ class TextGenomeDNAForTokenClassification(TextGenomeDNAPreTrainedModel):
     default, or `single_label_classification`) what the labels are.
 
     Args:
-        config: Of the encoder and the head; its `id2label` names the labels.
+        config (`TextGenomeDNAConfig`): Of the encoder and the head; its `id2label` names the labels.
 
     Example:
 
@@ -146,13 +146,13 @@ class TextGenomeDNAForTokenClassification(TextGenomeDNAPreTrainedModel):
         """Label the bases of one sequence a row.
 
         Args:
-            dna_input_ids: `(batch, 1, dna_length)`.
-            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
-            dna_spans: Same shape, how many bases each token covers, 0 for padding. May be left out where each token is
-                a base.
-            labels: Of several labels a base `(batch, bases, num_labels)`, 0 or 1, or -100 where a label is unknown. Of
-                one class a base `(batch, bases)`, int64, or -100.
-            dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
+            dna_input_ids (`torch.LongTensor`): `(batch, 1, dna_length)`.
+            dna_attention_mask (`torch.Tensor`): Same shape, 1 for DNA tokens and 0 for padding, on either side.
+            dna_spans (`torch.LongTensor`, *optional*): Same shape, how many bases each token covers, 0 for padding.
+                May be left out where each token is a base.
+            labels (`torch.Tensor`, *optional*): Of several labels a base `(batch, bases, num_labels)`, 0 or 1, or -100
+                where a label is unknown. Of one class a base `(batch, bases)`, int64, or -100.
+            dna_inputs_embeds (`torch.Tensor`, *optional*): See `TextGenomeDNAModel.forward`.
 
         Returns:
             `logits` of shape `(batch, bases, num_labels)`, float32, from the first base of each sequence on and 0

@@ -24,8 +24,8 @@ def scale_signal(signal: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     As Enformer, Borzoi (Linder et al., Nature Genetics 57:949, 2025) and Genos do. `unscale_signal` is the inverse.
 
     Args:
-        signal: `(..., tracks)`, not negative; NaN stays.
-        means: `(tracks,)`, of each track over the positions where it is not 0.
+        signal (`torch.Tensor` of shape `(..., tracks)`): Not negative; NaN stays.
+        means (`torch.Tensor` of shape `(tracks,)`): Of each track over the positions where it is not 0.
     """
     power = (signal / means) ** 0.75
     soft = 2 * (SOFT_CLIP * power.clamp(min=SOFT_CLIP)).sqrt() - SOFT_CLIP
@@ -49,9 +49,9 @@ def track_loss(predicted: torch.Tensor, signal: torch.Tensor, config: TextGenome
       Poisson loss of its sum, both by the number of positions (Borzoi).
 
     Args:
-        predicted: `(batch, bins, tracks)`, positive.
-        signal: The same shape, NaN where nothing is known.
-        config: Says which loss.
+        predicted (`torch.Tensor` of shape `(batch, bins, tracks)`): Positive.
+        signal (`torch.Tensor`): The same shape, NaN where nothing is known.
+        config (`TextGenomeDNAConfig`): Says which loss.
     """
     known = ~signal.isnan()
     count = known.sum().clamp(min=1)
@@ -184,7 +184,7 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
     says, so that predictions are in the units of the labels.
 
     Args:
-        config: Of the encoder and the head; its `id2label` names the tracks.
+        config (`TextGenomeDNAConfig`): Of the encoder and the head; its `id2label` names the tracks.
 
     Example:
 
@@ -214,12 +214,13 @@ class TextGenomeDNAForTrackPrediction(TextGenomeDNAPreTrainedModel):
         """Predict the tracks of sequences.
 
         Args:
-            dna_input_ids: `(batch, 1, dna_length)`.
-            dna_attention_mask: Same shape, 1 for DNA tokens and 0 for padding, on either side.
-            dna_spans: Same shape, how many bases each token covers.
-            labels: `(batch, bins, tracks)`, float, the mean signal of each bin; NaN where nothing is known. There may
-                be fewer bins than the longest row has: those after them are not known.
-            dna_inputs_embeds: See `TextGenomeDNAModel.forward`.
+            dna_input_ids (`torch.LongTensor`): `(batch, 1, dna_length)`.
+            dna_attention_mask (`torch.Tensor`): Same shape, 1 for DNA tokens and 0 for padding, on either side.
+            dna_spans (`torch.LongTensor`): Same shape, how many bases each token covers.
+            labels (`torch.FloatTensor` of shape `(batch, bins, tracks)`, *optional*): Float, the mean signal of each
+                bin; NaN where nothing is known. There may be fewer bins than the longest row has: those after them are
+                not known.
+            dna_inputs_embeds (`torch.Tensor`, *optional*): See `TextGenomeDNAModel.forward`.
 
         Returns:
             `logits`: the predicted signals, of shape `(batch, bins, tracks)`, float32, not negative, in the units of

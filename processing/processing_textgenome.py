@@ -28,24 +28,29 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         tokenizer: The tokenizer of the language model; it must know the three DNA tokens.
         dna_tokenizer: The tokenizer of the DNA encoder.
         chat_template: Jinja template; by default that of the checkpoint.
-        dna_token: The placeholder. The prompt holds one for each sequence; `__call__` makes it one for each feature.
-        dna_start_token: Comes before each sequence.
-        dna_end_token: Comes after each sequence.
-        dna_window: Most bases of each window of a variant.
-        projector_type: As in `TextGenomeConfig`, like the following: they tell how many placeholders a sequence takes.
-        projector_pool_size: As in `TextGenomeConfig`.
-        projector_full_resolution: As in `TextGenomeConfig`.
-        projector_num_queries: As in `TextGenomeConfig`.
-        dna_hidden_token_ids: As in `TextGenomeConfig`.
-        bases_per_state: As in the configuration of the DNA encoder, if its states cover several tokens: 128 for
-            Enformer, 32 for Borzoi.
-        dna: How the model was trained to read rows of a table: `variant` shows the DNA, `none` leaves it out (a
-            text-only control). Saved with the checkpoint, like the following, so that the model is asked in the way it
-            was trained.
-        dna_truncation: How long pairs were cut in training, `variant_window` or `per_side`.
-        reasons: Whether the model was trained to reason before it answers.
-        labels: The answers that it was trained to give, where they are few: what a page offers to compare.
-        examples: Rows to try it on, each with `reference`, `question`, `answer` and perhaps `variant`.
+        dna_token (`str`, *optional*, defaults to `"<|dna_pad|>"`): The placeholder. The prompt holds one for each
+            sequence; `__call__` makes it one for each feature.
+        dna_start_token (`str`, *optional*, defaults to `"<|dna_start|>"`): Comes before each sequence.
+        dna_end_token (`str`, *optional*, defaults to `"<|dna_end|>"`): Comes after each sequence.
+        dna_window (`int`, *optional*, defaults to `DNA_WINDOW`): Most bases of each window of a variant.
+        projector_type (`str`, *optional*, defaults to `"linear"`): As in `TextGenomeConfig`, like the following: they
+            tell how many placeholders a sequence takes.
+        projector_pool_size (`int`, *optional*, defaults to `8`): As in `TextGenomeConfig`.
+        projector_full_resolution (`int`, *optional*, defaults to `16`): As in `TextGenomeConfig`.
+        projector_num_queries (`int`, *optional*, defaults to `64`): As in `TextGenomeConfig`.
+        dna_hidden_token_ids (`list[int]`, *optional*): As in `TextGenomeConfig`.
+        bases_per_state (`int`, *optional*, defaults to `1`): As in the configuration of the DNA encoder, if its states
+            cover several tokens: 128 for Enformer, 32 for Borzoi.
+        dna (`str`, *optional*, defaults to `"variant"`): How the model was trained to read rows of a table: `variant`
+            shows the DNA, `none` leaves it out (a text-only control). Saved with the checkpoint, like the following,
+            so that the model is asked in the way it was trained.
+        dna_truncation (`str`, *optional*, defaults to `"variant_window"`): How long pairs were cut in training,
+            `variant_window` or `per_side`.
+        reasons (`bool`, *optional*, defaults to `True`): Whether the model was trained to reason before it answers.
+        labels (`list[str]`, *optional*): The answers that it was trained to give, where they are few: what a page
+            offers to compare.
+        examples (`list[dict[str, str]]`, *optional*): Rows to try it on, each with `reference`, `question`, `answer`
+            and perhaps `variant`.
 
     Example:
 
@@ -113,8 +118,8 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         Tokens of one state go into the same.
 
         Args:
-            ids: The tokens of a sequence.
-            change: Those of them whose states are to keep a placeholder of their own.
+            ids (`list[int]`): The tokens of a sequence.
+            change (`set[int]`, *optional*): Those of them whose states are to keep a placeholder of their own.
         """
         pools, pool, filled = [], -1, 0
         for start in range(0, len(ids), self.bases_per_state):
@@ -159,13 +164,16 @@ class TextGenomeProcessor(SavesCodeMixin, ProcessorMixin):
         """Tokenize text and DNA, with as many placeholders in the text as the DNA has features.
 
         Args:
-            text: A prompt or a list of them, with one `dna_token` for each sequence.
-            dna: The sequences of all prompts in one flat list, in reading order.
-            variants: Where in `dna` the pairs are: for each the index of its reference, which its variant follows.
+            text (`str` or `list[str]`, *optional*): A prompt or a list of them, with one `dna_token` for each
+                sequence.
+            dna (`str` or `list[str]`, *optional*): The sequences of all prompts in one flat list, in reading order.
+            variants (`list[int]`, *optional*): Where in `dna` the pairs are: for each the index of its reference,
+                which its variant follows.
             images: Not taken, like `videos` and `audio`: present because pipelines pass them.
-            text_kwargs: For the text tokenizer, like all further keyword arguments (`padding`, `padding_side`,
-                `truncation`, `max_length`, `return_tensors`...). Padding is on the left, as generation needs it.
-            dna_kwargs: For the DNA tokenizer.
+            text_kwargs (`dict`, *optional*): For the text tokenizer, like all further keyword arguments (`padding`,
+                `padding_side`, `truncation`, `max_length`, `return_tensors`...). Padding is on the left, as generation
+                needs it.
+            dna_kwargs (`dict`, *optional*): For the DNA tokenizer.
 
         Returns:
             `input_ids` and `attention_mask` of shape `(batch, length)`; with DNA also `dna_input_ids` and

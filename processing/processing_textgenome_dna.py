@@ -19,8 +19,9 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
 
     Args:
         dna_tokenizer: The tokenizer of the DNA encoder.
-        dna_window: Most bases of each window of a variant.
-        examples: Rows to try the model on, each with `reference`, `answer` and perhaps `variant`.
+        dna_window (`int`, *optional*, defaults to `DNA_WINDOW`): Most bases of each window of a variant.
+        examples (`list[dict[str, str]]`, *optional*): Rows to try the model on, each with `reference`, `answer` and
+            perhaps `variant`.
 
     Example:
 
@@ -54,12 +55,12 @@ class TextGenomeDNAProcessor(SavesCodeMixin, ProcessorMixin):
         """Tokenize one sequence a row, or pairs of a reference and its variant.
 
         Args:
-            sequences: A sequence or a list of them, the references if there are variants. Without variants they are
-                not cut.
-            variants: The same stretches with their variants.
-            are_windows: The sequences of pairs are windows already. They are not cut, and those of a pair may be
-                equal: a control that shows no variant.
-            return_tensors: `pt` for tensors.
+            sequences (`str` or `list[str]`): A sequence or a list of them, the references if there are variants.
+                Without variants they are not cut.
+            variants (`str` or `list[str]`, *optional*): The same stretches with their variants.
+            are_windows (`bool`, *optional*, defaults to `False`): The sequences of pairs are windows already. They are
+                not cut, and those of a pair may be equal: a control that shows no variant.
+            return_tensors (`str`, *optional*): `pt` for tensors.
             padding: For the tokenizer's `pad` (`padding`, `padding_side`, `max_length`, `pad_to_multiple_of`).
 
         Returns:
