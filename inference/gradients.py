@@ -129,12 +129,15 @@ def gradient_of_head(
 
 def _embed(model: PreTrainedModel, input_ids: torch.Tensor) -> torch.Tensor | None:
     """A leaf with the embeddings of tokens, `(batch, sequences, length, width)`; None where the encoder takes none."""
-    encoder = model.base_model.dna_encoder
+    try:
+        embedding = model.base_model.dna_encoder.get_input_embeddings()
+    except NotImplementedError:  # of encoders that read bases through a convolution, such as Borzoi
+        return None
     averages = getattr(model.config.dna_config, "average_strands", False)
-    if model.config.both_strands != "none" or averages or encoder.get_input_embeddings() is None:
+    if model.config.both_strands != "none" or averages or embedding is None:
         return None
     with torch.no_grad():
-        embeds = encoder.get_input_embeddings()(input_ids)
+        embeds = embedding(input_ids)
     return embeds.detach().requires_grad_()
 
 

@@ -125,6 +125,15 @@ def test_dense_heads(model_class):
             explain(model, processor, random_dna(30), position=30)
 
 
+def test_an_encoder_without_embeddings_gives_no_gradients():
+    enformer = {"model_type": "enformer", "dim": 24, "depth": 1, "heads": 2, "attn_dim_key": 8, "num_downsamples": 3}
+    enformer |= {"dim_divisible_by": 4, "max_position_embeddings": 128}
+    config = TextGenomeDNAConfig(dna_config=enformer, id2label={0: "x"}, num_sequences=1, track_means=[1.0])
+    processor = TextGenomeDNAProcessor(build_dna_tokenizer("enformer", model_max_length=128))
+    found = explain(TextGenomeDNAForTrackPrediction(config).eval(), processor, random_dna(128), bases=2)
+    assert found.gradients is None and np.isfinite(found.scores).all()
+
+
 def test_a_model_that_writes(tiny_model, tiny_processor):
     row = variant_row(30)
     given = (row["reference_sequence"], row["variant_sequence"], "What?")
