@@ -67,16 +67,17 @@ def conversations(
     refuse_missing(task, dataset_name, {"--fasta": fasta, "--gtf": gtf, "--labels": labels})
     counts = {}
     if task == "annotation":
-        held_out = test_contigs.split(",") if test_contigs else ()
-        sources = fasta, gtf.split(","), [label.strip() for label in labels.split(",")]
+        held_out = [name.strip() for name in test_contigs.split(",")] if test_contigs else ()
+        sources = fasta, [path.strip() for path in gtf.split(",")], [label.strip() for label in labels.split(",")]
         splits, counts = builders.bases_as_answers(*sources, window, held_out, stranded, seed)
     elif task == "regression":
         splits = builders.values_as_answers(dataset_name, digits, question, columns, on_bad_row)
     else:
         splits = builders.classes_as_answers(dataset_name, question, columns, on_bad_row)
     with written_whole(output_dir) as folder:
-        for split, rows in builders.name_job(splits, job or task):
-            typer.echo(f"{split}: {write_rows(rows, folder / f'{split}.jsonl')} rows")
+        for split, rows in splits.items():
+            number = write_rows(builders.name_job(rows, job or task), folder / f"{split}.jsonl")
+            typer.echo(f"{split}: {number} rows")
     for kind, count in counts.items():
         typer.echo(f"{kind}: {count}")
 

@@ -119,8 +119,8 @@ class DataArguments(RowArguments):
     generation_rows: int = field(
         default=0,
         metadata={
-            "help": "Number of rows of the test split to answer after training: unchanged, with the DNA exchanged "
-            "between rows, and with the DNA removed. Prints the three accuracies."
+            "help": "Number of rows of the test split (of a mixture: of each job) to answer after training: "
+            "unchanged, with the DNA exchanged between rows, and with the DNA removed. Prints the three accuracies."
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Maximum number of tokens in a generated answer."})

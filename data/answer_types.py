@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,6 @@ ANSWER_TYPE, JOB = "answer_type", "job"  # columns
 TEXT = "text"
 ANSWER_TYPES = (TEXT, "value", "intervals", "protein")
 NO_BASE = "none"
-LONGEST = 10_000_000  # bases of an interval: a model may write any number
 _INTERVAL = re.compile(r"(\d{1,12})(?:\s*-\s*(\d{1,12}))?")
 
 
@@ -54,20 +53,38 @@ def write_intervals(covered: Iterable[bool]) -> str:
     return ", ".join(f"{start + 1}-{end}" for start, end in places) or NO_BASE
 
 
-def read_intervals(text: str) -> set[int] | None:
-    """The bases, counted from 1, that a text names as `write_intervals` does, or None if it is another text."""
+def read_intervals(text: str) -> list[tuple[int, int]] | None:
+    """The intervals of bases that a text names as `write_intervals` does, or None if it is another text.
+
+    Returns:
+        First and last base of each, counted from 1, sorted, and as one where they overlap or touch.
+    """
     if text.strip() == NO_BASE:
-        return set()
-    bases: set[int] = set()
+        return []
+    intervals = []
     for part in text.split(","):
         found = _INTERVAL.fullmatch(part.strip())
-        if not found:
+        start, end = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 0 < start <= end:
             return None
-        start, end = int(found[1]), int(found[2] or found[1])
-        if not 0 < start <= end < start + LONGEST:
-            return None
-        bases.update(range(start, end + 1))
-    return bases
+        intervals.append((start, end))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1] + 1:
+            start, end = merged[-1][0], max(end, merged.pop()[1])
+        merged.append((start, end))
+    return merged
+
+
+def count_bases(intervals: Iterable[tuple[int, int]]) -> int:
+    """How many bases intervals hold."""
+    return sum(end - start + 1 for start, end in intervals)
+
+
+def count_shared(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> int:
+    """How many bases are in both of two lists of `read_intervals`."""
+    overlaps = (min(a[1], b[1]) - max(a[0], b[0]) + 1 for a in first for b in second)
+    return sum(overlap for overlap in overlaps if overlap > 0)
 
 
 __all__ = [
@@ -77,6 +94,8 @@ __all__ = [
     "NO_BASE",
     "TEXT",
     "check_answer",
+    "count_bases",
+    "count_shared",
     "read_intervals",
     "read_value",
     "write_intervals",

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from textgenome.data.answer_types import ANSWER_TYPE, JOB, NO_BASE, write_intervals, write_value
+import numpy as np
+
+from textgenome.data.answer_types import ANSWER_TYPE, JOB, TEXT, write_intervals, write_value
 from textgenome.data.forms import TableForm
 from textgenome.data.labels import (
     REGRESSION,
@@ -21,7 +23,6 @@ from textgenome.data.labels import (
 from textgenome.data.rows import list_splits, load_rows
 from textgenome.data.windows import (
     LabelReader,
-    Place,
     PlaceRows,
     on_both_strands,
     split_blocks,
@@ -69,7 +70,10 @@ def classes_as_answers(
     def answer(label) -> str:
         return ", ".join(label_names(label)) or NO_LABEL if problem_type == SEVERAL else class_name(label)
 
-    return {split: [_as_row(row, question, answer(row_label(row))) for row in rows] for split, rows in tables.items()}
+    def ask(row: Mapping) -> dict:
+        return {**_as_row(row, question, answer(row_label(row))), ANSWER_TYPE: TEXT}
+
+    return {split: list(map(ask, rows)) for split, rows in tables.items()}
 
 
 def values_as_answers(
@@ -115,7 +119,7 @@ def bases_as_answers(
     test_contigs: Sequence[str] = (),
     stranded: bool = True,
     seed: int = 0,
-) -> tuple[dict[str, list[dict]], Counter]:
+) -> tuple[dict[str, Iterator[dict]], Counter]:
     """Windows of a genome with the question which of their bases have a label, and the intervals that do.
 
     For each label as many windows without it are kept as there are with it, drawn by the seed.
@@ -130,56 +134,54 @@ def bases_as_answers(
         seed: Of the draws.
 
     Returns:
-        By split, `train` and `validation`, rows with `question`, `sequence`, `answer`, `answer_type`, `label` and
-        `place`; and how many windows of each label were kept and left out.
+        By split, `train` and `validation`, an iterator over rows with `question`, `sequence`, `answer`, `answer_type`,
+        `label` and `place`; and how many windows of each label were kept and left out.
 
     Raises:
         OSError: If a file cannot be read.
-        ValueError: If a label is unknown, or the genome cannot be split.
+        ValueError: If a label is unknown or missing in a split, or the genome cannot be split.
     """
     rng, counts = random.Random(seed), Counter()
-    genome = open_fasta(fasta)
-    contigs = dict(zip(genome.references, genome.lengths))
+    with open_fasta(fasta) as genome:
+        contigs = dict(zip(genome.references, genome.lengths))
+        parts = split_contigs(contigs, test_contigs) if test_contigs else split_blocks(contigs, 0.1, window=window)
+        tiles = [with_letters(tile(places, window), genome) for places in parts]
     reader = LabelReader([read_annotation(path, labels) for path in annotations], list(contigs), labels, stranded)
-    parts = split_contigs(contigs, test_contigs) if test_contigs else split_blocks(contigs, 0.1, window=window)
     splits = {}
-    for split, places in zip(("train", "validation"), parts):
-        tiles = with_letters(tile(places, window), genome)
-        windows = list(PlaceRows(on_both_strands(tiles) if stranded else tiles, fasta, {"labels": reader}))
-        splits[split] = [
-            row
-            for column, label in enumerate(labels)
-            for row in _balance([_label_row(each, column, label) for each in windows], label, rng, counts)
-        ]
-    if not all(splits.values()):
-        raise ValueError("In one of the splits no window has any of the labels.")
+    for split, places in zip(("train", "validation"), tiles):
+        places = on_both_strands(places) if stranded else places
+        # Read once for the labels alone: of a whole genome few windows are kept.
+        has = np.array([reader(place).any(axis=0) for place in places])
+        for column, label in enumerate(labels):
+            if not has[:, column].any():
+                raise ValueError(f"No window of the split {split} has the label {label}: name other --test_contigs.")
+        kept = [_balance(has[:, column], label, rng, counts) for column, label in enumerate(labels)]
+        splits[split] = _label_rows(PlaceRows(places, fasta, {"labels": reader}), labels, kept)
     return splits, counts
 
 
-def _label_row(window: Mapping, column: int, label: str) -> dict:
-    row = {"question": f"Which bases of this sequence are {label}?", "sequence": window["sequence"]}
-    row |= {"answer": write_intervals(window["labels"][:, column]), ANSWER_TYPE: "intervals", "label": label}
-    return {**row, "place": _name(window["place"])}
+def _balance(has: np.ndarray, label: str, rng: random.Random, counts: Counter) -> list[int]:
+    """The windows with a label, and as many without it."""
+    full, empty = (np.flatnonzero(each).tolist() for each in (has, ~has))
+    drawn = rng.sample(empty, min(len(empty), len(full)))
+    counts[f"windows with {label}"] += len(full)
+    counts[f"windows without {label}"] += len(drawn)
+    counts[f"windows without {label} that were left out"] += len(empty) - len(drawn)
+    return sorted([*full, *drawn])
 
 
-def _name(place: Place) -> str:
-    return f"{place} {place.strand}"
+def _label_rows(windows: PlaceRows, labels: Sequence[str], kept: Sequence[list[int]]) -> Iterator[dict]:
+    for column, (label, numbers) in enumerate(zip(labels, kept)):
+        for number in numbers:
+            window = windows[number]
+            row = {"question": f"Which bases of this sequence are {label}?", "sequence": window["sequence"]}
+            row |= {"answer": write_intervals(window["labels"][:, column]), ANSWER_TYPE: "intervals", "label": label}
+            yield {**row, "place": f"{window['place']} {window['place'].strand}"}
 
 
-def _balance(rows: list[dict], label: str, rng: random.Random, counts: Counter) -> Iterable[dict]:
-    empty = [number for number, row in enumerate(rows) if row["answer"] == NO_BASE]
-    kept = {*rng.sample(empty, min(len(empty), len(rows) - len(empty)))}
-    left_out = {*empty} - kept
-    counts[f"windows with {label}"] += len(rows) - len(empty)
-    counts[f"windows without {label}"] += len(kept)
-    counts[f"windows without {label} that were left out"] += len(left_out)
-    return (row for number, row in enumerate(rows) if number not in left_out)
-
-
-def name_job(splits: Mapping[str, list[dict]], job: str) -> Iterator[tuple[str, list[dict]]]:
-    """Splits of which all rows name their job."""
-    for split, rows in splits.items():
-        yield split, [{**row, JOB: job} for row in rows]
+def name_job(rows: Iterable[Mapping], job: str) -> Iterator[dict]:
+    """Rows that name their job."""
+    return ({**row, JOB: job} for row in rows)
 
 
 __all__ = ["bases_as_answers", "classes_as_answers", "name_job", "values_as_answers"]

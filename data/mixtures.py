@@ -1,6 +1,7 @@
 """Several tables as one: shares of them, and rows that name their job."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 from datasets import Dataset
@@ -44,7 +45,14 @@ def mix(tables: Sequence[tuple[str | None, str, Dataset]]) -> Dataset:
     Args:
         tables: Of each the name of its job, or None for that in the column `job`; the name for rows that have none;
             and the rows.
+
+    Raises:
+        ValueError: If rows of two tables of one name have no other job.
     """
+    unnamed = Counter(name for job, name, part in tables if not job and not all(row.get(JOB) for row in part))
+    twice = [name for name, count in unnamed.items() if count > 1]
+    if twice:
+        raise ValueError(f"datasets: several tables are called {', '.join(twice)}: give each of them a job.")
     rows = [
         {**{column: row.get(column) for column in COLUMNS}, JOB: job or row.get(JOB) or name}
         for job, name, part in tables

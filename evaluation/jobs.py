@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgenome.data.answer_types import ANSWER_TYPE, JOB, TEXT, read_intervals, read_value
+from textgenome.data.answer_types import (
+    ANSWER_TYPE,
+    JOB,
+    TEXT,
+    count_bases,
+    count_shared,
+    read_intervals,
+    read_value,
+)
 from textgenome.evaluation.conditions import find_condition
 from textgenome.evaluation.metrics import METRICS
 from textgenome.evaluation.report_parts import Table
@@ -110,7 +118,7 @@ def measure_answers(
     if answer_type == "intervals":
         true = list(map(read_intervals, truths))
         read = [None if answer is None else read_intervals(answer) for answer in answers]
-        counts = np.array([_count_bases(each, given or set()) for each, given in zip(true, read)], dtype=float)
+        counts = np.array([_count_bases(each, given or []) for each, given in zip(true, read)], dtype=float)
         return {
             "base_f1": Pooled(len(counts), lambda weights: f1_of_counts(*(weights @ counts).T)),
             "accuracy": np.array([given == each for each, given in zip(true, read)], dtype=float),
@@ -158,9 +166,10 @@ def format_jobs(jobs: Mapping[str, Mapping]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def _count_bases(true: set[int], given: set[int]) -> tuple[int, int, int]:
+def _count_bases(true: list[tuple[int, int]], given: list[tuple[int, int]]) -> tuple[int, int, int]:
     """Hits, false alarms and misses."""
-    return len(true & given), len(given - true), len(true - given)
+    hits = count_shared(true, given)
+    return hits, count_bases(given) - hits, count_bases(true) - hits
 
 
 def _residues(answer: str) -> str:

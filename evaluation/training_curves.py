@@ -39,7 +39,10 @@ def training_curves(logs: Mapping[str, Sequence[Mapping]]) -> list[Figure]:
         logs: See `read_log`.
     """
     figures = []
-    for name, title in CURVES.items():
+    names = dict.fromkeys(name for log in logs.values() for entry in log for name in entry)
+    jobs = [name for name in names if re.fullmatch("eval_.+_loss", name)]
+    curves = CURVES | {name: f"Loss of the test split, {name[5:-5]}" for name in jobs}
+    for name, title in curves.items():
         lines = {}
         for run, log in logs.items():
             points = [(entry["step"], entry[name]) for entry in log if name in entry and "step" in entry]

@@ -25,6 +25,7 @@ from transformers.utils import logging
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments
 from textgenome.configuration.base_models import BASE_MODELS
+from textgenome.data.built_in import BUILT_IN
 from textgenome.data.files import read_json
 from textgenome.data.rows import is_hub_id
 from textgenome.inference.checkpoints import (
@@ -119,7 +120,7 @@ def write_card(
         pipeline_tag=kind.pipeline_tag,
         language="en",
         **head,
-        datasets=[settings["dataset_name"]] if on_hub else None,
+        datasets=list(filter(is_hub_id, table_names(settings))) or None,
         metrics=sorted({result.metric_type for result in evaluated}) or None,
         tags=TAGS,
         eval_results=evaluated or None,
@@ -231,10 +232,24 @@ def origin(checkpoint: Path, config: PreTrainedConfig, settings: dict) -> tuple[
     return head, {
         "bases": as_text(bases),
         "non_commercial": as_text(non_commercial),
-        "trained_on": as_text(without_path(settings.get("dataset_name"))),
+        "trained_on": as_text(trained_on(settings)),
         "version": metadata.version("textgenome"),
         "parts": Template(PARTS.read_text(encoding="utf-8")).module,
     }
+
+
+def table_names(settings: dict) -> list[str]:
+    """The tables that a model was trained on: files, folders, ids on the Hub, or names of built-in rows."""
+    names = [table["path"] for table in settings.get("datasets") or []] or [settings.get("dataset_name")]
+    return [name for name in names if name]
+
+
+def trained_on(settings: dict) -> str | None:
+    """Their names without paths; `starter` if all are built in."""
+    names = table_names(settings)
+    if names and all(name in BUILT_IN for name in names):
+        return "starter"
+    return ", ".join(map(without_path, names)) or None
 
 
 def base_models(config: PreTrainedConfig, settings: dict, named: Iterable[str] = ()) -> list[dict[str, str]]:
@@ -310,6 +325,8 @@ def as_yaml(settings: dict) -> str:
     """Settings as lines of a recipe, without what says something about this machine."""
     named = ("dataset_name", "model_name_or_path", "text_model", "dna_model", "dna_tokenizer")
     names = {name: without_path(settings[name]) for name in named if name in settings}
+    if settings.get("datasets"):
+        names["datasets"] = [{**table, "path": without_path(table["path"])} for table in settings["datasets"]]
     return yaml.safe_dump({**settings, **names}, sort_keys=False).strip()
 
 

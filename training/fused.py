@@ -19,7 +19,7 @@ from textgenome.data.prompts import reasons
 from textgenome.data.rows import load_rows
 from textgenome.evaluation.conditions import CONDITIONS
 from textgenome.evaluation.evaluating import accuracies_of, answer_controls
-from textgenome.evaluation.jobs import flat_metrics, format_jobs, score_jobs
+from textgenome.evaluation.jobs import find_jobs, flat_metrics, format_jobs, score_jobs
 from textgenome.inference.checkpoints import pin_revision
 from textgenome.processing.processing_dna import DNA_WINDOW
 from textgenome.training.resuming import absolute
@@ -85,7 +85,9 @@ def join_tables(script_args: RowArguments, parts: list[Dataset]) -> Dataset:
         return rows
     if getattr(script_args, "reasoning_format", None) != "none":
         check_reasoning(tables, parts)
-    return mix([(table.job, table.name, part) for table, part in zip(tables, parts)])
+    rows = mix([(table.job, table.name, part) for table, part in zip(tables, parts)])
+    find_jobs(rows)  # raises for a job with answers of several types, before training
+    return rows
 
 
 def check_reasoning(tables: list[TableArguments], parts: list[Dataset]) -> None:

@@ -14,7 +14,7 @@ from textgenome.training.resuming import step_of_last_checkpoint
 # What may change from one start to the next without another model coming out. Of the rows their content counts, not
 # where they are read from.
 FREE_SETTINGS = {
-    *("dataset_name", "dataset_train_split", "dataset_test_split", "on_bad_row"),
+    *("dataset_name", "datasets", "dataset_train_split", "dataset_test_split", "on_bad_row"),
     *("attn_implementation", "generation_rows", "max_new_tokens", "baselines", "saved_examples"),
 }
 # The same of the trainer: all that it has beside these counts, so that a new setting of the library does, too.

@@ -31,6 +31,16 @@ class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
     """Shows defaults, and the lines of a description as they are."""
 
 
+class RecipeParser(TrlParser):
+    """Reads flags and a recipe, of which lines may be left out."""
+
+    left_out: frozenset[str] | set[str] = frozenset()
+
+    def set_defaults_with_config(self, **settings) -> list[str]:
+        kept = {name: value for name, value in settings.items() if name not in self.left_out}
+        return super().set_defaults_with_config(**kept)
+
+
 def parse_arguments(
     kinds: Sequence[type], script: str, description: str, argv: Sequence[str] | None = None, prog: str | None = None
 ) -> tuple[RowArguments, TrainingArguments, EncoderArguments]:
@@ -49,7 +59,7 @@ def parse_arguments(
     """
     argv, recipe = list(sys.argv[1:] if argv is None else argv), {}
     usage = "%(prog)s --config RECIPE [--FLAG VALUE ...]"  # there are too many to name them twice
-    parser = TrlParser(kinds, description=description, prog=prog, usage=usage, formatter_class=HelpFormatter)
+    parser = RecipeParser(kinds, description=description, prog=prog, usage=usage, formatter_class=HelpFormatter)
     if "--config" in argv:
         place = argv.index("--config") + 1
         if place == len(argv):
@@ -59,13 +69,20 @@ def parse_arguments(
     flags = {word.split("=")[0] for word in argv}
     if script == "dna" and flags & {"--dna_model", "--model_name_or_path"} and "--dna_config" not in flags:
         argv += ["--dna_config", "null"]  # a model that is named takes the place of what a recipe builds
+    # Rows that are named take the place of those of a recipe.
+    if "--datasets" in flags:
+        parser.left_out = {"dataset_name", "question", "columns"}
+    elif "--dataset_name" in flags:
+        parser.left_out = {"datasets"}
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
     if script == "dna" and "--test_contigs" in flags:
         # Contigs that are named take the place of the regions of a recipe, which are those of another genome.
         for name in {"--regions", "--test_regions"} - flags:
             setattr(script_args, name.removeprefix("--"), None)
-    if recipe.get("dataset_name") == STARTER != script_args.dataset_name and "--output_dir" not in argv:
+    other_rows = recipe.get("dataset_name") == STARTER != script_args.dataset_name
+    other_rows |= "datasets" in recipe and bool(flags & {"--datasets", "--dataset_name"})
+    if other_rows and "--output_dir" not in argv:
         training_args.output_dir = ""  # that of the recipe is for the built-in rows
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
     return script_args, training_args, model_args

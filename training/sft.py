@@ -143,6 +143,15 @@ def show_jobs(rows: Dataset, script_args: DataArguments) -> Dataset | dict[str, 
     return {job: show(rows.select(each), script_args) for job, each in places.items()}
 
 
+def check_best(eval_rows: Dataset | dict | None, training_args: TrainingArguments) -> None:
+    """Refuse to keep the best model of a mixture by a loss that is not logged."""
+    if not training_args.load_best_model_at_end or not isinstance(eval_rows, dict):
+        return
+    names = [f"eval_{job}_loss" for job in eval_rows]
+    if f"eval_{training_args.metric_for_best_model.removeprefix('eval_')}" not in names:
+        raise ValueError(f"load_best_model_at_end: of a mixture name metric_for_best_model: {' or '.join(names)}.")
+
+
 def build_dropout(rows: Dataset, script_args: DataArguments, training_args: TrainingArguments) -> RowDropout | None:
     """What leaves out questions or DNA of training rows, if that was asked for."""
     if not (script_args.question_dropout or script_args.dna_dropout):
@@ -220,11 +229,13 @@ def build_trainer(
     dropout = build_dropout(rows, script_args, training_args)
     conversations = show(rows, script_args, dropout)
     grouped = training_args.train_sampling_strategy == "group_by_length"
+    eval_rows = show_jobs(test_rows, script_args) if training_args.do_eval else None
+    check_best(eval_rows, training_args)
     trainer = TextGenomeTrainer(
         model=model,
         args=training_args,
         train_dataset=conversations,
-        eval_dataset=show_jobs(test_rows, script_args) if training_args.do_eval else None,
+        eval_dataset=eval_rows,
         processing_class=processor,
         data_collator=TextGenomeCollator(processor),
         peft_config=peft_config,

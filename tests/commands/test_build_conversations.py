@@ -31,7 +31,7 @@ def test_classes_become_answers_in_every_split(tmp_path):
     row = read(tmp_path / "out", "validation")[1]
     assert row == {
         **{"sequence": rows[5]["sequence"], "gene": "5", "question": "Which of these is it: other, promoter?"},
-        **{"answer": "promoter", "job": "tata"},
+        **{"answer": "promoter", "answer_type": "text", "job": "tata"},
     }
     again = build(tmp_path / "out", "--task", "classification", "--dataset_name", tmp_path / "table")
     assert again.exit_code == 1 and "is there already" in str(again.output)
@@ -81,7 +81,7 @@ def test_labels_of_bases_become_intervals(tmp_path):
     assert len(rows) == 4 and sum(row["answer"] == "none" for row in rows.values()) == 2
     assert "windows without CDS that were left out: " in result.output
     (found,) = [row for row in read(tmp_path / "out", "validation") if row["answer"] != "none"]
-    assert read_intervals(found["answer"]) == {*range(11, 26)} and found["place"] == "b:1-50 +"
+    assert read_intervals(found["answer"]) == [(11, 25)] and found["place"] == "b:1-50 +"
     both = build(tmp_path / "both", *flags, "--unstranded")
     assert both.exit_code == 0 and all(row["place"].endswith("+") for row in read(tmp_path / "both"))
 

@@ -41,6 +41,8 @@ def test_rows_get_their_job_and_keep_the_columns_that_are_read():
     assert "label" not in rows[0]
     assert [row["sequence"] for row in rows] == ["ACGT", "ACGT", None, "ACGT", "ACGT"]
     assert rows[2]["variant_sequence"] == "C"
+    with pytest.raises(ValueError, match="several tables are called a: give each of them a job"):
+        mix([(None, "a", table("a", 1)), (None, "a", table("b", 1))])
 
 
 def test_entries_of_a_recipe_and_flags_name_tables():

@@ -159,6 +159,13 @@ def test_base_models_recipe_hardware_and_a_non_commercial_licence(run, tmp_path)
     assert "1 x NVIDIA H200; 1.5 minutes; 50,000 tokens a second; peak memory 31.5 GB." in card.text
 
 
+def test_a_mixture_is_named_without_its_paths(run, tmp_path):
+    tables = [{"path": "/home/somebody/rows.csv", "job": "effect"}, {"path": "wanglab/kegg"}]
+    card = card_of(run(settings={**SETTINGS, "dataset_name": None, "datasets": tables}), tmp_path)
+    assert card.data.datasets == ["wanglab/kegg"] and "somebody" not in card.text
+    assert "`rows.csv, wanglab/kegg`" in card.text
+
+
 @pytest.mark.parametrize(
     "models, license",
     [

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from textgenome.configuration.arguments import TrainingArguments
+from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.training.planning import plan_run
 from textgenome.training.scripts import parse_arguments
@@ -94,3 +94,15 @@ def test_a_recipe_sets_what_a_run_has_and_nothing_else(tmp_path, monkeypatch, re
 def test_code_of_a_repository_is_not_run_whatever_a_recipe_says():
     with pytest.raises(ValueError, match="trust_remote_code: training never runs code from a repository"):
         TrainingArguments(output_dir="out", use_cpu=True, bf16=False, trust_remote_code=True)
+
+
+def test_rows_that_are_named_take_the_place_of_those_of_a_recipe():
+    kinds = (DataArguments, TrainingArguments, ModelArguments)
+
+    def read(*flags: str):
+        rows, training, _ = parse_arguments(kinds, "sft", "", ["--use_cpu", "--config", *flags])
+        return rows.dataset_name, [table.path for table in rows.datasets], training.output_dir
+
+    assert read("starter", "--datasets", "a.csv", "rows/b.csv") == (None, ["a.csv", "rows/b.csv"], "outputs/a-b")
+    assert read("starter_jobs", "--dataset_name", "rows/c.csv") == ("rows/c.csv", [], "outputs/c")
+    assert read("starter_jobs")[1:] == (["starter", "starter_proteins", "starter_counts"], "outputs/starter_jobs")
