@@ -100,7 +100,7 @@ def card_of(run, tmp_path, **options) -> ModelCard:
 def rows_of(text: str, heading: str) -> list[list[str]]:
     """The rows of the first table below a heading."""
     section = re.split(r"^## ", text.split(f"## {heading}\n")[1], flags=re.MULTILINE)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    lines = section[section.index("\n|") + 1 :].split("\n\n")[0].splitlines()[2:]  # a blank line ends a table
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
