@@ -131,7 +131,7 @@ def report_bad_rows(bad: list[str], number: int, on_bad_row: str, hint: str | No
         shown = "\n".join(bad[:ROWS_SHOWN])
         rest = f"\n... and {len(bad) - ROWS_SHOWN} more" if len(bad) > ROWS_SHOWN else ""
         raise ValueError(
-            f"{len(bad)} of {number} rows are bad. Mend them, or leave them out with --on_bad_row skip.\n"
+            f"{len(bad)} of {number} rows are bad. Fix them, or leave them out with --on_bad_row skip.\n"
             + "\n".join([f"{shown}{rest}", *hints])
         )
     for message in (*(f"Left out {each}" for each in bad), *hints):

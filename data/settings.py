@@ -8,7 +8,7 @@ from textgenome.data.files import read_json, write_json
 
 
 SETTINGS = "settings.json"
-FRESH_START = "Name another output_dir, or remove this one for a fresh start."
+FRESH_START = "Name another output_dir, or remove this one to start again."
 
 
 def remember_settings(
@@ -60,7 +60,8 @@ def find_changes(
     changed = sorted(name for name in (settings.keys() & before.keys()) - set(free) if before[name] != settings[name])
     refused = [name for name in changed if name not in allowed]
     if refused:
-        hint = " By --allow_change NAME the run goes on with them, as the card will say." if job == "training" else ""
+        allow = " To continue with these settings, add --allow_change NAME; the card will list them."
+        hint = allow if job == "training" else ""
         raise ValueError(f"{place} holds a run with other settings ({', '.join(refused)}). {FRESH_START}{hint}")
     return changed
 

@@ -59,7 +59,9 @@ def run_settings(script_args: RowArguments, model_args: EncoderArguments, traini
     settings = {**chosen, **trainer, "devices": devices}
     unknown = sorted(set(script_args.allow_change) - (settings.keys() | DERIVED))
     if unknown:
-        raise ValueError(f"allow_change {', '.join(unknown)}: no setting of a run that would change its result.")
+        raise ValueError(
+            f"allow_change {', '.join(unknown)}: there are no such settings, or they do not affect the result."
+        )
     return settings
 
 

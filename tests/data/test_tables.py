@@ -33,7 +33,7 @@ def test_a_row_of_other_length_than_the_header_is_bad(tmp_path, suffix, delimite
     content = csv_of(["Of this gene", *good], good, good[:3], delimiter=delimiter)
     with pytest.raises(ValueError) as error:
         load(path, content)
-    assert "2 of 3 rows are bad. Mend them" in str(error.value)
+    assert "2 of 3 rows are bad. Fix them" in str(error.value)
     assert f"mine{suffix}, row 0, column 'variant_sequence': the row has 5 fields, but the header 4" in str(
         error.value
     )
