@@ -120,7 +120,7 @@ def test_scaling_and_its_inverse(signal, mean):
     scaled = scale_signal(signal, means)
     torch.testing.assert_close(unscale_signal(scaled, means), signal, rtol=1e-6, atol=1e-9)
     order = signal[:, 0].argsort()
-    assert (scaled[order].diff(dim=0) >= 0).all()
+    assert (scaled[order].diff(dim=0) >= -1e-9).all()  # equal ones may differ in their last bits
 
 
 def test_scaling_is_that_of_borzoi():
