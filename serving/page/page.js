@@ -139,6 +139,8 @@ async function explain() {
     $("save").href = picture($("logo"), found.picture, found.sentence);
     $("explanation").hidden = false;
     $("explained").scrollIntoView({ block: "nearest" });
+    const frame = $("logo").parentElement; // on a narrow screen the middle is what matters
+    $("logo").decode().then(() => (frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2));
   });
   $("explained").hidden = !done;
 }

@@ -49,8 +49,6 @@ export function picture(image, svg, words) {
   const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   image.src = `data:image/svg+xml;base64,${btoa(letters)}`;
   image.alt = words;
-  const frame = image.parentElement; // on a narrow screen the middle is what matters
-  image.decode().then(() => (frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2));
   return image.src;
 }
 
