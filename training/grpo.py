@@ -2,7 +2,7 @@ r"""Train a fused model by reward: it answers, and what leads to right answers t
 
 Example run, on the built-in starter data, from a model whose training was stopped early:
 
-    textgenome sft --config starter --max_steps 60 \
+    textgenome sft --config starter --max_steps 120 \
         --lr_scheduler_type constant_with_warmup --lr_scheduler_kwargs '{}' \
         --output_dir outputs/starter_early
     textgenome grpo --config starter
