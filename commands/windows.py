@@ -62,7 +62,9 @@ def windows(
     from textgenome.data.variants import QUESTION, read_variants
     from textgenome.processing.processing_dna import DNA_WINDOW
 
-    validation, test = (names.split(",") if names else [] for names in (validation_contigs, test_contigs))
+    validation, test = (
+        [name.strip() for name in names.split(",")] if names else [] for names in (validation_contigs, test_contigs)
+    )
     check_output(output, output_dir, validation + test)
     window = window or DNA_WINDOW
     rows = read_variants(vcf, fasta, question or QUESTION, window, labels, on_bad_row, dna_window=window)

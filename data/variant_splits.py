@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from textgenome.data.files import refuse_existing, write_rows, written_whole
 from textgenome.data.labelled_variants import Places
 from textgenome.data.splits import PARTS, write_splits
+from textgenome.genome.intervals import bare_contig
 
 
 def write_by_contig(
@@ -28,14 +29,14 @@ def write_by_contig(
 
     Raises:
         FileExistsError: If there is something in `output_dir`.
-        ValueError: If a contig is in both splits, or a split would be empty.
+        ValueError: If a contig is in both splits or holds no variant, or no variant is left to train on.
     """
     held_out = {"validation": Places(validation), "test": Places(test)}
     both = held_out["validation"].contigs & held_out["test"].contigs
     if both:
         raise ValueError(f"{', '.join(sorted(both))}: name a contig for validation or for test, not for both.")
     names = [part for part in PARTS if part == "train" or held_out[part].contigs]
-    sizes = Counter()
+    sizes, seen = Counter(), set()
     with written_whole(Path(output_dir)) as folder:
         with ExitStack() as files:
             paths = {part: folder / f"{part}.jsonl" for part in names}
@@ -44,9 +45,12 @@ def write_by_contig(
                 part = next((part for part in names[1:] if held_out[part].hold(row["variant"])), "train")
                 opened[part].write(json.dumps(row, ensure_ascii=False) + "\n")
                 sizes[part] += 1
-        for part in names:
-            if not sizes[part]:
-                raise ValueError(f"No variant is left for {part}: look at the contigs that are held out.")
+                seen.add(bare_contig(row["variant"].rsplit(":", 3)[0]))
+        missing = [name for name in [*validation, *test] if bare_contig(name) not in seen]
+        if missing:
+            raise ValueError(f"There is no variant on {', '.join(missing)}, which you hold out.")
+        if not sizes["train"]:
+            raise ValueError("No variant is left for train: look at the contigs that are held out.")
     return dict(sizes)
 
 

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from trl import TrlParser
 
 from textgenome.configuration.arguments import EncoderArguments, RowArguments
-from textgenome.configuration.recipe_paths import find_recipe
+from textgenome.configuration.recipe_paths import RECIPES, find_recipe
 from textgenome.data.locks import Lock, locked
 from textgenome.data.tables import table_format
 from textgenome.training.pushing import push_trained, take_over_push
@@ -57,15 +57,15 @@ def parse_arguments(
         FileNotFoundError: If there is no such recipe.
         ValueError: If settings do not fit together, or are none that a recipe may have.
     """
-    argv, recipe = list(sys.argv[1:] if argv is None else argv), {}
+    argv, recipe, path = list(sys.argv[1:] if argv is None else argv), {}, None
     usage = "%(prog)s --config RECIPE [--FLAG VALUE ...]"  # there are too many to name them twice
     parser = RecipeParser(kinds, description=description, prog=prog, usage=usage, formatter_class=HelpFormatter)
     if "--config" in argv:
         place = argv.index("--config") + 1
         if place == len(argv):
             parser.error("argument --config: expected a file or the name of a recipe")
-        argv[place] = str(find_recipe(argv[place], script))
-        recipe = read_recipe(Path(argv[place]))
+        path = find_recipe(argv[place], script)
+        argv[place], recipe = str(path), read_recipe(path)
     flags = {word.split("=")[0] for word in argv}
     if script == "dna" and flags & {"--dna_model", "--model_name_or_path"} and "--dna_config" not in flags:
         argv += ["--dna_config", "null"]  # a model that is named takes the place of what a recipe builds
@@ -76,8 +76,8 @@ def parse_arguments(
         parser.left_out = {"datasets"}
     parser.set_defaults(output_dir="")  # in place of transformers' default, which is one for all runs
     script_args, training_args, model_args = parser.parse_args_and_config(argv)
-    if script == "dna" and "--test_contigs" in flags:
-        # Contigs that are named take the place of the regions of a recipe, which are those of another genome.
+    if script == "dna" and "--test_contigs" in flags and path and RECIPES in path.parents:
+        # Contigs that are named take the place of the regions of our recipes, which are those of another genome.
         for name in {"--regions", "--test_regions"} - flags:
             setattr(script_args, name.removeprefix("--"), None)
     other_rows = recipe.get("dataset_name") == STARTER != script_args.dataset_name

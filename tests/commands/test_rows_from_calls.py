@@ -33,7 +33,7 @@ def invoke(*words):
 
 
 def test_contigs_are_held_out_and_the_question_names_the_gene(calls, tmp_path):
-    words = ["--output_dir", tmp_path / "rows", "--question", "What in {G}?", "--validation_contigs", "2"]
+    words = ["--output_dir", tmp_path / "rows", "--question", "What in {G}?", "--validation_contigs", " 2"]
     result, output = invoke(*calls, *words, "--test_contigs", "chr3")
     assert result.exit_code == 0 and "train: 12 rows validation: 12 rows test: 12 rows" in output, output
     for split, contig in (("train", "chr1"), ("val", "chr2"), ("test", "chr3")):
@@ -57,7 +57,8 @@ def test_without_contigs_the_splits_share_no_locus(calls, tmp_path):
     [
         ([], 2, "Give --output FILE, or --output_dir FOLDER for splits."),
         (["--output", "a.jsonl", "--test_contigs", "1"], 2, "--test_contigs need --output_dir."),
-        (["--output_dir", "out", "--test_contigs", "9"], 1, "No variant is left for test: look at the contigs"),
+        (["--output_dir", "out", "--test_contigs", "1,9"], 1, "There is no variant on 9, which you hold out."),
+        (["--output_dir", "out", "--test_contigs", "1,2,3"], 1, "No variant is left for train: look at the contigs"),
         (["--output_dir", "out", "--test_contigs", "1", "--validation_contigs", "chr1"], 1, "1: name a contig for"),
     ],
 )

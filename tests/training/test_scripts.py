@@ -4,6 +4,7 @@ import pytest
 
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
+from textgenome.configuration.recipe_paths import find_recipe
 from textgenome.training.planning import plan_run
 from textgenome.training.scripts import parse_arguments
 
@@ -46,11 +47,16 @@ def test_other_rows_than_the_built_in_ones_get_a_folder_of_their_own():
     assert parse("--config", "kegg_small", "--dataset_name", "rows/gue")[1].output_dir == "outputs/dna_kegg_small"
 
 
-def test_contigs_that_are_named_take_the_place_of_the_regions_of_a_recipe():
+def test_contigs_that_are_named_take_the_place_of_the_regions_of_a_recipe(tmp_path):
     regions = parse("--config", "starter_tracks", "--test_contigs", "chr8")[0]
     assert regions.regions is None and regions.test_regions is None and regions.test_contigs == ["chr8"]
     own = parse("--config", "starter_tracks", "--test_contigs", "chr8", "--regions", "mine.bed")[0]
     assert own.regions == "mine.bed" and own.test_regions is None
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        find_recipe("starter_tracks", "dna").read_text().replace("outputs/genome/train.bed", "panel.bed")
+    )
+    assert parse("--config", str(recipe), "--test_contigs", "chr8")[0].regions == "panel.bed"
 
 
 def test_a_recipe_that_is_not_named_is_asked_for(capsys):
