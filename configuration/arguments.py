@@ -73,7 +73,20 @@ class RowArguments:
 
 
 @dataclass
-class DataArguments(RowArguments):
+class ExampleArguments:
+    """Rows that travel with the model."""
+
+    saved_examples: int = field(
+        default=0,
+        metadata={
+            "help": "Number of rows of the test split to save with the model, one of each answer, as examples for the "
+            "page of `textgenome serve`. They contain DNA, which travels with the model: not for private sequences."
+        },
+    )
+
+
+@dataclass
+class DataArguments(ExampleArguments, RowArguments):
     """The rows to train on, and which parts of them the model sees."""
 
     datasets: list[TableArguments] = field(
@@ -124,13 +137,6 @@ class DataArguments(RowArguments):
         },
     )
     max_new_tokens: int = field(default=1024, metadata={"help": "Maximum number of tokens in a generated answer."})
-    saved_examples: int = field(
-        default=0,
-        metadata={
-            "help": "Number of rows of the test split to save with the model, one of each answer, as examples for the "
-            "page of `textgenome serve`. They contain DNA, which travels with the model: not for private sequences."
-        },
-    )
 
     @property
     def needs_table(self) -> bool:
@@ -251,6 +257,7 @@ class TrainingArguments(PublishedDefaults, SFTConfig):
 __all__ = [
     "DataArguments",
     "EncoderArguments",
+    "ExampleArguments",
     "ModelArguments",
     "PublishedDefaults",
     "RowArguments",

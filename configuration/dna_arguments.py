@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import transformers
 
-from textgenome.configuration.arguments import EncoderArguments, PublishedDefaults, RowArguments
+from textgenome.configuration.arguments import EncoderArguments, ExampleArguments, PublishedDefaults, RowArguments
 from textgenome.configuration.expression_arguments import ExpressionArguments
 
 
@@ -46,7 +46,7 @@ class GenomeArguments:
 
 
 @dataclass
-class ClassificationArguments:
+class ClassificationArguments(ExampleArguments):
     """Settings of `classification`."""
 
     problem_type: str | None = field(
@@ -74,13 +74,6 @@ class ClassificationArguments:
     dataset_validation_split: str | None = field(
         default=None,
         metadata={"help": "Split for early stopping, different from the one that is evaluated at the end."},
-    )
-    saved_examples: int = field(
-        default=0,
-        metadata={
-            "help": "Save so many rows of the test split with the model, one of each answer, as examples for the page "
-            "of `textgenome serve`. They hold DNA, which travels with the model: not for private sequences."
-        },
     )
 
 

@@ -16,29 +16,37 @@ def find_labels(rows: Dataset) -> list[str] | None:
     """The different answers of a table, the most frequent first.
 
     Returns:
-        None where they are none to choose from: conversations, free text, or one answer for all.
+        None where they are none to choose from: conversations, free text, or one answer for all. An answer that only
+        one row has may be free text about that row, which nobody expects to find in a model.
     """
     if "answer" not in rows.column_names:
         return None
     counts = Counter(answer.strip() for answer in rows["answer"] if answer is not None)
-    if not 2 <= len(counts) <= MOST_LABELS or max(map(len, counts)) > LONGEST_LABEL:
+    if not 2 <= len(counts) <= MOST_LABELS or max(map(len, counts)) > LONGEST_LABEL or 1 in counts.values():
         return None
     return [label for label, _ in counts.most_common()]
 
 
 def pick_examples(
-    rows: Iterable[Mapping], count: int, cut: Callable[[Mapping], Mapping]
+    rows: Iterable[Mapping] | None, count: int, cut: Callable[[Mapping], Mapping]
 ) -> list[dict[str, str]] | None:
     """The first rows with different answers.
 
     Args:
-        rows: Of a table; conversations are left out.
+        rows: Of the test split of a table, if there is one; conversations are left out.
         count: How many at most.
         cut: Cuts the DNA of a row as the model reads it.
 
     Returns:
         `reference`, perhaps `variant` and `question`, and `answer` of each; None where there are none.
+
+    Raises:
+        ValueError: If `count` is negative, or rows are asked for and there is no test split.
     """
+    if count < 0:
+        raise ValueError(f"saved_examples is {count}, but must be 0 or more.")
+    if count and rows is None:
+        raise ValueError("saved_examples are rows of the test split: set do_eval to true, or saved_examples to 0.")
     examples: dict[str, dict] = {}
     for row in rows if count else ():
         label = row_label(row)

@@ -64,9 +64,8 @@ def prepare(script_args: DNAArguments, training_args: DNATrainingArguments, mode
     head |= {name: getattr(model_args, name) for name in HEAD}
     model = build_model(TextGenomeDNAForSequenceClassification, model_args, dna_tokenizer, **head)
     processor = TextGenomeDNAProcessor(dna_tokenizer, script_args.dna_window)
-    shown = rows if test_rows is None else test_rows
     cut = partial(cut_sequence, dna_window=script_args.dna_window)
-    processor.examples = pick_examples(shown, script_args.saved_examples, cut)
+    processor.examples = pick_examples(test_rows, script_args.saved_examples, cut)
     settings = {"data_fingerprint": fingerprint_rows(rows), "labels": names}
     train_rows, eval_rows = rows, test_rows if validation_rows is None else validation_rows
     if can_pool_once(model_args):

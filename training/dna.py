@@ -123,6 +123,8 @@ def train(
 ) -> DNATrainer:
     """Train and measure, in an output folder that is locked."""
     check_models(model_args.base_models)
+    if script_args.saved_examples and script_args.task != "classification":
+        raise ValueError(f"saved_examples: only for tables of sequences, not for the task {script_args.task}.")
     job = TASKS[script_args.task](script_args, training_args, model_args)
     settings = run_settings(script_args, model_args, training_args) | job.settings
     started_from = model_args.model_name_or_path or model_args.dna_model

@@ -84,6 +84,8 @@ def parse_arguments(
     other_rows |= "datasets" in recipe and bool(flags & {"--datasets", "--dataset_name"})
     if other_rows and "--output_dir" not in argv:
         training_args.output_dir = ""  # that of the recipe is for the built-in rows
+    if other_rows and "--saved_examples" not in flags and hasattr(script_args, "saved_examples"):
+        script_args.saved_examples = 0  # the recipe's are built-in rows, which are nobody's DNA
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
     return script_args, training_args, model_args
 

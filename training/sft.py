@@ -85,10 +85,9 @@ def train(
     weights = {"weights": fingerprint_weights(model_args.model_name_or_path)}
     remember_run(weights, script_args, training_args)
     processor = load_processor(script_args, model_args, thinks)
-    processor.labels = find_labels(rows)
-    shown = rows if test_rows is None else test_rows
+    processor.labels = None if script_args.datasets else find_labels(rows)
     cut = partial(cut_window, **reading_options(processor))
-    processor.examples = pick_examples(shown, script_args.saved_examples, cut)
+    processor.examples = pick_examples(test_rows, script_args.saved_examples, cut)
     model = load_model(model_args)
     trainer = build_trainer(model, processor, rows, test_rows, script_args, training_args, model_args)
     result = train_or_resume(trainer, lock)

@@ -11,10 +11,11 @@ from textgenome.data.prompts import cut_window
 @pytest.mark.parametrize(
     "answers, labels",
     [
-        (["flu", "cancer", "flu ", None], ["flu", "cancer"]),
+        (["cancer", "flu", "cancer", "flu ", "flu", None], ["flu", "cancer"]),
+        (["flu", "flu", "cancer", "cancer", "What only this patient has"], None),
         (["flu", "flu"], None),
-        ([f"answer {i}" for i in range(65)], None),
-        (["flu", "long " * 50], None),
+        ([f"answer {i}" for i in range(65)] * 2, None),
+        (["flu", "long " * 50] * 2, None),
     ],
 )
 def test_labels_are_answers_that_can_be_chosen_from(answers, labels):
@@ -38,3 +39,9 @@ def test_none_are_saved_unasked_or_without_dna():
     rows = [variant_row()]
     assert pick_examples(rows, 0, cut_window) is None
     assert pick_examples(rows, 2, partial(cut_window, dna="none")) is None
+
+
+@pytest.mark.parametrize("rows, count, message", [([], -1, "is -1, but must be 0 or more"), (None, 2, "test split")])
+def test_rows_that_cannot_be_saved_are_refused(rows, count, message):
+    with pytest.raises(ValueError, match=message):
+        pick_examples(rows, count, cut_window)

@@ -5,6 +5,7 @@ import pytest
 from textgenome.configuration.arguments import DataArguments, ModelArguments, TrainingArguments
 from textgenome.configuration.dna_arguments import DNAArguments, DNAModelArguments, DNATrainingArguments
 from textgenome.configuration.recipe_paths import find_recipe
+from textgenome.training import dna
 from textgenome.training.planning import plan_run
 from textgenome.training.scripts import parse_arguments
 
@@ -45,6 +46,17 @@ def test_other_rows_than_the_built_in_ones_get_a_folder_of_their_own():
     assert parse("--config", "starter", "--dataset_name", "rows/gue")[1].output_dir == "outputs/gue"
     assert parse("--config", "starter", "--dataset_name", "rows/gue", "--output_dir", "mine")[1].output_dir == "mine"
     assert parse("--config", "kegg_small", "--dataset_name", "rows/gue")[1].output_dir == "outputs/dna_kegg_small"
+
+
+def test_a_recipe_saves_built_in_rows_but_no_others_unasked():
+    assert parse("--config", "starter")[0].saved_examples == 3
+    assert parse("--config", "starter", "--dataset_name", "rows/gue")[0].saved_examples == 0
+    assert parse("--config", "starter", "--dataset_name", "rows/gue", "--saved_examples", "2")[0].saved_examples == 2
+
+
+def test_examples_of_a_task_without_a_table_are_refused():
+    with pytest.raises(ValueError, match="saved_examples: only for tables of sequences, not for the task tracks"):
+        dna.run(*parse("--config", "starter_tracks", "--saved_examples", "2"))
 
 
 def test_contigs_that_are_named_take_the_place_of_the_regions_of_a_recipe(tmp_path):

@@ -160,7 +160,7 @@ def test_a_bad_row_stops_the_run_before_it_starts_or_is_left_out(table):
 
 
 def test_settings_reach_a_fused_checkpoint(table):
-    out = train(table, dna_window=8, reasoning_format="plain", saved_examples=2)
+    out = train(table, dna_window=8, reasoning_format="plain", saved_examples=2, do_eval=True)
     processor = AutoProcessor.from_pretrained(out)
     assert processor.dna_window == 8
     assert sorted(processor.labels) == ["AA", "BB", "CC", "DD"]
