@@ -1,5 +1,6 @@
 """Variant calls to rows: each ALT allele of a VCF file in its window of the genome."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -183,7 +184,9 @@ def as_bases(allele: str) -> bool:
     return _BASES.fullmatch(allele) is not None
 
 
-def cut_allele(record: Record, allele: str, genome, contigs: dict[str, str], window: int) -> tuple[str, str]:
+def cut_allele(
+    record: Record, allele: str, genome, contigs: dict[str, str], window: int, repeat: float = math.inf
+) -> tuple[str, str]:
     """The windows of the reference and of one ALT allele.
 
     Args:
@@ -192,6 +195,7 @@ def cut_allele(record: Record, allele: str, genome, contigs: dict[str, str], win
         genome: See `open_fasta`.
         contigs: See `match_contigs`.
         window: Most bases of either window; see `variant_window`.
+        repeat: Most bases to look through for the end of a repeat that the change is in.
 
     Raises:
         BadRow: If it is not on the genome, or there is nothing to show.
@@ -222,6 +226,8 @@ def cut_allele(record: Record, allele: str, genome, contigs: dict[str, str], win
         alike = common_prefix((reference + after).upper(), (allele + after).upper())
         if len(after) < reach or alike + window <= reach:
             break
+        if reach >= repeat:
+            raise BadRow("ALT", f"it is in a repeat of more than {repeat} bases")
         reach *= 2
     try:
         after = after[: alike + window]

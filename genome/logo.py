@@ -69,7 +69,7 @@ def plot_bases(
     figure = Figure(figsize=(width, 1.5 * len(rows) + 1.0 * (effects is not None) + 0.9), layout="constrained")
     ratios = [1.5] * len(rows) + [1.0] * (effects is not None)
     axes = figure.subplots(count, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)  # names may hold a dollar
     for axis, row in zip(axes, rows):
         draw_logo(axis, sequence, row)
     if effects is not None:
@@ -119,7 +119,7 @@ def draw_effects(figure: "Figure", axis, sequence: str, effects: np.ndarray, uni
     axis.tick_params(length=0)
     axis.set_ylabel("changed to", fontsize=8)
     bar = figure.colorbar(image, ax=axis, fraction=0.02, pad=0.01)
-    bar.set_label(unit, fontsize=7)
+    bar.set_label(unit, fontsize=7, parse_math=False)
     bar.ax.tick_params(labelsize=7)
 
 

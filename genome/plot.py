@@ -23,6 +23,7 @@ TRUTH = "#555555"
 WIDTH, LANE, GENES = 11.0, 0.55, 0.28  # inches: of the picture, the height of a lane, and that of a row of genes
 LETTER = 0.008  # of the width: about that of a letter, with which names are kept apart
 MOST_POINTS = 4000  # of a lane: more would not be seen
+AS_WRITTEN = {"parse_math": False}  # names may hold a dollar
 
 
 @dataclass
@@ -74,7 +75,7 @@ def plot_tracks(
         len(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights, "hspace": 0.12}
     )[:, 0]
     figure.subplots_adjust(left=0.17, right=0.93, top=1 - 0.42 / total, bottom=0.5 / total)
-    figure.suptitle(title, fontsize=10, y=1 - 0.12 / total)
+    figure.suptitle(title, fontsize=10, y=1 - 0.12 / total, **AS_WRITTEN)
     if count:
         draw_genes(axes[0], shown, rows, place)
     for axis, (lane, kind) in zip(axes[bool(count) :], signals):
@@ -83,7 +84,7 @@ def plot_tracks(
     axes[-1].xaxis.set_major_locator(MaxNLocator(6))
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda base, _: f"{base:,.0f}"))
     axes[-1].tick_params(axis="x", labelsize=8)
-    axes[-1].set_xlabel(f"{printable(place.contig)}, base", fontsize=8)
+    axes[-1].set_xlabel(f"{printable(place.contig)}, base", fontsize=8, **AS_WRITTEN)
     return figure
 
 
@@ -111,7 +112,7 @@ def draw_genes(axis, transcripts: Sequence[Transcript], rows: Sequence[int], pla
         for parts, height in ((each.exons, 0.22), (each.cds, 0.4)):
             for first, last in parts:
                 axis.add_patch(Rectangle((first, row - height / 2), last - first, height, color="black", linewidth=0))
-        axis.text(start, row - 0.3, printable(each.gene), fontsize=7, va="bottom", clip_on=True)
+        axis.text(start, row - 0.3, printable(each.gene), fontsize=7, va="bottom", clip_on=True, **AS_WRITTEN)
     axis.set_ylim(max(rows) + 0.35, -0.75)
     _bare(axis)
     axis.set_ylabel("genes", rotation=0, ha="right", va="center", fontsize=8)
@@ -136,7 +137,7 @@ def draw_signal(axis, lane: Lane, kind: str, place: Interval, color: str) -> Non
         name = f"{lane.name}\nmeasured" if kind == "truth" else "predicted"
     else:
         name = lane.name
-    axis.set_ylabel(printable(name), rotation=0, ha="right", va="center", fontsize=8)
+    axis.set_ylabel(printable(name), rotation=0, ha="right", va="center", fontsize=8, **AS_WRITTEN)
     axis.set_yticks([top], [f"{top:.3g}"], fontsize=6)
     axis.yaxis.tick_right()
     axis.tick_params(axis="y", length=0, pad=1)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from textgenome.data.files import refuse_unknown_table, write_table
 from textgenome.genome.annotating import NOTICE
+from textgenome.genome.intervals import printable
 from textgenome.genome.logo import Row, plot_bases
 from textgenome.genome.plot import as_svg
 from textgenome.inference.mutagenesis import Explanation
@@ -17,6 +18,7 @@ PICTURES = (".png", ".svg", ".pdf")
 PAGE = ".html"
 LISTED = 20  # changes on a page
 PICTURED = 12  # outputs on a page
+NAMED = 80  # characters of an answer
 TEMPLATE = Path(__file__).parent / "explanation.html.jinja"
 
 
@@ -50,7 +52,13 @@ def plot_explanation(explanation: Explanation, output: str | None = None):
 def _headline(explanation: Explanation, output: str) -> str:
     score = explanation.scores[explanation.outputs.index(output)]
     told = f"probability {math.exp(score):.3f}" if "probability" in explanation.unit else f"{score:.3g}"
-    return f"{output}: {told}" if explanation.unit != "ln likelihood ratio" else "Likelihood of the sequence"
+    return f"{_short(output)}: {told}" if explanation.unit != "ln likelihood ratio" else "Likelihood of the sequence"
+
+
+def _short(output: str) -> str:
+    """A name, or an answer that was written, in a line that fits above a picture."""
+    line = printable(" ".join(output.split()))
+    return line if len(line) <= NAMED else f"{line[:NAMED]}…"
 
 
 def check_output(output: Path) -> None:
@@ -118,10 +126,10 @@ def describe(explanation: Explanation, output: str | None = None) -> str:
     effects = _rows_of(explanation, output)
     worst = min(effects, key=lambda row: row["effect"], default={"effect": 0})
     if worst["effect"] >= 0:
-        return f"No change of one base lowers the score of {output}."
+        return f"No change of one base lowers the score of {_short(output)}."
     return (
         f"Changing {worst['base']} at base {worst['position']:,} to {worst['changed_to']} lowers the score of "
-        f"{output} most, by {-worst['effect']:.3g} ({explanation.unit})."
+        f"{_short(output)} most, by {-worst['effect']:.3g} ({explanation.unit})."
     )
 
 

@@ -275,4 +275,4 @@ def log_failure(what: str, error: Exception) -> None:
     logger.error(f"{what} failed with {type(error).__name__}:\n{where}")
 
 
-__all__ = ["Engine", "ModelFailed"]
+__all__ = ["Engine", "ModelFailed", "log_failure"]

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
+
 from textgenome.data.conversations import BadRow
 from textgenome.data.variants import as_bases, cut_allele
 from textgenome.genome.fasta import open_fasta
 from textgenome.genome.intervals import match_contigs, printable
-from textgenome.genome.vcf import VcfFile
+from textgenome.genome.vcf import Record, VcfFile
 from textgenome.processing.processing_dna import common_ends
-from textgenome.serving.engine import Engine
+from textgenome.serving.engine import Engine, log_failure
 from textgenome.serving.errors import FieldError
+from textgenome.serving.limits import Limits
 from textgenome.serving.reading import Checks, cut_pair
 from textgenome.serving.responses import VariantList, VariantWindows, WindowPart, Windows
 from textgenome.serving.schema import Pair, VariantsRequest
@@ -44,33 +47,55 @@ def read_vcf(request: VariantsRequest, engine: Engine, fasta: Path) -> VariantLi
     Raises:
         FieldError: If it is not a VCF file, holds more variants than a request may have sequences for, or one that is
             not on the genome.
+        HTTPException: If the genome cannot be read. Only the log says where it failed: the message names a path.
     """
-    most, found = engine.limits.sequences // 2, []
-    window, left_out = window_of(engine), 0
+    alleles, left_out = read_alleles(request.vcf, engine.limits)
+    window, found = window_of(engine), []
     try:
-        records = VcfFile("VCF", iter(request.vcf.removesuffix("\n").split("\n")))
         with open_fasta(fasta) as genome:
             contigs = match_contigs(genome.references)
-            for record in records:
-                for allele in record.alleles:
-                    if not as_bases(allele):
-                        left_out += 1
-                        continue
-                    if len(found) == most:
-                        raise FieldError("vcf", f"it has more than {most} variants: cut out those to ask about")
-                    try:
-                        pair = cut_allele(record, allele, genome, contigs, window)
-                    except BadRow as error:
-                        raise FieldError("vcf", f"{record.place}, column {error.column}: {error}") from error
-                    name = printable(str(record.variant(allele)))
-                    found.append(VariantWindows(name=name, reference=pair[0], variant=pair[1]))
+            for record, allele in alleles:
+                try:
+                    pair = cut_allele(record, allele, genome, contigs, window, engine.limits.bases)
+                except BadRow as error:
+                    raise FieldError("vcf", f"{record.place}, column {error.column}: {error}") from error
+                name = printable(str(record.variant(allele)))
+                found.append(VariantWindows(name=name, reference=pair[0], variant=pair[1]))
     except FieldError:
         raise
+    except (OSError, ValueError) as error:
+        log_failure("Reading the genome", error)
+        raise HTTPException(500, "The service cannot read its genome.") from None
+    return VariantList(data=found, left_out=left_out)
+
+
+def read_alleles(text: str, limits: Limits) -> tuple[list[tuple[Record, str]], int]:
+    """The ALT alleles of a VCF file that give a sequence, each with its record, and how many others there are.
+
+    Raises:
+        FieldError: If it is not a VCF file, or holds none, too many or too long ones, or some with an N.
+    """
+    most, alleles, left_out = limits.sequences // 2, [], 0
+    try:
+        records = VcfFile("VCF", iter(text.removesuffix("\n").split("\n")))
+        pairs = [(record, allele) for record in records for allele in record.alleles]
     except ValueError as error:
         raise FieldError("vcf", str(error)) from error
-    if not found:
+    for record, allele in pairs:
+        bases = f"{record.reference}{allele}"
+        if not as_bases(allele):
+            left_out += 1
+        elif "N" in bases.upper():
+            raise FieldError("vcf", f"{record.place}: REF and ALT must not have N, which is no change to ask about")
+        elif len(bases) > limits.bases:
+            raise FieldError("vcf", f"{record.place}: REF and ALT have {len(bases)} bases, at most {limits.bases}")
+        else:
+            alleles.append((record, allele))
+    if not alleles:
         raise FieldError("vcf", "there is no variant with a sequence in it")
-    return VariantList(data=found, left_out=left_out)
+    if len(alleles) > most:
+        raise FieldError("vcf", f"it has more than {most} variants: cut out those to ask about")
+    return alleles, left_out
 
 
 def window_of(engine: Engine) -> int:

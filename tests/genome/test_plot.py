@@ -36,6 +36,13 @@ def test_genes_are_above_and_the_truth_above_the_prediction_on_one_axis():
     assert as_png(figure).startswith(b"\x89PNG")
 
 
+def test_names_are_drawn_as_they_are_written():
+    odd = r"$\foo$"
+    genes = [Transcript(odd, odd, "chr1", "+", ((1200, 1300),))]
+    figure = plot_tracks(Interval(odd, 1000, 2000), [Lane(odd, predicted=np.arange(10.0))], genes, odd)
+    assert as_png(figure).startswith(b"\x89PNG")
+
+
 def test_genes_that_overlap_are_in_different_rows():
     assert arrange(GENES[:3], PLACE) == [0, 1, 0]
 

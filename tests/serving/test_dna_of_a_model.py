@@ -85,9 +85,26 @@ def test_variants_of_a_vcf_file(tiny_model, tiny_processor, tmp_path):
             (vcf_of(REFERENCE, 1, 2, 3), "more than 2 variants"),
             (wrong, "but the genome has"),
             (vcf_of(REFERENCE), "no variant with a sequence"),
+            (vcf_of("N" * 300, 150), "must not have N"),
+            (vcf_of(REFERENCE, 150).replace("\tA\t.", "\t" + "A" * 1000 + "\t."), "at most 1000"),
         ):
             error = app.post("/variants", json={"vcf": text}).json()["error"]
             assert error["param"] == "vcf" and message in error["message"]
+
+
+def test_a_repeat_is_looked_through_as_far_as_sequences_may_be_long(tiny_model, tiny_processor, tmp_path):
+    (tmp_path / "genome.fa").write_text(f">1\n{'A' * 5000}\n")
+    inserted = vcf_of("A" * 300, 100).replace("\tA\tC\t", "\tA\tAA\t")
+    with client_of(tiny_model, tiny_processor, fasta=tmp_path / "genome.fa") as app:
+        error = app.post("/variants", json={"vcf": inserted}).json()["error"]
+        assert "in a repeat of more than 1000 bases" in error["message"]
+
+
+def test_a_genome_that_cannot_be_read_keeps_its_place_to_itself(tiny_model, tiny_processor, tmp_path):
+    with client_of(tiny_model, tiny_processor, fasta=tmp_path / "gone.fa") as app:
+        refused = app.post("/variants", json={"vcf": vcf_of(REFERENCE, 1)})
+        assert refused.status_code == 500 and "cannot read its genome" in refused.json()["error"]["message"]
+        assert "gone.fa" not in refused.text
 
 
 def test_a_service_without_a_genome_reads_no_vcf_file(app):
@@ -141,6 +158,12 @@ def test_labels_of_bases_are_stretches_counted_from_1():
         assert labelled.any() and (labelled == (expected.astype(np.float16) >= [0.5, 0.4])).all()
         explained = app.post("/explain", json={"reference": REFERENCE[:100], "bases": 4, "position": 9})
         Explained.model_validate(explained.json())
+
+
+def test_labels_are_drawn_as_they_are_written(app):
+    labels = [r"$\foo$", "a long answer " * 10]
+    body = {**pair_of(), "question": "What?", "labels": labels, "show": labels[0], "max_tokens": 4, "bases": 1}
+    assert app.post("/explain", json=body).json()["picture"].startswith("<svg")
 
 
 def test_what_the_answer_depends_on(app, tiny_model, tiny_processor):
