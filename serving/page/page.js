@@ -41,6 +41,10 @@ function listItems(reasoning) {
   });
 }
 
+function isBusy() {
+  return $("ask").disabled;
+}
+
 /** Do one thing at a time, which can be stopped; errors are shown. Returns whether it came to its end. */
 async function alone(work) {
   asking = new AbortController();
@@ -147,10 +151,15 @@ async function explain() {
 
 // --- variants of a file
 
-/** Genotypes stay here: only what tells the variants is sent. */
-function withoutGenotypes(text) {
-  const lines = text.split(/\r?\n/);
-  return lines.map((line) => (line.startsWith("##") ? line : line.split("\t").slice(0, 8).join("\t"))).join("\n");
+/** Only what tells the variants is sent: neither names nor genotypes, nor what the header says. Lines keep their numbers. */
+function variantsOnly(text) {
+  const record = (cell, i) => ([0, 1, 3, 4].includes(i) ? cell.split(" ")[0] : "."); // CHROM, POS, REF and ALT
+  const lines = text.split(/\r?\n/).map((line) => {
+    if (line.startsWith("##")) return line.startsWith("##fileformat") ? line : "##";
+    const cells = line.split("\t").slice(0, 8);
+    return (line.startsWith("#") ? cells : cells.map(record)).join("\t");
+  });
+  return lines.join("\n");
 }
 
 async function takeCalls(text) {
@@ -158,15 +167,21 @@ async function takeCalls(text) {
     showError("This service has no genome to read a VCF file on: it must be started with --fasta.");
     return;
   }
-  await alone(async (signal) => {
-    const found = await (await post("variants", { vcf: withoutGenotypes(text) }, signal)).json();
-    calls = found.data;
-    $("call").replaceChildren(...calls.map((call, i) => new Option(call.name, i)));
-    $("called").hidden = false;
-    $("answers").hidden = true;
-    useCall();
-    if (found.left_out) showError(`${found.left_out} alleles without a sequence were left out.`);
+  if (isBusy()) {
+    showError("Wait for the answer, or stop it, and give the VCF file again.");
+    return;
+  }
+  let found;
+  const done = await alone(async (signal) => {
+    found = await (await post("variants", { vcf: variantsOnly(text) }, signal)).json();
   });
+  if (!done) return;
+  calls = found.data;
+  $("call").replaceChildren(...calls.map((call, i) => new Option(call.name, i)));
+  $("called").hidden = false;
+  $("answers").hidden = true;
+  useCall();
+  if (found.left_out) showError(`${found.left_out} alleles without a sequence were left out.`);
 }
 
 function useCall() {
@@ -211,7 +226,7 @@ async function answerTo(call, signal) {
 
 /** A result must not be taken for one of what was entered since. */
 function markEarlier() {
-  if ($("ask").disabled) return;
+  if (isBusy()) return;
   $("explained").classList.add("earlier");
   if ($("result").hidden) return;
   $("result").classList.add("earlier");
@@ -236,7 +251,7 @@ $("explain").addEventListener("click", () => {
 $("form").addEventListener("input", markEarlier);
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!$("ask").disabled) ask();
+  if (!isBusy()) ask();
 });
 $("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();

@@ -90,7 +90,9 @@ function fill(text, box, changed) {
 export function takeSequences(changed, takeCalls) {
   const take = (text, box) => (text.startsWith("##fileformat=VCF") ? takeCalls(text) : fill(text, box, changed));
   const takeFile = async (file, box) => {
-    if (file.size > LARGEST) showError("This file is too large for the page. Cut out the stretch around the variant.");
+    const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+    if (first === 0x1f && second === 0x8b) showError("This file is compressed. Uncompress it, for example by gunzip.");
+    else if (file.size > LARGEST) showError("This file is too large for the page. Cut out the stretch around the variant.");
     else take(await file.text(), box);
   };
   for (const box of [$("reference"), $("variant")]) {

@@ -1,4 +1,5 @@
 import copy
+import gzip
 import re
 import shutil
 from pathlib import Path
@@ -148,7 +149,8 @@ def test_what_matters_is_drawn(page, tiny_model, taught):
 
 def test_a_vcf_file_fills_the_boxes_and_all_of_it_is_asked(page, tiny_model, tiny_processor, tmp_path):
     (tmp_path / "genome.fa").write_text(f">chr1\n{REFERENCE}\n")
-    (tmp_path / "calls.vcf").write_text(vcf_of(REFERENCE, 150, 200, sample="0/1"))
+    calls = vcf_of(REFERENCE, 150, 200, sample="0/1").replace("#CHROM", "##somebody=Ann\n#CHROM")
+    (tmp_path / "calls.vcf").write_text(calls.replace("\t.\t", "\trs1\t", 2))
     asked = []
     page.on("request", lambda request: request.url.endswith("variants") and asked.append(request.post_data))
     say(tiny_model, tiny_processor, "Answer: loss<|im_end|>")
@@ -163,8 +165,26 @@ def test_a_vcf_file_fills_the_boxes_and_all_of_it_is_asked(page, tiny_model, tin
         page.locator("#question").fill("What?")
         page.get_by_role("button", name="Ask about all").click()
         expect(page.locator("#calls td:last-child")).to_have_text(["loss", "loss"])
-        assert "0/1" not in asked[0]
+        assert not [word for word in ("0/1", "Ann", "ann", "rs1") if word in asked[0]]
         assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_a_vcf_file_waits_for_the_answer_and_then_marks_it(page, tiny_model, tiny_processor, tmp_path):
+    (tmp_path / "genome.fa").write_text(f">chr1\n{REFERENCE}\n")
+    (tmp_path / "calls.vcf").write_text(vcf_of(REFERENCE, 150))
+    with serving(tiny_model, tiny_processor, Limits(tokens=200), fasta=tmp_path / "genome.fa") as service:
+        page.goto(service.url)
+        expect(page.locator("#takes-vcf")).to_be_visible()
+        page.locator("#reference").fill(REFERENCE[:50])
+        page.locator("#question").fill("What?")
+        with service.held():
+            page.locator("#ask").click()
+            page.locator("#file").set_input_files(tmp_path / "calls.vcf")
+            expect(page.locator("#error")).to_contain_text("Wait for the answer, or stop it")
+        expect(page.locator("#status")).to_have_text("Cut off at the longest answer allowed.")
+        page.locator("#file").set_input_files(tmp_path / "calls.vcf")
+        expect(page.locator("#call option")).to_have_count(1)
+        expect(page.locator("#status")).to_have_text("This is the answer to what you asked before.")
 
 
 def test_a_vcf_file_without_a_genome_is_refused(page, tiny_model, tiny_processor):
@@ -174,6 +194,9 @@ def test_a_vcf_file_without_a_genome_is_refused(page, tiny_model, tiny_processor
         text = vcf_of(REFERENCE, 150).encode()
         page.locator("#file").set_input_files({"name": "calls.vcf", "mimeType": "text/plain", "buffer": text})
         expect(page.locator("#error")).to_contain_text("must be started with --fasta")
+        compressed = {"name": "calls.vcf.gz", "mimeType": "application/gzip", "buffer": gzip.compress(text)}
+        page.locator("#file").set_input_files(compressed)
+        expect(page.locator("#error")).to_contain_text("This file is compressed.")
 
 
 def test_a_head_has_its_own_view(page):
