@@ -27,7 +27,7 @@ from textgenome.serving.tasks import ANNOTATION, CLASSIFICATION, sequences_read,
 
 
 MOST_LANES = 24  # of a picture
-MOST_STRETCHES = 500  # of labelled bases, in an answer
+MOST_STRETCHES = 500  # of labelled bases, in an answer: the longest
 NAMES = ("reference", "variant")
 
 
@@ -85,9 +85,9 @@ def labels_of(model: PreTrainedModel, processor: ProcessorMixin, letters: Sequen
                 )
                 for first, last in runs_of(column >= thresholds[label])
             ]
+    longest = sorted(stretches, key=lambda each: each.start - each.end)[:MOST_STRETCHES]
     cut = {"stretches_left_out": len(stretches) - MOST_STRETCHES} if len(stretches) > MOST_STRETCHES else {}
-    stretches = stretches[:MOST_STRETCHES]
-    return HeadPrediction(task=ANNOTATION, stretches=stretches, **cut, picture=draw(lanes, letters))
+    return HeadPrediction(task=ANNOTATION, stretches=longest, **cut, **draw(lanes))
 
 
 def tracks_of(model: PreTrainedModel, processor: ProcessorMixin, letters: Sequence[str]) -> HeadPrediction:
@@ -98,20 +98,33 @@ def tracks_of(model: PreTrainedModel, processor: ProcessorMixin, letters: Sequen
         top = max(float(values[:, track].max()) for values in predicted)
         means[name] = [float(values[:, track].mean()) for values in predicted]
         lanes += [(name, which, values[:, track], top) for which, values in zip(NAMES, predicted)]
-    shown = sorted(means, key=lambda name: -max(means[name]))[: MOST_LANES // len(letters)]
-    lanes = [lane for lane in lanes if lane[0] in shown]
-    return HeadPrediction(task=task_of(model), track_means=means, picture=draw(lanes, letters))
+    return HeadPrediction(task=task_of(model), track_means=means, **draw(lanes, config.track_resolution))
 
 
-def draw(lanes: Sequence[tuple[str, str, np.ndarray, float]], letters: Sequence[str]) -> str | None:
-    """A picture of lanes, or None if matplotlib is missing. Those of two sequences are named so."""
-    names = [f"{name}\n{which}" if len(letters) == 2 else name for name, which, _, _ in lanes[:MOST_LANES]]
-    shown = [Lane(name, predicted=values, top=top) for name, (_, _, values, top) in zip(names, lanes)]
-    place = Interval("sequence", 0, max(map(len, letters)))
+def draw(lanes: Sequence[tuple[str, str, np.ndarray, float]], resolution: int = 1) -> dict:
+    """The fields of a `HeadPrediction` about its picture, which is None if matplotlib is missing.
+
+    Args:
+        lanes: Each the name of a label or track, that of the sequence, `(bins,)` and the top of the scale. Those with
+            the highest means are drawn.
+        resolution: Bases of a bin.
+    """
+    means, sequences = {}, {which for _, which, _, _ in lanes}
+    for name, _, values, _ in lanes:
+        means[name] = max(values.mean(), means.get(name, -np.inf))
+    shown = sorted(means, key=means.get, reverse=True)[: MOST_LANES // len(sequences)]
+    bins, drawn = max(len(values) for _, _, values, _ in lanes), []
+    for name, which, values, top in lanes:
+        if name in shown:
+            # Of two sequences the shorter one ends where it ends.
+            values = np.pad(values, (0, bins - len(values)), constant_values=np.nan)
+            drawn.append(Lane(f"{name}\n{which}" if len(sequences) == 2 else name, predicted=values, top=top))
+    cut = {"lanes_left_out": len(means) - len(shown)} if len(means) > len(shown) else {}
     try:
-        return as_svg(plot_tracks(place, shown))
+        place = Interval("sequence", 1, 1 + bins * resolution)  # counted from 1, as all that the service says
+        return {"picture": as_svg(plot_tracks(place, drawn)), **cut}
     except OSError:
-        return None
+        return {"picture": None}
 
 
 def read_head(request: HeadRequest, engine: Engine) -> HeadJob:

@@ -125,17 +125,26 @@ class Answer:
 
     def score(self, scores: dict[str, float]) -> None:
         self.scores = scores
-        whole = self._compared_with or self
-        if all(each.scores is not None for each in whole.all):
-            whole.finish_reason = whole.ended
-            whole.notify()
+        (self._compared_with or self)._finish_scored()
+
+    def _finish_scored(self) -> None:
+        if all(each.scores is not None for each in self.all):
+            self.finish_reason = self.ended
+            self.notify()
 
     def fail(self) -> None:
-        """Nothing more will come of its batch: unless the answer is whole, it has failed."""
-        if self.ended is None or (self.question.labels and self.scores is None):
-            failed = self._compared_with or self
-            failed.failed = True
-            failed.notify()
+        """Nothing more will come of its batch: unless the answer is whole, it has failed.
+
+        An answer whose comparison alone has failed goes on without it.
+        """
+        if self.ended is not None and (not self.question.labels or self.scores is not None):
+            return
+        if self._compared_with:
+            self._compared_with.without_dna = None
+            self._compared_with._finish_scored()
+        else:
+            self.failed = True
+            self.notify()
 
     def notify(self) -> None:
         self._loop.call_soon_threadsafe(self.changed.set)

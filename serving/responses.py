@@ -206,9 +206,12 @@ class HeadPrediction(Noticed):
     label_scores: dict[str, float] | None = Field(None, description="Of a classifier: probabilities.")
     values: dict[str, float] | None = Field(None, description="Of a regression.")
     stretches: list[LabelledStretch] | None = Field(None, description="Of a model that labels bases.")
-    stretches_left_out: int | None = Field(None, description="How many are too many to be listed.")
+    stretches_left_out: int | None = Field(None, description="How many shorter ones are too many to be listed.")
     track_means: dict[str, list[float]] | None = Field(
         None, description="Of a model of tracks: the mean signal of the sequence; or of reference and variant."
+    )
+    lanes_left_out: int | None = Field(
+        None, description="How many labels or tracks, those with the lowest means, are too many to be drawn."
     )
     picture: str | None = Field(
         None, description="An SVG image of labels or tracks; null where the service has no matplotlib to draw it."

@@ -83,6 +83,7 @@ export function showPrediction(found) {
     fillTable($("found"), ["Track", ...(both ? ["Mean of the reference", "Mean of the variant", "Difference"] : ["Mean"])], rows);
     $("found-hint").textContent = "";
   }
+  if (found.lanes_left_out) $("found-hint").textContent += ` The picture leaves out the ${found.lanes_left_out} with the lowest means.`;
 }
 
 function listStretches(stretches, leftOut) {

@@ -15,6 +15,7 @@ from transformers import AutoProcessor
 
 from textgenome.inference.generation import generate
 from textgenome.inference.scoring import score_labels
+from textgenome.serving import batches
 from textgenome.serving.app import create_app
 from textgenome.serving.engine import Engine
 from textgenome.serving.limits import Limits
@@ -306,6 +307,19 @@ def test_an_answer_that_breaks_off_is_a_failure(client, tiny_model, monkeypatch)
     monkeypatch.setattr(tiny_model, "generate", lambda **_: None)
     with pytest.raises(openai.InternalServerError, match="model failed"):
         complete(client, variant_messages())
+
+
+def test_scores_come_alone_if_only_those_without_dna_fail(client, monkeypatch):
+    inputs = batches.prompt_inputs
+
+    def with_dna_only(processor, conversations, *options):
+        assert all("variant" in [block["type"] for block in messages[0]["content"]] for messages in conversations)
+        return inputs(processor, conversations, *options)
+
+    monkeypatch.setattr(batches, "prompt_inputs", with_dna_only)
+    found = complete(client, variant_messages(), extra_body={"labels": ["yes", "no"]})
+    assert set(found.label_scores) == {"yes", "no"}
+    assert getattr(found, "label_scores_without_dna", None) is None
 
 
 def test_the_model_is_listed(client):

@@ -20,6 +20,7 @@ from textgenome.inference.base_labels import label_bases
 from textgenome.inference.tracks import predict_tracks
 from textgenome.processing import build_dna_tokenizer
 from textgenome.processing.processing_dna import variant_window
+from textgenome.serving import heads
 from textgenome.serving.app import create_app
 from textgenome.serving.engine import Engine
 from textgenome.serving.limits import Limits
@@ -139,7 +140,10 @@ def test_tracks_with_a_picture():
         np.testing.assert_allclose(means, expected.mean(0), rtol=1e-5)
         assert found["picture"].startswith("<svg") and REFERENCE[:20] not in found["picture"]
         both = app.post("/dna", json={"reference": REFERENCE[:100], "variant": REFERENCE[:99]}).json()
-        assert len(both["track_means"]["one"]) == 2
+        (shorter,) = predict_tracks(model, processor, [REFERENCE[:99]])
+        np.testing.assert_allclose(
+            both["track_means"]["one"], [expected[:, 0].mean(), shorter[:, 0].mean()], rtol=1e-5
+        )
         long = app.post("/dna", json={"reference": REFERENCE})
         assert long.status_code == 400 and "the model reads" in long.json()["error"]["message"]
 
@@ -156,8 +160,36 @@ def test_labels_of_bases_are_stretches_counted_from_1():
         for each in (each for each in found["stretches"] if each["strand"] == "+"):
             labelled[each["start"] - 1 : each["end"], ["one", "two"].index(each["label"])] = True
         assert labelled.any() and (labelled == (expected.astype(np.float16) >= [0.5, 0.4])).all()
-        explained = app.post("/explain", json={"reference": REFERENCE[:100], "bases": 4, "position": 9})
-        Explained.model_validate(explained.json())
+        explained = app.post("/explain", json={"reference": REFERENCE[:100], "bases": 4, "position": 9}).json()
+        Explained.model_validate(explained)
+        there = explain(model, processor, REFERENCE[:100], bases=4, position=8)
+        effects = [row["effect"] for row in there.rows() if row["output"] == explained["shown"]]
+        assert [row["effect"] for row in explained["changes"]] == pytest.approx(effects, abs=1e-4)
+
+
+def test_of_too_much_the_most_is_told_and_drawn_where_it_is(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(heads, "as_svg", lambda figure: drawn.append(figure) or "<svg>")
+    monkeypatch.setattr(heads, "MOST_LANES", 2)
+    model, processor = dense_head(
+        TextGenomeDNAForTokenClassification, problem_type="multi_label_classification", label_thresholds=[0.5, 0.4]
+    )
+    pair = {"reference": REFERENCE[:100], "variant": REFERENCE[:60]}
+    with client_of(model, processor) as app:
+        every = app.post("/dna", json=pair).json()
+        monkeypatch.setattr(heads, "MOST_STRETCHES", 3)
+        found = app.post("/dna", json=pair).json()
+    lengths = sorted((each["end"] - each["start"] for each in every["stretches"]), reverse=True)
+    assert [each["end"] - each["start"] for each in found["stretches"]] == lengths[:3]
+    assert (found["stretches_left_out"], found["lanes_left_out"]) == (
+        len(lengths) - 3,
+        len(model.config.id2label) * 2 - 1,
+    )
+    reference, variant = drawn[-1].axes
+    assert variant.get_xlim() == (1, 101)
+    shown = [axis.patches[0].get_data() for axis in (reference, variant)]
+    assert [int(np.isfinite(each.values).sum()) for each in shown] == [100, 60]
+    assert shown[0].edges.tolist() == shown[1].edges.tolist() == [*range(1, 102)]
 
 
 def test_labels_are_drawn_as_they_are_written(app):
