@@ -86,11 +86,11 @@ def embedding_steps(
     """
     tiles = [(i, start, end) for i, sequence in enumerate(sequences) for start, end in tiling(sequence)]
     found = {}
-    with encoding_mode(encoder):
-        for batch in batches([end - start for _, start, end in tiles], batch_bases):
-            letters = [sequences[i][start:end] for i, start, end in (tiles[n] for n in batch)]
+    for batch in batches([end - start for _, start, end in tiles], batch_bases):
+        letters = [sequences[i][start:end] for i, start, end in (tiles[n] for n in batch)]
+        with encoding_mode(encoder):  # not over the `yield`: others may use the encoder there
             found |= zip(batch, embed_batch(encoder, dna_tokenizer, letters, pooling))
-            yield
+        yield
     parts: list[list] = [[] for _ in sequences]
     for n, (i, start, end) in enumerate(tiles):
         parts[i].append((found[n][0], end - start))

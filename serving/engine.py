@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import math
-import threading
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ from textgenome.inference.generation import most_positions
 from textgenome.inference.predicting import WINDOW_POOLINGS
 from textgenome.inference.predictions import join_processes
 from textgenome.serving.batches import Batch
-from textgenome.serving.jobs import Job
+from textgenome.serving.jobs import Job, Steps
 from textgenome.serving.limits import Budget, Limits, QueueFull
 from textgenome.serving.metrics import Metrics
 from textgenome.serving.questions import Answer, Question
@@ -28,7 +27,7 @@ from textgenome.serving.tasks import ANSWERS, task_of
 logger = logging.get_logger(__name__)
 
 BATCHES = 4  # at a time: each more makes them smaller, and the steps of small batches are no cheaper
-TURN = 16  # tokens that a batch writes before the next one has its turn
+TURN = 16  # tokens that a batch writes before the next one, or a job, has its turn
 
 
 class ModelFailed(Exception):
@@ -134,7 +133,7 @@ class Engine:
 
     def _is_pause(self, steps: int) -> bool:
         """Whether the batch that has its turn pauses now, so many tokens behind its last pause."""
-        return self._may_start() or (len(self.batches) > 1 and steps >= TURN)
+        return self._may_start() or (len(self.batches) + self.jobs > 1 and steps >= TURN)
 
     async def ask(self, question: Question) -> AsyncIterator[Answer]:
         """Put a question in the queue.
@@ -194,7 +193,7 @@ class Engine:
             )
 
     async def work(self, job: Job) -> list:
-        """Compute a job on the thread of the model, where it takes its turn with the batches of questions.
+        """Compute a job, a step at each of its turns with the batches of questions and other jobs.
 
         Raises:
             QueueFull: If too many questions and jobs wait already, or hold too much.
@@ -202,21 +201,19 @@ class Engine:
             ModelFailed: If the model did.
         """
         self.refuse_if_full()
-        started, outcome, given_up = time.monotonic(), "abandoned", threading.Event()
+        started, outcome = time.monotonic(), "abandoned"
         self.jobs += 1
         try:
             with self.budget.share() as share:
                 share.resize(job.size)
                 async with asyncio.timeout(self.limits.seconds):
-                    loop = asyncio.get_running_loop()
-                    found = await loop.run_in_executor(self._thread, self._compute, job, given_up)
+                    found = await self._take_steps(job)
             outcome = "done"
             return found
         except (TimeoutError, ModelFailed) as error:
             outcome = "timed_out" if isinstance(error, TimeoutError) else "failed"
             raise
         finally:
-            given_up.set()
             self.jobs -= 1
             self.metrics.count_job(job.name, outcome, job.tokens)
             logger.info(
@@ -224,9 +221,22 @@ class Engine:
                 f"{time.monotonic() - started:.2f} s"
             )
 
-    def _compute(self, job: Job, given_up: threading.Event) -> list:
+    async def _take_steps(self, job: Job) -> list:
+        """The thread of the model does what waits in the order in which it came: between steps, that is all else."""
+        steps, found = job.steps(self.model, self.processor, self.limits), None
         try:
-            return job.run(self.model, self.processor, self.limits, given_up)
+            while found is None:
+                found = await asyncio.get_running_loop().run_in_executor(self._thread, self._take_step, job, steps)
+            return found
+        finally:
+            self._thread.submit(steps.close)
+
+    def _take_step(self, job: Job, steps: Steps) -> list | None:
+        """What the job found, if this was its last step."""
+        try:
+            return next(steps)
+        except StopIteration as end:
+            return end.value
         except Exception as error:
             log_failure(job.name, error)
         raise ModelFailed  # not from the error, which could hold what was asked

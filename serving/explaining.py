@@ -35,7 +35,8 @@ class ExplainJob(Job):
     name = "explanations"
 
     def steps(self, model: PreTrainedModel, processor: ProcessorMixin, limits: Limits) -> Steps:
-        scorer = find_scorer(model, processor, self.window, **self.asked)
+        scorer = find_scorer(model, processor, self.window, **self.asked)  # it may write the answer
+        yield
         explanation = yield from explanation_steps(self.window, scorer, limits.batch_size)
         return [as_response(explanation, self.show)]
 
@@ -102,6 +103,9 @@ def read_text(request: ExplainRequest, engine: Engine) -> tuple[dict, int]:
         question = read_question(request.as_chat(), engine)
     except FieldError as error:
         raise FieldError(EXPLAIN_FIELDS.get(error.field, error.field), str(error), error.status) from error
+    if question.labels and question.enable_thinking:
+        message = "this model would reason anew about each change: leave labels out, and what it writes is scored"
+        raise FieldError("labels", message)
     asked = {
         "question": request.question,
         "labels": list(question.labels) or None,

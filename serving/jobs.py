@@ -1,6 +1,5 @@
 """Requests that are no conversations: embeddings of sequences, and scores of labels for pairs."""
 
-import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -38,22 +37,8 @@ class Job:
     name = "job"
 
     def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
-        """Compute it, on the thread of the model; between steps it may be given up."""
+        """Compute it, on the thread of the model; between steps others have their turn, and it may be given up."""
         raise NotImplementedError
-
-    def run(
-        self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits, given_up: threading.Event
-    ) -> list:
-        """The result, or nothing once it is given up."""
-        steps = self.steps(model, processor, limits)
-        try:
-            while not given_up.is_set():
-                next(steps)
-        except StopIteration as end:
-            return end.value
-        finally:
-            steps.close()
-        return []
 
 
 @dataclass(frozen=True)
@@ -73,7 +58,8 @@ class EmbeddingJob(Job):
     def steps(self, model: PreTrainedModel, processor: TextGenomeProcessor, limits: Limits) -> Steps:
         tokenizer = processor.dna_tokenizer
         encoder = as_encoder(model, tokenizer)
-        return embedding_steps(encoder, tokenizer, list(self.letters), tiling_of(model, processor), self.pooling)
+        tiling = tiling_of(model, processor)
+        return (yield from embedding_steps(encoder, tokenizer, list(self.letters), tiling, self.pooling))
 
 
 @dataclass(frozen=True)

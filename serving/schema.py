@@ -296,7 +296,7 @@ class ExplainRequest(Strict):
         None,
         min_length=2,
         max_length=64,
-        description="Answers to score, for a model that writes text; by default what it writes is scored.",
+        description="Answers to score, for a model that answers at once; by default what it writes is scored.",
     )
     bases: int | None = Field(None, ge=1, le=100, description="Most bases to change, by default 100.")
     along: Literal["reference", "variant"] | None = Field(

@@ -1,12 +1,15 @@
 """Windows, VCF files, heads and explanations over HTTP."""
 
+import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import requests
 from conftest import random_dna, variant_row
 from fastapi.testclient import TestClient
-from live_service import dense_head, vcf_of
+from live_service import dense_head, serving, vcf_of
 
 from textgenome import (
     TextGenomeDNAConfig,
@@ -192,10 +195,26 @@ def test_of_too_much_the_most_is_told_and_drawn_where_it_is(monkeypatch):
     assert shown[0].edges.tolist() == shown[1].edges.tolist() == [*range(1, 102)]
 
 
-def test_labels_are_drawn_as_they_are_written(app):
+def test_labels_are_explained_and_drawn_as_they_are_written(tiny_model, tiny_processor):
+    processor = copy.copy(tiny_processor)
+    processor.reasons = False
     labels = [r"$\foo$", "a long answer " * 10]
-    body = {**pair_of(), "question": "What?", "labels": labels, "show": labels[0], "max_tokens": 4, "bases": 1}
-    assert app.post("/explain", json=body).json()["picture"].startswith("<svg")
+    body = {**pair_of(), "question": "What?", "labels": labels, "show": labels[0], "bases": 1}
+    with client_of(tiny_model, processor) as app:
+        assert app.post("/explain", json=body).json()["picture"].startswith("<svg")
+        refused = app.post("/explain", json={**body, "show": "c"}).json()["error"]
+        assert refused["param"] == "show" and "choose from $" in refused["message"]
+
+
+def test_an_explanation_takes_turns_with_answers(tiny_model, tiny_processor):
+    body = {**pair_of(64), "question": "What?", "max_tokens": 2}
+    asked = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40}
+    with serving(tiny_model, tiny_processor, Limits(batch_size=1)) as service, ThreadPoolExecutor(1) as pool:
+        explained = pool.submit(requests.post, f"{service.url}/explain", json=body, timeout=60)
+        service.wait_until(lambda: service.engine.jobs)
+        assert requests.post(f"{service.url}/v1/chat/completions", json=asked, timeout=60).ok
+        assert not explained.done()
+        assert len(explained.result().json()["changes"]) > 150
 
 
 def test_what_the_answer_depends_on(app, tiny_model, tiny_processor):
@@ -219,7 +238,8 @@ def test_what_the_answer_depends_on(app, tiny_model, tiny_processor):
         ({"variant": None}, "variant", "needs a question about a reference and a variant"),
         ({"reference": "AJ"}, "reference", "'J' at position 2"),
         ({"labels": ["a"]}, "labels", "at least 2 items"),
-        ({"labels": ["a", "b"], "show": "c"}, "show", "choose from a, b"),
+        ({"labels": ["a", "b"]}, "labels", "reason anew about each change"),
+        ({"show": "c"}, "show", "give labels to choose from"),
         ({"position": 3}, "position", "label bases"),
         ({"bases": 101}, "bases", "less than or equal to 100"),
         ({"question": "why " * 400}, "question", "prompt and answer may have 256 together"),
