@@ -124,7 +124,9 @@ def test_what_is_allowed_to_change_is_trained_with_and_remembered(table):
     train(table, **CHECKPOINTS, **settings)
 
 
-@pytest.mark.parametrize("name, message", [("learning_rate", "the optimizer goes on with"), ("lr", "no setting")])
+@pytest.mark.parametrize(
+    "name, message", [("learning_rate", "the optimizer goes on with"), ("lr", "there are no such settings")]
+)
 def test_what_cannot_change_is_not_allowed_to(table, name, message):
     with pytest.raises(ValueError, match=f"allow_change {name}: {message}"):
         train(table, **CHECKPOINTS, learning_rate=1, allow_change=[name])
