@@ -84,8 +84,11 @@ def parse_arguments(
     other_rows |= "datasets" in recipe and bool(flags & {"--datasets", "--dataset_name"})
     if other_rows and "--output_dir" not in argv:
         training_args.output_dir = ""  # that of the recipe is for the built-in rows
-    if other_rows and "--saved_examples" not in flags and hasattr(script_args, "saved_examples"):
-        script_args.saved_examples = 0  # the recipe's are built-in rows, which are nobody's DNA
+    if "--saved_examples" not in flags and hasattr(script_args, "saved_examples"):
+        # Our recipes save built-in rows, which are nobody's DNA, if the test split is read.
+        reads_test = training_args.do_eval or getattr(script_args, "generation_rows", 0)
+        if other_rows or (path and RECIPES in path.parents and not reads_test):
+            script_args.saved_examples = 0
     training_args.output_dir = training_args.output_dir or name_output_dir(script_args, model_args)
     return script_args, training_args, model_args
 

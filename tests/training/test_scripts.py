@@ -51,6 +51,7 @@ def test_other_rows_than_the_built_in_ones_get_a_folder_of_their_own():
 def test_a_recipe_saves_built_in_rows_but_no_others_unasked():
     assert parse("--config", "starter")[0].saved_examples == 3
     assert parse("--config", "starter", "--dataset_name", "rows/gue")[0].saved_examples == 0
+    assert parse("--config", "starter", "--do_eval", "false")[0].saved_examples == 0
     assert parse("--config", "starter", "--dataset_name", "rows/gue", "--saved_examples", "2")[0].saved_examples == 2
 
 
