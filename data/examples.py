@@ -13,18 +13,19 @@ MOST_LABELS, LONGEST_LABEL = 64, 200  # as the service takes them
 
 
 def find_labels(rows: Dataset) -> list[str] | None:
-    """The different answers of a table, the most frequent first.
+    """The answers that two rows of a table or more have, the most frequent first.
+
+    What only one row has may be free text about that row, which nobody expects to find in a model.
 
     Returns:
-        None where they are none to choose from: conversations, free text, or one answer for all. An answer that only
-        one row has may be free text about that row, which nobody expects to find in a model.
+        None where they are none to choose from: conversations, free text, or one answer for all.
     """
     if "answer" not in rows.column_names:
         return None
     counts = Counter(answer.strip() for answer in rows["answer"] if answer is not None)
-    if not 2 <= len(counts) <= MOST_LABELS or max(map(len, counts)) > LONGEST_LABEL or 1 in counts.values():
-        return None
-    return [label for label, _ in counts.most_common()]
+    labels = [label for label, count in counts.most_common() if count > 1]
+    free_text = len(counts) > MOST_LABELS or max(map(len, counts), default=0) > LONGEST_LABEL
+    return None if free_text or len(labels) < 2 else labels
 
 
 def pick_examples(

@@ -12,7 +12,9 @@ from textgenome.data.prompts import cut_window
     "answers, labels",
     [
         (["cancer", "flu", "cancer", "flu ", "flu", None], ["flu", "cancer"]),
-        (["flu", "flu", "cancer", "cancer", "What only this patient has"], None),
+        (["flu", "flu", "cancer", "cancer", "What only this patient has"], ["flu", "cancer"]),
+        ([f"answer {i}" for i in range(40)], None),
+        ([None], None),
         (["flu", "flu"], None),
         ([f"answer {i}" for i in range(65)] * 2, None),
         (["flu", "long " * 50] * 2, None),
