@@ -120,15 +120,18 @@ class TextGenomeTrainer(ClockMixin, ResumesMixin, SFTTrainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return GroupedByLength(self.lengths, batch_size, seed, lambda: int(self.state.epoch or 0))
 
+    def train(self, *args, **kwargs):
+        # LoRA weights are float32. Autocast computes in its own type whatever comes in, so that there is no need to
+        # bring the inputs to theirs first, and to keep them like this for the gradients.
+        with disable_input_dtype_casting(self.model, active=self.accelerator.native_amp):
+            return super().train(*args, **kwargs)
+
     def training_step(self, model, inputs, *args, **kwargs):
         mask = inputs["attention_mask"]
         lengths, labels = mask.sum(1), inputs["labels"][:, 1:] != -100
         positions = torch.full((), mask.numel(), device=mask.device)
         self.counts = self.counts + torch.stack([positions, lengths.sum(), (lengths**2).sum(), labels.sum()])
-        # LoRA weights are float32. Autocast computes in its own type whatever comes in, so that there is no need to
-        # bring the inputs to theirs first, and to keep them like this for the gradients.
-        with disable_input_dtype_casting(self.model, active=self.accelerator.native_amp):
-            return super().training_step(model, inputs, *args, **kwargs)
+        return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         needs_all_logits = return_outputs or self.compute_loss_func is not None or self.label_smoother is not None
