@@ -1,6 +1,6 @@
 """Measuring only: metrics, controls, baselines, one table of results, and the report."""
 
-from importlib import import_module
+from textgenome.lazy import lazy_names
 
 
 _MODULES = {
@@ -19,12 +19,7 @@ _MODULES = {
     "write_results": "reporting",
 }
 
-
-def __getattr__(name: str):
-    # Imported once it is used: `textgenome evaluate --help` reads the names of the controls, which takes no torch.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
+# `textgenome evaluate --help` reads the names of the controls, which takes no torch.
+__getattr__ = lazy_names(__name__, _MODULES)
 
 __all__ = list(_MODULES)

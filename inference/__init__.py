@@ -1,6 +1,6 @@
 """What a model says: loading it, generating, scoring, parsing answers, predictions that resume."""
 
-from importlib import import_module
+from textgenome.lazy import lazy_names
 
 
 _MODULES = {
@@ -19,12 +19,7 @@ _MODULES = {
     "write_explanation": "explanation_files",
 }
 
-
-def __getattr__(name: str):
-    # Imported once it is used: pictures need matplotlib, which takes a third of a second.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
+# Pictures need matplotlib, which takes a third of a second.
+__getattr__ = lazy_names(__name__, _MODULES)
 
 __all__ = list(_MODULES)
