@@ -18,7 +18,7 @@ from textgenome.inference.tracks import predict_tracks
 from textgenome.processing.processing_dna import min_tokens
 from textgenome.serving.engine import Engine
 from textgenome.serving.errors import FieldError
-from textgenome.serving.jobs import Job, Steps, count_dna_tokens
+from textgenome.serving.jobs import SequencesJob, Steps
 from textgenome.serving.limits import Limits
 from textgenome.serving.reading import Checks, cut_pair
 from textgenome.serving.responses import HeadPrediction, LabelledStretch
@@ -32,14 +32,8 @@ NAMES = ("reference", "variant")
 
 
 @dataclass(frozen=True)
-class HeadJob(Job):
-    """Predicts for a sequence, or for a reference and its variant.
-
-    Args:
-        letters: The sequences, those of a classifier of pairs cut to their windows.
-    """
-
-    letters: tuple[str, ...] = ()
+class HeadJob(SequencesJob):
+    """Predicts for a sequence, or for a reference and its variant."""
 
     name = "predictions"
 
@@ -135,13 +129,7 @@ def read_head(request: HeadRequest, engine: Engine) -> HeadJob:
     check_reads(engine, letters)
     if task_of(engine.model) == CLASSIFICATION and len(letters) == 2:
         letters = list(cut_pair("variant", letters, engine.processor.dna_window))
-    return HeadJob(
-        sequences=len(letters),
-        bases=sum(checks.lengths),
-        tokens=count_dna_tokens(letters, engine.model, engine.processor),
-        size=sum(map(len, letters)),
-        letters=tuple(letters),
-    )
+    return HeadJob.of(letters, sum(checks.lengths), engine.model, engine.processor)
 
 
 def check_reads(engine: Engine, letters: Sequence[str], compares: bool = True) -> None:

@@ -1,7 +1,8 @@
 """Requests that are no conversations: embeddings of sequences, and scores of labels for pairs."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from transformers import PreTrainedModel
 
@@ -42,15 +43,32 @@ class Job:
 
 
 @dataclass(frozen=True)
-class EmbeddingJob(Job):
-    """Embeds sequences.
+class SequencesJob(Job):
+    """Reads sequences one by one.
 
     Args:
-        letters: The sequences, in the letters A, C, G, T and N.
-        pooling: See `embed`.
+        letters: The sequences, in the letters A, C, G, T and N, cut to their windows if the model reads those.
     """
 
     letters: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, letters: Sequence[str], bases: int, model: PreTrainedModel, processor: TextGenomeProcessor, **more
+    ) -> Self:
+        """The job for sequences that had so many bases as they came."""
+        tokens, size = count_dna_tokens(letters, model, processor), sum(map(len, letters))
+        return cls(len(letters), bases, tokens, size, tuple(letters), **more)
+
+
+@dataclass(frozen=True)
+class EmbeddingJob(SequencesJob):
+    """Embeds sequences.
+
+    Args:
+        pooling: See `embed`.
+    """
+
     pooling: str = "mean"
 
     name = "embeddings"
@@ -94,11 +112,11 @@ def tiling_of(model: PreTrainedModel, processor: TextGenomeProcessor) -> Tiling:
     return Tiling(processor.dna_tokenizer, bases_per_state(model.config.dna_config))
 
 
-def count_dna_tokens(letters: list[str], model: PreTrainedModel, processor: TextGenomeProcessor) -> int:
+def count_dna_tokens(letters: Sequence[str], model: PreTrainedModel, processor: TextGenomeProcessor) -> int:
     """How many tokens the encoder reads of sequences."""
     tiling = tiling_of(model, processor)
     tiles = [sequence[start:end] for sequence in letters for start, end in tiling(sequence)]
     return sum(len(ids) for ids in tokenize_dna(processor.dna_tokenizer, tiles)[0])
 
 
-__all__ = ["EmbeddingJob", "Job", "ScoreJob", "count_dna_tokens"]
+__all__ = ["EmbeddingJob", "Job", "ScoreJob", "SequencesJob", "count_dna_tokens"]

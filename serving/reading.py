@@ -14,7 +14,7 @@ from textgenome.processing.processing_dna import normalize_dna, variant_window
 from textgenome.processing.reserved_tokens import ReservedTokenError, check_conversation, check_text
 from textgenome.serving.engine import Engine
 from textgenome.serving.errors import FieldError
-from textgenome.serving.jobs import EmbeddingJob, ScoreJob, count_dna_tokens
+from textgenome.serving.jobs import EmbeddingJob, ScoreJob
 from textgenome.serving.questions import Question
 from textgenome.serving.schema import (
     NEW_TOKENS,
@@ -84,14 +84,8 @@ def read_embeddings(request: EmbeddingsRequest, engine: Engine) -> EmbeddingJob:
     """Check the sequences of a request against the limits; the rest is as in `read_question`."""
     checks = Checks(engine)
     letters = [checks.dna(f"input.{i}", sequence) for i, sequence in enumerate(request.input)]
-    return EmbeddingJob(
-        sequences=len(letters),
-        bases=sum(checks.lengths),
-        tokens=count_dna_tokens(letters, engine.model, engine.processor),
-        size=sum(map(len, letters)),
-        letters=tuple(letters),
-        pooling=request.pooling or "mean",
-    )
+    pooling = request.pooling or "mean"
+    return EmbeddingJob.of(letters, sum(checks.lengths), engine.model, engine.processor, pooling=pooling)
 
 
 def read_scores(request: ScoreRequest, engine: Engine) -> ScoreJob:
