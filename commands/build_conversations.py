@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from textgenome.commands.build import command
-from textgenome.commands.options import FASTA, Columns, OnBadRow, Seed, Table, TableQuestion
+from textgenome.commands.options import FASTA, Columns, OnBadRow, Seed, Table, TableQuestion, split_names
 
 
 Task = Annotated[
@@ -67,8 +67,8 @@ def conversations(
     refuse_missing(task, dataset_name, {"--fasta": fasta, "--gtf": gtf, "--labels": labels})
     counts = {}
     if task == "annotation":
-        held_out = [name.strip() for name in test_contigs.split(",")] if test_contigs else ()
-        sources = fasta, [path.strip() for path in gtf.split(",")], [label.strip() for label in labels.split(",")]
+        held_out = split_names(test_contigs) if test_contigs else ()
+        sources = fasta, split_names(gtf), split_names(labels)
         splits, counts = builders.bases_as_answers(*sources, window, held_out, stranded, seed)
     elif task == "regression":
         splits = builders.values_as_answers(dataset_name, digits, question, columns, on_bad_row)

@@ -23,6 +23,7 @@ from textgenome.commands.options import (
     Synonyms,
     TableQuestion,
     read_synonyms,
+    split_names,
 )
 from textgenome.evaluation.conditions import CONDITIONS
 
@@ -136,7 +137,7 @@ def evaluate(
 
 def read_controls(controls: str) -> list[str]:
     """The names of controls, of `all` those of all."""
-    names = CONTROLS if controls == "all" else [name.strip() for name in controls.split(",") if name.strip()]
+    names = CONTROLS if controls == "all" else [name for name in split_names(controls) if name]
     unknown = [name for name in names if not set(name.split("+")) <= set(CONTROLS)]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(CONTROLS)}, or all.")

@@ -136,6 +136,11 @@ OnBadRow = Annotated[
 ]
 
 
+def split_names(names: str) -> list[str]:
+    """The names of a flag that takes several, with commas between."""
+    return [name.strip() for name in names.split(",")]
+
+
 def read_synonyms(path: Path | None) -> dict[str, str] | None:
     """The table of synonyms: a name to what it means."""
     from textgenome.data.tables import read_text, split_csv

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from textgenome.commands.console import command
-from textgenome.commands.options import FASTA, VCF, OnBadRow, Seed, Window
+from textgenome.commands.options import FASTA, VCF, OnBadRow, Seed, Window, split_names
 from textgenome.commands.split import print_report
 
 
@@ -62,9 +62,7 @@ def windows(
     from textgenome.data.variants import QUESTION, read_variants
     from textgenome.processing.processing_dna import DNA_WINDOW
 
-    validation, test = (
-        [name.strip() for name in names.split(",")] if names else [] for names in (validation_contigs, test_contigs)
-    )
+    validation, test = (split_names(names) if names else [] for names in (validation_contigs, test_contigs))
     check_output(output, output_dir, validation + test)
     window = window or DNA_WINDOW
     rows = read_variants(vcf, fasta, question or QUESTION, window, labels, on_bad_row, dna_window=window)

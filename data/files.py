@@ -45,6 +45,11 @@ def write_json(path: Path, content: dict) -> None:
     unfinished.replace(path)
 
 
+def json_line(row: Mapping) -> str:
+    """A row as a line of a file of JSON lines."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
 def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
     """Write rows as JSON lines; the file is there only once all are written, in place of one that was.
 
@@ -58,7 +63,7 @@ def write_rows(rows: Iterable[Mapping], path: str | Path) -> int:
     with _scratch(Path(path)) as unfinished:
         with unfinished.open("w", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(json_line(row))
                 number += 1
         unfinished.replace(path)
     return number
@@ -133,6 +138,7 @@ def _scratch(place: Path) -> Iterator[Path]:
 
 
 __all__ = [
+    "json_line",
     "read_json",
     "refuse_existing",
     "refuse_unknown_table",

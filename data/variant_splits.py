@@ -1,13 +1,12 @@
 """Rows of variants into train, validation and test files: by contigs, or by locus."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from textgenome.data.files import refuse_existing, write_rows, written_whole
+from textgenome.data.files import json_line, refuse_existing, write_rows, written_whole
 from textgenome.data.labelled_variants import Places
 from textgenome.data.splits import PARTS, write_splits
 from textgenome.genome.intervals import bare_contig
@@ -43,7 +42,7 @@ def write_by_contig(
             opened = {part: files.enter_context(path.open("w", encoding="utf-8")) for part, path in paths.items()}
             for row in rows:
                 part = next((part for part in names[1:] if held_out[part].hold(row["variant"])), "train")
-                opened[part].write(json.dumps(row, ensure_ascii=False) + "\n")
+                opened[part].write(json_line(row))
                 sizes[part] += 1
                 seen.add(bare_contig(row["variant"].rsplit(":", 3)[0]))
         missing = [name for name in [*validation, *test] if bare_contig(name) not in seen]
