@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from answered_rows import ANSWERS, ROWS, write_answered
 from conftest import ROOT, TINY_CHECKPOINT, conversation, random_dna, variant_row
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging
@@ -13,7 +14,6 @@ from transformers.utils import logging
 from textgenome import TextGenomeDNAConfig, TextGenomeDNAForSequenceClassification, TextGenomeDNAProcessor
 from textgenome.data.conversations import DNA_COLUMNS
 from textgenome.data.descriptions import Description
-from textgenome.data.forms import TableForm
 from textgenome.data.locks import locked
 from textgenome.evaluation import CONTROLS, compare_controls, evaluate_baselines, evaluate_model, small_cnn
 from textgenome.evaluation.evaluating import Evaluation, change_rows
@@ -24,10 +24,6 @@ from textgenome.modeling_textgenome import TextGenomeModel
 from textgenome.processing import build_dna_tokenizer, chat_template
 
 
-ROWS = 7
-ANSWERS = ["glioma", "melanoma"]
-
-
 @pytest.fixture(autouse=True)
 def one_epoch(monkeypatch):
     """The network that is a baseline has tests of its own."""
@@ -36,12 +32,7 @@ def one_epoch(monkeypatch):
 
 @pytest.fixture
 def table(tmp_path):
-    folder = tmp_path / "rows"
-    folder.mkdir()
-    for split, first in (("train", 100), ("val", 0)):
-        rows = [variant_row(40, first + i, answer=ANSWERS[i % 2], reasoning="Step 1") for i in range(ROWS)]
-        pandas.DataFrame(rows).to_csv(folder / f"{split}.csv", index=False)
-    return str(folder)
+    return write_answered(tmp_path / "rows")
 
 
 def run(table, folder, controls=(), **options):
@@ -341,13 +332,6 @@ def test_conversations_and_lone_rows(table, tmp_path):
     assert "dna_exchanged" not in metrics["conditions"] and "pair_swapped" in metrics["conditions"]
 
 
-def test_baselines_are_not_fitted_to_what_they_are_evaluated_on(table, tmp_path):
-    with pytest.raises(ValueError, match="evaluate on another"):
-        evaluate_baselines(table, "train", tmp_path / "out")
-    with pytest.raises(ValueError, match="has one split"):
-        evaluate_baselines(f"{table}/val.csv", "train", tmp_path / "out")
-
-
 def test_controls_give_the_model_other_dna_and_none(tiny_model, tiny_processor):
     seen = []
     tiny_model.model.register_forward_pre_hook(
@@ -360,22 +344,6 @@ def test_controls_give_the_model_other_dna_and_none(tiny_model, tiny_processor):
     as_is, exchanged, removed = seen
     assert as_is.shape == exchanged.shape and not (as_is == exchanged).all()
     assert removed is None
-
-
-def test_baselines_need_no_model(table, tmp_path):
-    metrics = evaluate_baselines(table, "val", tmp_path / "out")
-    assert {each["kind"] for each in metrics["conditions"].values()} == {"baseline"}
-    assert (tmp_path / "out" / "report.html").exists()
-
-
-def test_baselines_read_columns_of_other_names(tmp_path):
-    (tmp_path / "rows").mkdir()
-    for split, seeds in (("train", range(8)), ("val", range(8, 14))):
-        lines = [f"{random_dna(30, i)},{i % 2 + 0.5}\n" for i in seeds]
-        (tmp_path / "rows" / f"{split}.csv").write_text("dna,activity\n" + "".join(lines))
-    form = TableForm.parse("sequence=dna,label=activity")
-    metrics = evaluate_baselines(str(tmp_path / "rows"), "val", tmp_path / "out", form=form)
-    assert "mean" in metrics["conditions"]
 
 
 SHARED = """
